@@ -1,0 +1,47 @@
+# Everything on a fresh machine with Python 3.11 or newer and make: `make run`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMPS := .stamps
+
+.PHONY: run test lint bench docs clean
+
+# The main job on the bundled model and texts: runs/smollm2-135m/report.html
+run: $(STAMPS)/run
+	$(BIN)/tdyn run
+
+test: $(STAMPS)/dev
+	$(BIN)/python -m pytest
+
+lint: $(STAMPS)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMPS)/dev
+	$(BIN)/python benchmarks/bench.py
+
+docs: $(STAMPS)/docs
+	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
+clean:
+	rm -rf $(STAMPS) $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+		.hypothesis docs/_build docs/gallery dist build
+
+# torch goes first and by its exact version, so that a CPU build at hand is taken.
+$(STAMPS)/run: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; make PYTHON=python3.11')"
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt torch==2.13.0
+	$(PIP) install -q -c constraints.txt -e '.[bundled]'
+	mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: $(STAMPS)/run
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(STAMPS)/docs: $(STAMPS)/dev
+	$(PIP) install -q -c constraints.txt -e '.[docs]'
+	touch $@

@@ -1,0 +1,77 @@
+"""C1: single units are continuous over depth, although the basis is not privileged.
+
+Statistic: Pearson r over texts of a unit at neighbouring sublayers, averaged over units (those
+where it is defined) and steps. arXiv 2502.12131 reports r above 0.8 from the start. A walk gives
+sqrt(s/(s+1)) at step s, so high correlation alone says only that a stream is a sum of updates.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims.figures import profile_lines, statistic_histogram
+from transformer_dynamics.drawing import Drawing
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.units.continuity import adjacent_correlation
+
+
+def profile(recording: Recording, weights: Floats) -> Floats:
+    """Mean correlation over units, `(draw, step)`."""
+    correlation = adjacent_correlation(recording.values, weights)
+    with warnings.catch_warnings():
+        # A step in which no unit varies has no mean; NaN says so, and the verdict is undecided.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        mean: Floats = np.nanmean(correlation, axis=2)
+    return mean
+
+
+def summary(profile: Floats) -> Floats:
+    """Mean over steps, `(draw)`."""
+    mean: Floats = profile.mean(axis=-1)
+    return mean
+
+
+def remark(recording: Recording, evidence: xr.Dataset) -> str:
+    """How steps within a layer compare with steps across layers."""
+    profile, kinds = evidence["profile"].values, recording.step_kinds
+    if not {"attention", "mlp"} <= set(kinds):
+        return ""
+    within, across = (profile[kinds == kind].mean() for kind in ("attention", "mlp"))
+    order = "above" if within > across else "not above"
+    return (
+        f"Steps within a layer (mean r {within:.3f}) lie {order} steps across layers "
+        f"({across:.3f}), where the paper has them above."
+    )
+
+
+def draw(evidence: xr.Dataset) -> list[Drawing]:
+    """Correlation by step, and the statistic against its nulls."""
+    return [
+        profile_lines(
+            evidence,
+            title="Correlation of a unit with itself at the next sublayer, mean over units",
+            y_label="Pearson r over texts (1)",
+            walk_reference=True,
+        ),
+        statistic_histogram(evidence, "mean Pearson r over units and steps (1)"),
+    ]
+
+
+CLAIM = Claim(
+    id="C1",
+    statement="Single units are continuous over depth, although the basis is not privileged.",
+    statistic="mean over units and steps of Pearson r over texts between neighbouring sublayers (1)",
+    source="arXiv 2502.12131: r > 0.8 from the start (Llama 3.1 8B)",
+    profile=profile,
+    summary=summary,
+    dims=("step",),
+    coords=lambda recording: recording.step_coords,
+    threshold=0.8,
+    nulls=("random_walk", "permuted_units", "random_basis", "untrained"),
+    remark=remark,
+    draw=draw,
+).register()

@@ -1,0 +1,75 @@
+"""C2: the stream accelerates.
+
+Statistic: slope of the logarithm of mean speed |x[s+1] - x[s]| over steps, by least squares. Speed is
+the mean over texts of the norm; vectors are not normalised. arXiv 2502.12131 reports speeds from
+below 1 to about 24.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims.figures import profile_lines, statistic_histogram
+from transformer_dynamics.drawing import Drawing
+from transformer_dynamics.population.kinematics import speed
+from transformer_dynamics.recording.recording import Recording
+
+
+def profile(recording: Recording, weights: Floats) -> Floats:
+    """Mean speed over texts, `(draw, step)`, in stream units per step."""
+    return weights @ speed(recording.values)
+
+
+def summary(profile: Floats) -> Floats:
+    """Slope of ln speed over the index of the step, `(draw)`; NaN where the stream stands still."""
+    steps = np.arange(profile.shape[-1], dtype=np.float64)
+    centred = steps - steps.mean()
+    logarithm = np.log(np.where(profile > 0, profile, np.nan))
+    slope: Floats = logarithm @ centred / (centred @ centred)
+    return slope
+
+
+def remark(recording: Recording, evidence: xr.Dataset) -> str:
+    """The speeds that the paper quotes: at the start, in the middle, at the end."""
+    speeds = evidence["profile"].values
+    middle = speeds[len(speeds) // 3 : 2 * len(speeds) // 3].mean()
+    return (
+        f"Mean speed is {speeds[0]:.3g} at the first step, {middle:.3g} in the middle third and "
+        f"{speeds[-1]:.3g} at the last, in stream units per step."
+    )
+
+
+def draw(evidence: xr.Dataset) -> list[Drawing]:
+    """Speed by step, and the statistic against its nulls."""
+    return [
+        profile_lines(
+            evidence,
+            title="Speed over depth, mean over texts",
+            y_label="|x[s+1] - x[s]| (stream units per step)",
+            y_scale="log",
+        ),
+        statistic_histogram(evidence, "slope of ln speed (per step)"),
+    ]
+
+
+CLAIM = Claim(
+    id="C2",
+    statement="The stream accelerates over depth.",
+    statistic="least-squares slope of ln(mean speed over texts) over steps (per step)",
+    source="arXiv 2502.12131: below 1 at the start, 2 to 5 in the middle, up to about 24",
+    profile=profile,
+    summary=summary,
+    dims=("step",),
+    coords=lambda recording: recording.step_coords,
+    threshold=0.0,
+    nulls=("random_walk", "permuted_increments", "untrained"),
+    remark=remark,
+    caveat=(
+        "The matched walk is given the recording's own step sizes and so speeds up alike: growth "
+        "of speed says how large the updates are, not where they lead. Whether it is the order of "
+        "the steps, or learning, that makes it grow is what the other two nulls tell."
+    ),
+    draw=draw,
+).register()

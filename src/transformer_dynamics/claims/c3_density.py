@@ -1,0 +1,65 @@
+"""C3: activations grow denser.
+
+Statistic: Treves-Rolls population density (mean |x|)^2 / mean(x^2) over units, mean over texts, in
+the last third of the sublayers minus the first third. It is free of scale: mean absolute activation
+(what arXiv 2502.12131 shows growing) rises with the norm whatever the shape of the distribution.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.claims.claim import Claim, Floats, thirds
+from transformer_dynamics.claims.figures import profile_lines, statistic_histogram
+from transformer_dynamics.drawing import Drawing
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.units.density import treves_rolls
+
+
+def profile(recording: Recording, weights: Floats) -> Floats:
+    """Mean Treves-Rolls density over texts, `(draw, site)`."""
+    return weights @ treves_rolls(recording.values)
+
+
+def remark(recording: Recording, evidence: xr.Dataset) -> str:
+    """Growth of the mean absolute activation, which the paper shows."""
+    first, last = (
+        float(np.abs(recording.values[:, site]).mean(dtype=np.float64)) for site in (0, -1)
+    )
+    return (
+        f"Mean |activation|, which rises with the norm alone, goes from {first:.3g} to {last:.3g} "
+        "stream units."
+    )
+
+
+def draw(evidence: xr.Dataset) -> list[Drawing]:
+    """Density by sublayer, and the statistic against its nulls."""
+    return [
+        profile_lines(
+            evidence,
+            title="Treves-Rolls density over depth, mean over texts (Gaussian: 0.64)",
+            y_label="(mean |x|)² / mean x² over units (1)",
+            along="site",
+        ),
+        statistic_histogram(evidence, "density, last third minus first third of sublayers (1)"),
+    ]
+
+
+CLAIM = Claim(
+    id="C3",
+    statement="Activations grow denser over depth, beyond the growth of their norm.",
+    statistic=(
+        "Treves-Rolls density (mean |x|)^2 / mean(x^2) over units, mean over texts, last third of "
+        "sublayers minus first third (1)"
+    ),
+    source="arXiv 2502.12131: growth of mean absolute activation; no formula printed",
+    profile=profile,
+    summary=thirds,
+    dims=("site",),
+    coords=lambda recording: recording.site_coords,
+    threshold=0.0,
+    nulls=("random_walk", "random_basis", "untrained"),
+    remark=remark,
+    draw=draw,
+).register()

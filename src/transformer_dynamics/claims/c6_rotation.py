@@ -1,0 +1,111 @@
+"""C6: units trace unstable periodic orbits, as rotation counts are taken to show.
+
+Statistic: rotation count |R| of each unit's trace averaged over texts, in the plane of activation and
+gradient, mean over units, in turns. arXiv 2502.12131 reports a mean of 10.74 over 64 sublayers
+against a null about 0. A random walk of 64 points gives 10.94: the count is a property of any trace
+made of independent steps, and the paper's null (apparently the points of the phase plane permuted
+jointly, shown here as `permuted_points`) cannot see it, since it destroys the continuity that makes a
+trace turn one way.
+
+Nulls are drawn from the mean trace, since the count is of that trace.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.claims.claim import Claim, Floats, mean_path, text_mean
+from transformer_dynamics.claims.figures import null_name, statistic_histogram
+from transformer_dynamics.drawing import Drawing, Group, Histogram
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.units.orbits import permuted_points_rotation_count, rotation_count
+
+
+def profile(recording: Recording, weights: Floats) -> Floats:
+    """Magnitude of the rotation count of every unit's mean trace, `(draw, unit)`, in turns."""
+    return np.abs(rotation_count(np.swapaxes(mean_path(recording, weights), 1, 2)))
+
+
+def permuted_points(recording: Recording, seed: int) -> Floats:
+    """The paper's apparent null: phase-plane points permuted jointly over depth, `(unit)`."""
+    traces = np.swapaxes(recording.values.mean(axis=0, dtype=np.float64), 0, 1)
+    return np.abs(permuted_points_rotation_count(traces, seed=seed))
+
+
+def summary(profile: Floats) -> Floats:
+    """Mean over the units that move, `(draw)`."""
+    mean: Floats = np.nanmean(profile, axis=-1)
+    return mean
+
+
+def remark(recording: Recording, evidence: xr.Dataset) -> str:
+    """Plainly: does the count exceed what its increments give in another sign or order?"""
+    value = float(evidence["statistic"])
+    points = recording.shape[1]
+    parts = []
+    for name in ("sign_flipped_increments", "permuted_increments"):
+        draws = evidence["null_statistic"].sel(null=name).values
+        draws = draws[np.isfinite(draws)]
+        n_above = int((draws >= value).sum())
+        yes = (1 + n_above) / (1 + draws.size) <= 0.05
+        parts.append(
+            f"{'exceeds' if yes else 'does not exceed'} that of {name.replace('_', ' ')} "
+            f"({draws.mean():.2f} turns, {n_above} of {draws.size} draws as large)"
+        )
+    return (
+        f"The count of {value:.2f} turns over {points} points {parts[0]} and {parts[1]}; a "
+        f"Gaussian random walk of {points} points gives {0.1765 * (points - 2):.2f}."
+    )
+
+
+def draw(evidence: xr.Dataset) -> list[Drawing]:
+    """Distribution of the count over units beside that of one draw of each null."""
+    groups = [Group(name="recording", values=evidence["profile"].values)]
+    groups += [
+        Group(
+            name=null_name(name),
+            values=evidence["null_example"].sel(null=name).values,
+            role="null",
+        )
+        for name in evidence["null"].values
+    ]
+    return [
+        Histogram(
+            title="Rotation count of each unit's mean trace, beside one draw of each null",
+            x_label="|rotation count| (turns)",
+            groups=groups,
+            y_label="share of units per bin (1)",
+        ),
+        statistic_histogram(evidence, "mean |rotation count| over units (turns)"),
+    ]
+
+
+CLAIM = Claim(
+    id="C6",
+    statement="Units trace (unstable periodic) orbits over depth.",
+    statistic="mean over units of |rotation count| of the trace averaged over texts (turns)",
+    source="arXiv 2502.12131: mean 10.74 over 64 sublayers, null about 0",
+    profile=profile,
+    summary=summary,
+    dims=("unit",),
+    coords=lambda recording: {},
+    threshold=1.0,
+    nulls=(
+        "random_walk",
+        "sign_flipped_increments",
+        "permuted_increments",
+        "phase_randomised_increments",
+        "random_basis",
+        "untrained",
+    ),
+    shown=("permuted_depth", "shuffled_tokens"),
+    own_nulls={"permuted_points": permuted_points},
+    drawn_from=text_mean,
+    remark=remark,
+    caveat=(
+        "A rotation count shows that traces turn, not that they are periodic: an orbit needs a test "
+        "for recurrence."
+    ),
+    draw=draw,
+).register()

@@ -1,0 +1,380 @@
+"""The command `tdyn`: parses, calls, prints; it computes nothing itself."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from transformer_dynamics.errors import TdynError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The residual stream of a transformer as a dynamical system over depth.",
+)
+console = Console()
+complaints = Console(stderr=True)
+
+ModelArgument = Annotated[
+    str, typer.Argument(help="Hub id, folder, .gguf file, or smollm2-135m (bundled).")
+]
+TextsOption = Annotated[
+    str,
+    typer.Option(help="wikipedia-sample, a .txt, .jsonl, .csv or .parquet file, or hf://NAME."),
+]
+SamplesOption = Annotated[int, typer.Option(help="Number of texts.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+DtypeOption = Annotated[str, typer.Option(help="float32, bfloat16, float16, float64.")]
+AttentionOption = Annotated[
+    str | None, typer.Option(help="Attention implementation: sdpa, eager, flash_attention_2.")
+]
+BosOption = Annotated[str, typer.Option(help="Begin token: tokenizer, always, never.")]
+TooLongOption = Annotated[
+    str, typer.Option(help="Texts longer than the context: refuse, truncate.")
+]
+BatchOption = Annotated[
+    int | None, typer.Option(help="Tokens in one forward pass; by default by device.")
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Never reach for the network.")]
+CodeOption = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let a hub repository run its own code.")
+]
+ColumnOption = Annotated[str, typer.Option(help="Column of .csv, .jsonl, .parquet and hf://.")]
+MinOption = Annotated[int | None, typer.Option(help="Least characters of a text.")]
+MaxOption = Annotated[int | None, typer.Option(help="Most characters of a text.")]
+
+
+@app.command()
+def run(
+    model: ModelArgument = "smollm2-135m",
+    texts: TextsOption = "wikipedia-sample",
+    samples: SamplesOption = 512,
+    seed: SeedOption = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; by default runs/<model>.")
+    ] = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+    attention: AttentionOption = None,
+    bos: BosOption = "tokenizer",
+    too_long: TooLongOption = "refuse",
+    batch_tokens: BatchOption = None,
+    column: ColumnOption = "text",
+    min_chars: MinOption = None,
+    max_chars: MaxOption = None,
+    nulls: Annotated[int, typer.Option(help="Draws of each null.")] = 199,
+    bootstrap: Annotated[int, typer.Option(help="Draws of the bootstrap over texts.")] = 499,
+    offline: OfflineOption = False,
+    trust_remote_code: CodeOption = False,
+) -> None:
+    """Record, measure, test the claims against their nulls, and write the report."""
+    from transformer_dynamics.experiment import Experiment, Settings
+
+    loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
+    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
+    folder = out or Path("runs") / Path(loaded.name).name
+    settings = Settings(
+        seed=seed,
+        bos=bos,
+        too_long=too_long,
+        batch_tokens=batch_tokens,
+        n_null=nulls,
+        n_bootstrap=bootstrap,
+        command=shlex.join(["tdyn", *sys.argv[1:]]),
+    )
+    with _Bars() as bars:
+        verdicts = Experiment(loaded, chosen, folder, settings, bars).run()
+    console.print(_verdict_table(verdicts))
+    console.print(f"\n{folder / 'report.html'}\n{folder / 'claims.json'}", highlight=False)
+
+
+@app.command()
+def record(
+    model: ModelArgument = "smollm2-135m",
+    texts: TextsOption = "wikipedia-sample",
+    samples: SamplesOption = 512,
+    seed: SeedOption = 0,
+    out: Annotated[Path, typer.Option(help="Folder to be made, ending in .zarr.")] = Path(
+        "recording.zarr"
+    ),
+    positions: Annotated[str, typer.Option(help="last, or all.")] = "last",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+    attention: AttentionOption = None,
+    bos: BosOption = "tokenizer",
+    too_long: TooLongOption = "refuse",
+    batch_tokens: BatchOption = None,
+    column: ColumnOption = "text",
+    min_chars: MinOption = None,
+    max_chars: MaxOption = None,
+    offline: OfflineOption = False,
+    trust_remote_code: CodeOption = False,
+) -> None:
+    """Record the residual stream of a model over texts."""
+    from transformer_dynamics.recording.recorder import record as record_states
+
+    loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
+    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
+    with _Bars() as bars, bars.stage("record", "tokens") as progress:
+        recording = record_states(
+            loaded,
+            chosen,
+            positions,
+            out=out,
+            bos=bos,
+            too_long=too_long,
+            batch_tokens=batch_tokens,
+            on_progress=progress,
+        )
+    n_samples, n_sites, n_units = recording.shape
+    console.print(f"{out}: {n_samples} samples, {n_sites} sites, {n_units} units")
+
+
+@app.command()
+def measure(
+    recording: Annotated[Path, typer.Argument(help="A recording, as runs/demo/recording.zarr.")],
+    name: Annotated[
+        list[str] | None, typer.Option("--measure", help="A measure; may be given again.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Store of results; by default results.zarr beside it.")
+    ] = None,
+) -> None:
+    """Run measures on a recording and keep their results."""
+    from transformer_dynamics import results
+    from transformer_dynamics.recording import open_recording
+    from transformer_dynamics.registry import MEASURES
+
+    known = MEASURES.all()
+    chosen = list(known) if not name else name
+    for each in chosen:
+        if each not in known:
+            raise TdynError(f"there is no measure {each!r}; there are: {', '.join(known)}")
+    loaded = open_recording(recording).load()
+    store = out or recording.parent / "results.zarr"
+    table = Table("measure", "variables", "seconds")
+    for each in chosen:
+        start = time.perf_counter()
+        result = known[each].function(loaded)
+        results.save_result(store, each, result)
+        seconds = f"{time.perf_counter() - start:.2f}"
+        table.add_row(each, ", ".join(str(variable) for variable in result.data_vars), seconds)
+    console.print(table)
+    console.print(str(store), highlight=False)
+
+
+@app.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(help="A run's folder, as runs/demo.")],
+) -> None:
+    """Write the page of a run again from what lies in its folder."""
+    from transformer_dynamics.experiment import report_run
+
+    console.print(str(report_run(run_folder)), highlight=False)
+
+
+@app.command()
+def sites(
+    model: ModelArgument = "smollm2-135m",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+    attention: AttentionOption = None,
+    offline: OfflineOption = False,
+    trust_remote_code: CodeOption = False,
+) -> None:
+    """Print where a model's residual stream is read, and the proof, layer by layer."""
+    loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
+    found = loaded.found_sites
+    table = Table(
+        "layer", "added by attention", "added by MLP", "order", "error m = x + a", "error y = m + b",
+        title=f"{loaded.name}: {len(found.sites)} sites of {found.n_units} units",
+    )
+    for proof in found.proofs:
+        table.add_row(
+            str(proof.layer),
+            proof.attention,
+            proof.mlp,
+            "parallel" if proof.parallel else "sequential",
+            f"{proof.attention_error:.1e}",
+            f"{proof.mlp_error:.1e}",
+        )
+    console.print(table)
+    if found.proofs[0].parallel:
+        console.print("Attention and MLP are added at once: no stream between them, no pre_mlp site.")
+    console.print(
+        "Errors are norms of the difference over the norm of the sum, on a probe of a few tokens. "
+        f"Later tokens change earlier states by {found.causality_error:.1e} of their norm."
+    )
+
+
+@app.command("list")
+def list_entries() -> None:
+    """Print the measures, nulls and claims that there are."""
+    from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS
+
+    measures = Table("measure", "what", "source", title="Measures")
+    for entry in MEASURES.all().values():
+        measures.add_row(entry.name, entry.title, entry.source)
+    nulls = Table("null", "keeps", "destroys", title="Nulls")
+    for null in NULLS.all().values():
+        nulls.add_row(null.name, null.keeps, null.destroys)
+    claims = Table("claim", "statement", "must exceed", title="Claims")
+    for claim in CLAIMS.all().values():
+        claims.add_row(claim.id, claim.statement, ", ".join(claim.nulls))
+    for table in (measures, nulls, claims):
+        console.print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """Print versions, the machine, the cache and which optional parts are installed."""
+    from transformer_dynamics.experiment import examine
+
+    table = Table("what", "found", show_header=False)
+    for what, found in examine().items():
+        table.add_row(what, str(found))
+    console.print(table)
+
+
+def main() -> None:
+    """Entry point: every error meant for the user is one message and a non-zero exit."""
+    try:
+        app(standalone_mode=True)
+    except TdynError as error:
+        complaints.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        command = shlex.join(["tdyn", *sys.argv[1:]])
+        complaints.print(
+            Text(f"\ninterrupted; what is finished is kept. To go on: {command}"), soft_wrap=True
+        )
+        raise SystemExit(130) from None
+
+
+def _load(
+    model: str, device: str, dtype: str, attention: str | None, offline: bool, trust: bool
+) -> Any:
+    from transformer_dynamics.models import load_model
+
+    with complaints.status(f"loading {model}"):
+        return load_model(
+            model,
+            device=device,
+            dtype=dtype,
+            attention=attention,
+            offline=offline,
+            trust_remote_code=trust,
+        )
+
+
+def _texts(
+    source: str,
+    samples: int,
+    seed: int,
+    column: str,
+    min_chars: int | None,
+    max_chars: int | None,
+    offline: bool,
+) -> Any:
+    from transformer_dynamics.texts import load_texts
+
+    with complaints.status(f"loading {source}"):
+        return load_texts(
+            source,
+            samples,
+            seed=seed,
+            column=column,
+            min_chars=min_chars,
+            max_chars=max_chars,
+            offline=offline,
+        )
+
+
+def _verdict_table(verdicts: list[Any]) -> Table:
+    table = Table("claim", "statement", "value [95 % over texts]", "nulls: mean (p)", "verdict")
+    for verdict in verdicts:
+        low, high = verdict.interval
+        nulls = "\n".join(
+            f"{name.replace('_', ' ')} {null.mean:.3g} ({null.p:.3g})"
+            + ("" if null.decides else " shown only")
+            for name, null in verdict.nulls.items()
+        )
+        table.add_row(
+            verdict.id,
+            verdict.statement,
+            f"{verdict.value:.3g} [{low:.3g}, {high:.3g}]",
+            nulls,
+            Text(verdict.verdict, style="bold"),
+            end_section=True,
+        )
+    return table
+
+
+class _Rate(ProgressColumn):
+    """Work per second, with its unit."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.0f} {task.fields['unit']}/s")
+
+
+class _Bars:
+    """Stages as bars with rate and time left."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=complaints,
+        )
+
+    def __enter__(self) -> _Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    @contextmanager
+    def stage(self, name: str, unit: str) -> Iterator[Any]:
+        """One bar."""
+        task = self._progress.add_task(name.replace("_", " "), total=None, unit=unit)
+
+        def advance(done: int, total: int) -> None:
+            self._progress.update(task, completed=done, total=total)
+
+        yield advance
+        if self._progress.tasks[task].total is None:  # a stage that is one piece of work
+            advance(1, 1)
+
+    def skipped(self, name: str) -> None:
+        """A line that says so."""
+        self._progress.console.print(f"  {name.replace('_', ' ')}: done before")

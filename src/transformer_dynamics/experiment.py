@@ -1,0 +1,348 @@
+"""The main job: record, draw the nulls that run a model, measure, test the claims, report.
+
+Each stage leaves its output in the run's folder and a fingerprint of its inputs in `run.json`; a stage
+whose inputs have not changed is not done again, and an interrupted run goes on where it stopped.
+
+    <out>/recording.zarr        the recording
+    <out>/nulls/<name>.zarr     the untrained twin's, and that of the shuffled texts
+    <out>/results.zarr          every measure's result, and under claims/ the evidence of every claim
+    <out>/claims.json           the verdicts
+    <out>/report.html           the page
+    <out>/run.json              model, texts, settings, versions, timings
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import xarray as xr
+
+import transformer_dynamics
+from transformer_dynamics import assets, results
+from transformer_dynamics.claims import Verdict, test_claims
+from transformer_dynamics.claims.testing import N_BOOTSTRAP, N_NULL
+from transformer_dynamics.errors import TdynError
+from transformer_dynamics.files import fingerprint, make_folder, read_json, write_json
+from transformer_dynamics.models import Model
+from transformer_dynamics.recording import Recording, open_recording
+from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS
+from transformer_dynamics.report import write_report
+
+PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "xarray", "zarr", "plotly")
+
+Progress = Callable[[int, int], None]
+
+
+class Reporter(Protocol):
+    """Told of stages as they begin, advance and end; silent by default."""
+
+    def stage(self, name: str, unit: str) -> AbstractContextManager[Progress | None]:
+        """A stage begins; the value is called with the work done and the work in all."""
+        ...
+
+    def skipped(self, name: str) -> None:
+        """A stage was done before."""
+        ...
+
+
+class Silent:
+    """The reporter that says nothing."""
+
+    def stage(self, name: str, unit: str) -> AbstractContextManager[Progress | None]:
+        """Nothing is shown."""
+        return nullcontext()
+
+    def skipped(self, name: str) -> None:
+        """Nothing is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What of a run can be chosen beside model, texts and folder.
+
+    Attributes:
+        seed: of nulls, bootstrap and the untrained twin.
+        bos: begin-token policy, as in `td.record`.
+        too_long: what to do with texts longer than the context, as in `td.record`.
+        batch_tokens: tokens in one forward pass, as in `td.record`.
+        n_null: draws of each null.
+        n_bootstrap: draws of the bootstrap over texts.
+        command: the command that was given, for provenance.
+    """
+
+    seed: int = 0
+    bos: str = "tokenizer"
+    too_long: str = "refuse"
+    batch_tokens: int | None = None
+    n_null: int = N_NULL
+    n_bootstrap: int = N_BOOTSTRAP
+    command: str = ""
+
+
+@dataclass
+class Experiment:
+    """A run: a model, texts, a folder.
+
+    Attributes:
+        model: what `td.load_model` returns.
+        texts: strings or lists of token ids.
+        out: the run's folder.
+        settings: everything else.
+        reporter: told of the stages.
+    """
+
+    model: Model
+    texts: Sequence[str] | Sequence[Sequence[int]]
+    out: Path
+    settings: Settings = field(default_factory=Settings)
+    reporter: Reporter = field(default_factory=Silent)
+
+    def run(self) -> list[Verdict]:
+        """Do every stage that is not done yet, and return the verdicts.
+
+        Raises:
+            TdynError: anything that the user can mend; what is finished by then is kept.
+        """
+        make_folder(self.out)
+        self._begin()
+        recording = self._record()
+        nulls = self._nulls(recording)
+        self.measure(recording)
+        verdicts = self._test(recording, nulls)
+        self._report(recording)
+        return verdicts
+
+    def measure(self, recording: Recording, names: Sequence[str] | None = None) -> None:
+        """Run measures with their defaults and keep their results."""
+        chosen = list(MEASURES.all()) if names is None else list(names)
+        inputs = {"recording": self._identity(recording), "version": _version()}
+        store = self.out / "results.zarr"
+        pending = [
+            name
+            for name in chosen
+            if not self._is_done(f"measure {name}", inputs)
+            or results.load_result(store, name) is None
+        ]
+        if not pending:
+            self.reporter.skipped("measure")
+            return
+        loaded = recording.load()
+        with self.reporter.stage("measure", "measures") as progress:
+            for place, name in enumerate(pending):
+                with self._timed(f"measure {name}", inputs):
+                    result = MEASURES.get(name).function(loaded)
+                    results.save_result(store, name, result)
+                if progress is not None:
+                    progress(place + 1, len(pending))
+
+    def _record(self) -> Recording:
+        path = self.out / "recording.zarr"
+        if path.exists():
+            self.reporter.skipped("record")
+            return self._recorded(path, None)
+        with self.reporter.stage("record", "tokens") as progress, self._timed("record", None):
+            return self._recorded(path, progress)
+
+    def _recorded(self, path: Path, progress: Progress | None) -> Recording:
+        return record(
+            self.model,
+            self.texts,
+            out=path,
+            bos=self.settings.bos,
+            too_long=self.settings.too_long,
+            batch_tokens=self.settings.batch_tokens,
+            on_progress=progress,
+        )
+
+    def _nulls(self, recording: Recording) -> dict[str, Recording]:
+        """Recordings of the nulls that run a model and that some claim names."""
+        named = {name for claim in CLAIMS.all().values() for name in claim.all_nulls}
+        drawn = {}
+        for name, null in NULLS.all().items():
+            if not null.needs_model or name not in named:
+                continue
+            path = self.out / "nulls" / f"{name}.zarr"
+            how = {"batch_tokens": self.settings.batch_tokens, "seed": self.settings.seed}
+            if path.exists():
+                self.reporter.skipped(name)
+                drawn[name] = null.function(recording, model=self.model, out=path, **how)
+                continue
+            with self.reporter.stage(name, "tokens") as progress, self._timed(name, None):
+                drawn[name] = null.function(
+                    recording, model=self.model, out=path, on_progress=progress, **how
+                )
+        return drawn
+
+    def _test(self, recording: Recording, nulls: dict[str, Recording]) -> list[Verdict]:
+        inputs = {
+            "recording": self._identity(recording),
+            "nulls": {name: self._identity(null) for name, null in nulls.items()},
+            "claims": list(CLAIMS.all()),
+            "seed": self.settings.seed,
+            "n_null": self.settings.n_null,
+            "n_bootstrap": self.settings.n_bootstrap,
+            "version": _version(),
+        }
+        if self._is_done("test", inputs) and (self.out / "claims.json").exists():
+            self.reporter.skipped("test")
+            return load_verdicts(self.out)
+        with self.reporter.stage("test", "draws") as progress, self._timed("test", inputs):
+            verdicts = test_claims(
+                recording,
+                model_nulls=nulls,
+                n_null=self.settings.n_null,
+                n_bootstrap=self.settings.n_bootstrap,
+                seed=self.settings.seed,
+                on_progress=progress,
+            )
+            for verdict in verdicts:
+                results.save_result(
+                    self.out / "results.zarr", f"claims/{verdict.id}", verdict.evidence
+                )
+            write_json(self.out / "claims.json", [verdict.as_json() for verdict in verdicts])
+        return verdicts
+
+    def _report(self, recording: Recording) -> None:
+        with self.reporter.stage("report", "pages"), self._timed("report", None):
+            report_run(self.out)
+
+    def _identity(self, recording: Recording) -> str:
+        """What identifies a recording's states without reading them."""
+        return fingerprint([recording.provenance, list(recording.shape)])
+
+    def _begin(self) -> None:
+        known = read_json(self.out / "run.json") or {}
+        write_json(
+            self.out / "run.json",
+            {
+                "model": self.model.name,
+                "model_origin": self.model.provenance,
+                "architecture": type(self.model.hf_model).__name__,
+                "weights_sha256": self.model.weight_hash,
+                "dtype": self.model.dtype,
+                "device": str(self.model.device),
+                "attention": self.model.attention_implementation,
+                "texts": getattr(self.texts, "source", "given"),
+                "texts_selection": getattr(self.texts, "selection", {}),
+                "texts_sha256": getattr(self.texts, "sha256", None),
+                "n_texts": len(self.texts),
+                "bos": self.settings.bos,
+                "too_long": self.settings.too_long,
+                "seed": self.settings.seed,
+                "n_null": self.settings.n_null,
+                "n_bootstrap": self.settings.n_bootstrap,
+                "command": self.settings.command,
+                "system": system_information(),
+                "stages": known.get("stages", {}),
+            },
+        )
+
+    def _is_done(self, stage: str, inputs: Any) -> bool:
+        stages = (read_json(self.out / "run.json") or {}).get("stages", {})
+        return bool(stages.get(stage, {}).get("inputs") == fingerprint(inputs))
+
+    @contextmanager
+    def _timed(self, stage: str, inputs: Any) -> Iterator[None]:
+        """Note a stage's time and inputs in `run.json` once it has ended without an error."""
+        start = time.perf_counter()
+        yield
+        run = read_json(self.out / "run.json") or {}
+        run.setdefault("stages", {})[stage] = {
+            "seconds": round(time.perf_counter() - start, 2),
+            "inputs": fingerprint(inputs),
+        }
+        write_json(self.out / "run.json", run)
+
+
+def load_verdicts(out: Path) -> list[Verdict]:
+    """The verdicts of a finished run, with their evidence."""
+    entries = read_json(out / "claims.json")
+    if entries is None:
+        return []
+    verdicts = []
+    for entry in entries:
+        evidence = results.load_result(out / "results.zarr", f"claims/{entry['id']}")
+        verdicts.append(Verdict.from_json(entry, xr.Dataset() if evidence is None else evidence))
+    return verdicts
+
+
+def report_run(out: Path) -> Path:
+    """Write the page of a run from what lies in its folder.
+
+    Raises:
+        TdynError: there is no run in the folder.
+    """
+    if not (out / "recording.zarr").exists():
+        raise TdynError(
+            f"there is no run in {out}: recording.zarr is missing; make one with "
+            f"`tdyn run --out {out}`"
+        )
+    names = [name for name in results.saved_names(out / "results.zarr") if name in MEASURES.all()]
+    found = {name: results.load_result(out / "results.zarr", name) for name in names}
+    return write_report(
+        out / "report.html",
+        {name: result for name, result in found.items() if result is not None},
+        load_verdicts(out),
+        recording=open_recording(out / "recording.zarr"),
+        run=read_json(out / "run.json") or {},
+    )
+
+
+def system_information() -> dict[str, Any]:
+    """Versions and machine, as a report states them."""
+    return {
+        "transformer_dynamics": _version(),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        **{name: _package_version(name) for name in PACKAGES},
+    }
+
+
+def examine() -> dict[str, Any]:
+    """What `tdyn doctor` prints: system, cache, bundled files, extras."""
+    import torch
+
+    cache = assets.cache_dir()
+    extras = {
+        "gguf": ("gguf", "accelerate"),
+        "wiki": ("mwparserfromhell",),
+        "datasets": ("datasets",),
+        "parquet": ("pandas", "pyarrow"),
+    }
+    return {
+        **system_information(),
+        "threads of torch": torch.get_num_threads(),
+        "CUDA": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "cache": cache,
+        **{f"bundled: {asset.name}": _presence(asset) for asset in (assets.SMOLLM2, assets.WIKIPEDIA_SAMPLE)},
+        **{
+            f"extra [{extra}]": ", ".join(f"{name} {_package_version(name)}" for name in names)
+            for extra, names in extras.items()
+        },
+    }
+
+
+def _presence(asset: assets.Asset) -> str:
+    return "in the cache" if assets.cached_path(asset).is_file() else "not fetched yet; the first use fetches it"
+
+
+def _version() -> str:
+    return transformer_dynamics.__version__
+
+
+def _package_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

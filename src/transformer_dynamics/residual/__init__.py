@@ -1,0 +1,1 @@
+"""The residual stream of a model: where its sites are, and how to read states there."""

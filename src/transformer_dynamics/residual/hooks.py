@@ -1,0 +1,103 @@
+"""Read states at sites while a model runs, and leave the model as it was.
+
+`reading` is a context manager: its hooks are gone when the block ends, also when entering fails
+half way or the forward pass raises. Hooks cost one Python call per site and pass, and copy only
+what `keep` selects; nothing of the model's own buffers is held on to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in the residual stream.
+
+    Attributes:
+        label: its name, as `7.pre_attn`.
+        module: path of the module, within the trunk, at whose edge the stream is read.
+        port: whether the stream is that module's input or its output.
+    """
+
+    label: str
+    module: str
+    port: Literal["input", "output"]
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The hidden states among a module's arguments or results: the first floating tensor."""
+    if isinstance(value, Tensor):
+        return value if value.is_floating_point() else None
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        for item in value:
+            found = first_tensor(item)
+            if found is not None:
+                return found
+    return None
+
+
+def input_states(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The hidden states that a module receives, by position or by name."""
+    if "hidden_states" in kwargs:
+        return first_tensor(kwargs["hidden_states"])
+    found = first_tensor(args)
+    return found if found is not None else first_tensor(kwargs)
+
+
+@contextmanager
+def reading(
+    trunk: nn.Module, sites: Sequence[Site], keep: Callable[[str, Tensor], None]
+) -> Iterator[None]:
+    """Call `keep(label, states)` at every site of every forward pass inside the block.
+
+    Args:
+        trunk: the model without its head.
+        sites: where to read.
+        keep: receives the label and the states, `(batch, position, unit)`; it must copy what it
+            wants to keep.
+    """
+    with ExitStack() as hooks:
+        for site in sites:
+            hooks.callback(_attach(trunk.get_submodule(site.module), site, keep).remove)
+        yield
+
+
+def _attach(module: nn.Module, site: Site, keep: Callable[[str, Tensor], None]) -> Any:
+    if site.port == "input":
+
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            states = input_states(args, kwargs)
+            if states is not None:
+                keep(site.label, states)
+
+        return module.register_forward_pre_hook(before, with_kwargs=True)
+
+    def after(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        states = first_tensor(output)
+        if states is not None:
+            keep(site.label, states)
+
+    return module.register_forward_hook(after)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout off and no autograd inside the block; every module's mode is put back after it."""
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        with torch.inference_mode():
+            yield
+    finally:
+        for module in training:
+            module.training = True

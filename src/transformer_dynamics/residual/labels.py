@@ -1,0 +1,64 @@
+"""What sites and steps are called, without any model: `"7.pre_attn"`, `"final"`.
+
+A transformer with L layers has 2L + 1 sites, `0.pre_attn, 0.pre_mlp, ..., (L-1).pre_mlp, final`;
+one whose layers add attention and MLP in parallel has L + 1, since there is no stream between the
+two. A system that is no transformer has sites of the kind `state`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+FINAL = "final"
+KINDS = ("pre_attn", "pre_mlp", FINAL, "state")
+
+STEP_KINDS = {
+    ("pre_attn", "pre_mlp"): "attention",
+    ("pre_mlp", "pre_attn"): "mlp",
+    ("pre_mlp", FINAL): "mlp",
+    ("pre_attn", "pre_attn"): "layer",
+    ("pre_attn", FINAL): "layer",
+}
+
+
+def parse(label: str) -> tuple[int, str]:
+    """Layer and kind of a site; the final site has layer -1.
+
+    >>> parse("7.pre_mlp")
+    (7, 'pre_mlp')
+    >>> parse("final")
+    (-1, 'final')
+    """
+    if label == FINAL:
+        return -1, FINAL
+    layer, _, kind = label.partition(".")
+    if not layer.isdigit() or kind not in KINDS:
+        raise ValueError(
+            f"{label!r} is no site label; a site is called like '7.pre_attn', '7.pre_mlp', "
+            "'7.state' or 'final'"
+        )
+    return int(layer), kind
+
+
+def step_kind(start: str, stop: str) -> str:
+    """What lies between two neighbouring sites: attention, mlp, layer (both at once) or step.
+
+    >>> step_kind("3.pre_attn", "3.pre_mlp"), step_kind("3.pre_mlp", "4.pre_attn")
+    ('attention', 'mlp')
+    """
+    return STEP_KINDS.get((parse(start)[1], parse(stop)[1]), "step")
+
+
+def state_labels(n_sites: int) -> list[str]:
+    """Labels for a system that is no transformer: `0.state`, `1.state`, ..."""
+    return [f"{index}.state" for index in range(n_sites)]
+
+
+def transformer_labels(n_layers: int, *, parallel: bool = False) -> list[str]:
+    """Labels of a transformer's sites in order of depth.
+
+    >>> transformer_labels(2)
+    ['0.pre_attn', '0.pre_mlp', '1.pre_attn', '1.pre_mlp', 'final']
+    """
+    kinds: Sequence[str] = ("pre_attn",) if parallel else ("pre_attn", "pre_mlp")
+    return [f"{layer}.{kind}" for layer in range(n_layers) for kind in kinds] + [FINAL]

@@ -1,0 +1,17 @@
+"""What single units (coordinates of the residual stream) do over depth."""
+
+from transformer_dynamics.units.continuity import correlation, correlation_by_lag, correlation_pairs
+from transformer_dynamics.units.density import density
+from transformer_dynamics.units.information import mutual_information
+from transformer_dynamics.units.orbits import phase_portrait, rotation_count, rotations
+
+__all__ = [
+    "correlation",
+    "correlation_by_lag",
+    "correlation_pairs",
+    "density",
+    "mutual_information",
+    "phase_portrait",
+    "rotation_count",
+    "rotations",
+]

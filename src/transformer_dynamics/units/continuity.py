@@ -1,0 +1,398 @@
+"""Continuity of single units over depth: the correlation of a unit with itself at another site.
+
+Estimates Pearson's r over samples of unit u between two sites s and t,
+
+    r = cov(x[:, s, u], x[:, t, u]) / sqrt(var(x[:, s, u]) var(x[:, t, u])),
+
+for neighbouring sites, for all pairs of sites, and as a function of their distance. A plain random
+walk over depth reaches sqrt(s/(s+1)) at its step s = 1, 2, ... without having learned anything, so
+the drawings show that curve.
+
+Source: arXiv 2502.12131 (adjacent pairs in its Results, all pairs in its Methods).
+
+Cost: neighbouring sites take one pass over the states, and under bootstrap weights three matrix
+products (draw, sample) x (sample, unit) per site; all pairs take one product (site, sample) x
+(sample, site) per unit. Accumulated in float64.
+
+Not handled: dependence that is not linear (see `information`), and samples that are not
+independent: an interval needs weights drawn over texts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from transformer_dynamics.drawing import Drawing, Heatmap, Lines, Series
+from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.registry import measure
+
+Floats = NDArray[np.float64]
+
+SOURCE = "arXiv 2502.12131"
+# What cancellation leaves of the variance of a unit that is constant where the weights are.
+VARIANCE_FLOOR = 1e-12
+PAIR_BYTES = 256 * 2**20
+BLOCK_BYTES = 32 * 2**20
+OVER_UNITS = {"units": "1", "denominator": "units where the correlation is defined"}
+STEP_LABEL = "step (index of the site it starts from)"
+CORRELATION_LABEL = "Pearson correlation over samples (1)"
+KIND_NAMES = {
+    "attention": "attention steps (within a layer)",
+    "mlp": "MLP steps (across layers)",
+}
+
+
+class SiteMoments(NamedTuple):
+    """States of one site and their weighted moments.
+
+    values: (sample, unit); mean and variance: (draw, unit), the variance NaN where it vanishes.
+    """
+
+    values: Floats
+    mean: Floats
+    variance: Floats
+
+
+def adjacent_correlation(values: NDArray[Any], weights: Floats | None = None) -> Floats:
+    """Pearson correlation of each unit between neighbouring sites, under each row of weights.
+
+    Args:
+        values: states `(sample, site, unit)`, at least two sites.
+        weights: `(draw, sample)`, rows that sum to one, as a bootstrap over texts draws them; by
+            default one row of 1/N.
+
+    Returns:
+        `(draw, step, unit)`, dimensionless. Exactly 1 where a unit does not change at all; NaN,
+        with one `UndefinedWarning`, where it does not vary over the samples.
+
+    Raises:
+        ValueError: `values` or `weights` have another shape, or a row does not sum to one.
+
+    >>> values = np.array([[[0.0], [1.0]], [[1.0], [3.0]], [[2.0], [2.0]]])
+    >>> adjacent_correlation(values)
+    array([[[0.5]]])
+    """
+    check_states(values)
+    result = correlate_steps(lambda site: centred(values[:, site]), values.shape[1], weights)
+    warn_where_undefined(result, "correlations", stacklevel=2)
+    return result
+
+
+def check_states(values: NDArray[Any]) -> None:
+    """Refuse what is not `(sample, site, unit)` with two sites or more."""
+    if values.ndim != 3 or values.shape[1] < 2:
+        raise ValueError(
+            f"got states of shape {values.shape}; steps take (sample, site, unit) with two sites "
+            "or more, as in recording.select(sites=['0.pre_attn', '0.pre_mlp'])"
+        )
+
+
+def check_weights(weights: Floats | None, n_samples: int) -> Floats:
+    """Weights `(draw, sample)` in float64, refused unless they fit; without any, a row of 1/N."""
+    if weights is None:
+        return np.full((1, n_samples), 1 / n_samples)
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.ndim != 2 or weights.shape[1] != n_samples:
+        raise ValueError(
+            f"got weights of shape {weights.shape} for {n_samples} samples; they are (draw, sample)"
+            ": np.full((1, n_samples), 1 / n_samples) is the plain mean"
+        )
+    sums = weights.sum(axis=1)
+    if not np.allclose(sums, 1, rtol=0, atol=1e-6):
+        worst = float(sums[np.argmax(np.abs(sums - 1))])
+        raise ValueError(
+            f"got a row of weights that sums to {worst:.6g}; each must sum to one: "
+            "weights / weights.sum(axis=1, keepdims=True)"
+        )
+    return weights
+
+
+def centred(columns: NDArray[Any]) -> Floats:
+    """A float64 copy of `(sample, unit)` with the mean of each unit taken away.
+
+    The first sample is subtracted before the mean, so that a constant unit becomes exactly zero
+    and not the rounding error of its mean.
+    """
+    result = columns.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        result -= result[0].copy()
+        result -= result.mean(axis=0)
+    return result
+
+
+def site_moments(columns: Floats, weights: Floats) -> SiteMoments:
+    """Weighted mean and variance `(draw, unit)` of centred states `(sample, unit)`."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = weights @ columns
+        square = weights @ (columns * columns)
+        variance = square - mean * mean
+        variance[~(variance > VARIANCE_FLOOR * square)] = np.nan
+    return SiteMoments(columns, mean, variance)
+
+
+def moment_correlation(first: SiteMoments, second: SiteMoments, weights: Floats) -> Floats:
+    """Weighted correlation `(draw, unit)` of two sites."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        covariance = weights @ (first.values * second.values)
+        covariance -= first.mean * second.mean
+        # One root of the product: it gives exactly 1 for a unit that does not change.
+        covariance /= np.sqrt(first.variance * second.variance)
+    return np.clip(covariance, -1.0, 1.0, out=covariance)
+
+
+def correlate_steps(
+    site_values: Callable[[int], Floats], n_sites: int, weights: Floats | None
+) -> Floats:
+    """Correlation `(draw, step, unit)` of neighbouring sites, holding two sites at a time.
+
+    Args:
+        site_values: index of a site to its centred states `(sample, unit)`.
+        n_sites: the number of sites.
+        weights: `(draw, sample)`, or None for the plain mean.
+    """
+    columns = site_values(0)
+    weights = check_weights(weights, len(columns))
+    result = np.empty((len(weights), n_sites - 1, columns.shape[1]))
+    previous = site_moments(columns, weights)
+    for step in range(n_sites - 1):
+        current = site_moments(site_values(step + 1), weights)
+        result[:, step] = moment_correlation(previous, current, weights)
+        previous = current
+    return result
+
+
+def warn_where_undefined(result: NDArray[Any], noun: str, *, stacklevel: int) -> None:
+    """One warning that counts the NaN of a result, if there are any."""
+    undefined = int(np.count_nonzero(np.isnan(result)))
+    if undefined:
+        warnings.warn(
+            f"{undefined} of {result.size} {noun} are undefined (NaN): the unit does not vary "
+            "over the samples, or its states are not finite",
+            UndefinedWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def defined_mean(values: NDArray[Any]) -> Floats:
+    """Mean over the last axis without NaN, in float64; NaN where nothing is defined."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        total: Floats = np.sum(values, axis=-1, dtype=np.float64, where=defined)
+        return total / defined.sum(axis=-1)
+
+
+def band(values: NDArray[Any]) -> tuple[Floats, Floats]:
+    """5 % and 95 % quantile over the last axis without NaN; NaN where nothing is defined."""
+    low, high = np.full((2, *values.shape[:-1]), np.nan)
+    some = ~np.isnan(values).all(axis=-1)
+    if some.any():
+        with np.errstate(invalid="ignore"):
+            low[some], high[some] = np.nanquantile(values[some], [0.05, 0.95], axis=-1)
+    return low, high
+
+
+def draw_correlation(result: xr.Dataset) -> list[Drawing]:
+    """Mean over units per step, attention and MLP steps told apart, and the walk's curve."""
+    mean = result["mean"].values
+    low, high = band(result["correlation"].values)
+    steps = np.arange(mean.size)
+    names = [str(name) for name in result["step"].values]
+    kinds = result["step_kind"].values
+    walk = np.sqrt((steps + 1) / (steps + 2))
+    series = [
+        Series(name="mean (5-95 % of units)", x=steps, y=mean, low=low, high=high, labels=names),
+        Series(name="random walk, sqrt(s/(s+1))", x=steps, y=walk, labels=names, role="reference"),
+    ]
+    for kind, name in KIND_NAMES.items():
+        at = np.flatnonzero(kinds == kind)
+        labels = [names[step] for step in at]
+        points = Series(name=name, x=at, y=mean[at], labels=labels, role="detail", markers=True)
+        series += [points] if at.size else []
+    return [
+        Lines(
+            title="Correlation of single units between neighbouring sites",
+            x_label=STEP_LABEL,
+            y_label=CORRELATION_LABEL,
+            series=series,
+        )
+    ]
+
+
+@measure(
+    "units.correlation",
+    title="Unit correlation of neighbouring sites",
+    source=SOURCE,
+    draw=draw_correlation,
+)
+def correlation(recording: Recording) -> xr.Dataset:
+    """Correlation over samples of each unit between neighbouring sites.
+
+    Returns:
+        `correlation` `(step, unit)`, dimensionless; `mean` `(step)` over the units where it is
+        defined; `n_defined` `(step)`, the number of those units.
+
+    Raises:
+        ValueError: the recording has one site only.
+
+    >>> states = np.random.default_rng(0).standard_normal((500, 10, 50)).cumsum(axis=1)
+    >>> result = correlation(Recording.from_array(states))
+    >>> result["mean"].values[[0, 8]].round(2)
+    array([0.71, 0.95])
+    """
+    values = recording.values
+    check_states(values)
+    plain = correlate_steps(lambda site: centred(values[:, site]), values.shape[1], None)[0]
+    warn_where_undefined(plain, "correlations", stacklevel=3)
+    attrs = {"units": "1", "denominator": f"{len(values)} samples"}
+    return xr.Dataset(
+        {
+            "correlation": (("step", "unit"), plain, attrs),
+            "mean": ("step", defined_mean(plain), OVER_UNITS),
+            "n_defined": ("step", (~np.isnan(plain)).sum(axis=1), {"units": "units"}),
+        },
+        coords=recording.step_coords,
+    )
+
+
+def _pair_blocks(values: NDArray[Any]) -> Iterator[tuple[slice, Floats]]:
+    """Correlation of all pairs of sites, `(unit, site, other_site)`, for some units at a time."""
+    n_samples, n_sites, n_units = values.shape
+    width = max(1, BLOCK_BYTES // (n_samples * n_sites * 8))
+    for start in range(0, n_units, width):
+        chosen = slice(start, min(start + width, n_units))
+        rows = values[:, :, chosen].transpose(2, 1, 0).astype(np.float64, order="C")
+        with np.errstate(invalid="ignore", over="ignore"):
+            rows -= rows[:, :, :1].copy()
+            rows -= rows.mean(axis=2, keepdims=True)
+            length = np.sqrt(np.einsum("usn,usn->us", rows, rows))[:, :, np.newaxis]
+            length[length == 0] = np.nan
+            rows /= length
+            product = rows @ rows.transpose(0, 2, 1)
+        yield chosen, np.clip(product, -1.0, 1.0, out=product)
+
+
+def draw_correlation_pairs(result: xr.Dataset) -> list[Drawing]:
+    """The mean over units as a matrix of sites."""
+    return [
+        Heatmap(
+            title="Correlation of single units between all pairs of sites, mean over units",
+            x_label="site",
+            y_label="other site (index)",
+            colour_label=CORRELATION_LABEL,
+            values=result["mean"].values.T,
+            x_names=[str(name) for name in result["site"].values],
+        )
+    ]
+
+
+@measure(
+    "units.correlation_pairs",
+    title="Unit correlation of all pairs of sites",
+    source=SOURCE,
+    draw=draw_correlation_pairs,
+)
+def correlation_pairs(recording: Recording) -> xr.Dataset:
+    """Correlation over samples of each unit between all pairs of sites.
+
+    Returns:
+        `correlation` `(site, other_site, unit)`, dimensionless, in float32 where float64 would take
+        more than 256 MiB; `mean` `(site, other_site)` over the units where it is defined. NaN,
+        with one `UndefinedWarning`, where a unit does not vary over the samples.
+
+    Raises:
+        ValueError: the recording has one site only.
+    """
+    values = recording.values
+    check_states(values)
+    n_samples, n_sites, n_units = values.shape
+    dtype = np.float32 if n_sites**2 * n_units * 8 > PAIR_BYTES else np.float64
+    pairs = np.empty((n_sites, n_sites, n_units), dtype=dtype)
+    for chosen, block in _pair_blocks(values):
+        pairs[:, :, chosen] = block.transpose(1, 2, 0)
+    warn_where_undefined(pairs, "correlations", stacklevel=3)
+    attrs = {"units": "1", "denominator": f"{n_samples} samples"}
+    return xr.Dataset(
+        {
+            "correlation": (("site", "other_site", "unit"), pairs, attrs),
+            "mean": (("site", "other_site"), defined_mean(pairs), OVER_UNITS),
+        },
+        coords={
+            **recording.site_coords,
+            "other_site": ("other_site", np.array(recording.sites, dtype=object)),
+        },
+    )
+
+
+def _lag_means(values: NDArray[Any]) -> Floats:
+    """Each unit's mean correlation over the pairs of sites at each lag, `(lag, unit)`."""
+    n_sites, n_units = values.shape[1:]
+    means = np.empty((n_sites - 1, n_units))
+    for chosen, block in _pair_blocks(values):
+        for lag in range(1, n_sites):
+            diagonal = np.diagonal(block, offset=lag, axis1=1, axis2=2)
+            means[lag - 1, chosen] = defined_mean(diagonal)
+    return means
+
+
+def draw_correlation_by_lag(result: xr.Dataset) -> list[Drawing]:
+    """Mean and band over units as a function of lag, and what a plain random walk gives."""
+    lags = result["lag"].values
+    walk = np.empty(lags.size)
+    for index, lag in enumerate(lags):
+        start = np.arange(1, lags.size + 2 - lag)
+        walk[index] = np.sqrt(start / (start + lag)).mean()
+    mean, low, high = (result[name].values for name in ("mean", "low", "high"))
+    series = [
+        Series(name="mean (5-95 % of units)", x=lags, y=mean, low=low, high=high),
+        Series(name="random walk, mean of sqrt(s/(s+lag))", x=lags, y=walk, role="reference"),
+    ]
+    return [
+        Lines(
+            title="Correlation of single units between sites by their distance",
+            x_label="lag (sites)",
+            y_label=CORRELATION_LABEL,
+            series=series,
+        )
+    ]
+
+
+@measure(
+    "units.correlation_by_lag",
+    title="Unit correlation by lag",
+    source=SOURCE,
+    draw=draw_correlation_by_lag,
+)
+def correlation_by_lag(recording: Recording) -> xr.Dataset:
+    """Correlation over samples of a unit with itself, as a function of the distance of the sites.
+
+    A unit's value at a lag is the mean over the pairs of sites that far apart where its correlation
+    is defined.
+
+    Returns:
+        `mean`, `low`, `high` `(lag)`, dimensionless: mean, 5 % and 95 % quantile over units. Lags
+        run from 1 to the number of sites less one. NaN at a lag where no unit is defined.
+
+    Raises:
+        ValueError: the recording has one site only.
+    """
+    values = recording.values
+    check_states(values)
+    means = _lag_means(values)
+    warn_where_undefined(means, "mean correlations (lag, unit)", stacklevel=3)
+    attrs = {"units": "1", "denominator": "units; each a mean over the pairs of sites at that lag"}
+    low, high = band(means)
+    return xr.Dataset(
+        {
+            "mean": ("lag", defined_mean(means), attrs),
+            "low": ("lag", low, attrs),
+            "high": ("lag", high, attrs),
+        },
+        coords={"lag": ("lag", np.arange(1, values.shape[1]), {"units": "sites"})},
+    )

@@ -1,0 +1,156 @@
+"""Sites are proved on real architectures, and refused where the residual identity fails."""
+
+import pytest
+import tiny
+import torch
+
+from transformer_dynamics.errors import ModelError
+from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.residual.hooks import evaluating, reading
+from transformer_dynamics.residual.sites import find_sites
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_states_equal_hidden_states_one_text_at_a_time(family):
+    model = tiny.model(family)
+    texts = tiny.token_lists()
+    recording = record(model, texts, "all")
+    pre_attn = [site for site in recording.sites if site.endswith("pre_attn")]
+    for index, tokens in enumerate(texts):
+        with torch.inference_mode():
+            hidden = model.trunk(
+                input_ids=torch.tensor([tokens]), output_hidden_states=True, use_cache=False
+            ).hidden_states
+        rows = recording.text_index == index
+        for layer, site in enumerate(pre_attn):
+            states = torch.tensor(recording.select(samples=rows, sites=[site]).values[:, 0])
+            error = (states - hidden[layer][0]).norm(dim=1) / hidden[layer][0].norm(dim=1)
+            assert error.max() < 1e-5, (family, site)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_final_site_is_what_enters_the_final_norm(family):
+    model = tiny.model(family)
+    norm = next(
+        child
+        for name, child in model.trunk.named_children()
+        if name in {"norm", "ln_f", "final_layer_norm"}
+    )
+    entering = []
+    hook = norm.register_forward_pre_hook(lambda _, args: entering.append(args[0].clone()))
+    recording = record(model, tiny.token_lists(1), "last")
+    hook.remove()
+    # The first call is the probe's.
+    torch.testing.assert_close(
+        torch.tensor(recording.values[0, -1]), entering[-1][0, -1], rtol=1e-6, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("family", tiny.SEQUENTIAL)
+def test_mlp_branch_leads_from_pre_mlp_to_the_next_layer(family):
+    """y = m + MLP(m), the branch being run anew on the recorded m outside the forward pass."""
+    model = tiny.model(family)
+    recording = record(model, tiny.token_lists(), "last")
+    for layer, block in enumerate(_blocks(model)):
+        m = torch.tensor(recording.select(sites=[f"{layer}.pre_mlp"]).values[:, 0])
+        place = recording.sites.index(f"{layer}.pre_mlp") + 1
+        y = torch.tensor(recording.values[:, place])
+        with torch.inference_mode():
+            branch = _mlp_branch(family, block, m[:, None])[:, 0]
+        error = (m + branch - y).norm(dim=1) / y.norm(dim=1)
+        assert error.max() < 1e-5, (family, layer)
+        assert ((y - m).norm(dim=1) / y.norm(dim=1)).min() > 1e-3
+
+
+def _blocks(model):
+    return model.trunk.h if hasattr(model.trunk, "h") else model.trunk.layers
+
+
+def _mlp_branch(family, block, m):
+    if family == "gpt2":
+        return block.mlp(block.ln_2(m))
+    if family == "gemma3":
+        return block.post_feedforward_layernorm(block.mlp(block.pre_feedforward_layernorm(m)))
+    return block.mlp(block.post_attention_layernorm(m))
+
+
+def test_parallel_layers_have_no_pre_mlp_site():
+    sites = find_sites(tiny.hf_model("gpt_neox"))
+    assert sites.labels == ("0.pre_attn", "1.pre_attn", "2.pre_attn", "final")
+    assert all(proof.parallel for proof in sites.proofs)
+
+
+def test_sequential_layers_have_two_sites_each():
+    sites = find_sites(tiny.hf_model("llama"))
+    assert sites.labels[:3] == ("0.pre_attn", "0.pre_mlp", "1.pre_attn")
+    assert len(sites.labels) == 7
+    assert max(proof.attention_error for proof in sites.proofs) < 1e-6
+    assert sites.proofs[0].attention == "self_attn"
+    assert sites.proofs[0].mlp == "mlp"
+
+
+def test_broken_residual_identity_is_refused_with_what_was_seen():
+    model = tiny.hf_model("llama")
+    hook = model.model.layers[1].mlp.register_forward_hook(lambda *a: 3.0 * a[2])
+    find_sites(model)  # what the branch gives is what is added, whatever it is
+    hook.remove()
+    model.model.layers[1].register_forward_hook(lambda *a: 2.0 * a[2])
+    with pytest.raises(ModelError, match=r"residual identity fails in layers\.1.*self_attn"):
+        find_sites(model)
+
+
+def test_stream_changed_between_layers_is_refused():
+    model = tiny.hf_model("llama")
+    model.model.layers[1].register_forward_pre_hook(lambda _, args: (2.0 * args[0], *args[1:]))
+    with pytest.raises(ModelError, match=r"stream changes between layers\.0 and layers\.1"):
+        find_sites(model)
+
+
+def test_model_that_sees_later_tokens_is_refused():
+    model = tiny.hf_model("llama")
+    model.model.embed_tokens.register_forward_hook(lambda *a: a[2] + a[2].mean(1, keepdim=True))
+    with pytest.raises(ModelError, match="not causal"):
+        find_sites(model)
+
+
+def test_nan_weights_are_named_as_such():
+    model = tiny.hf_model("llama")
+    with torch.no_grad():
+        model.model.layers[2].mlp.down_proj.weight.fill_(torch.nan)
+    with pytest.raises(ModelError, match=r"NaN or infinite states in layers\.2"):
+        find_sites(model)
+
+
+def test_a_training_model_is_probed_without_dropout_and_left_training():
+    torch.manual_seed(0)
+    model = tiny.hf_model("gpt2").train()
+    before = torch.random.get_rng_state()
+    find_sites(model)
+    assert all(module.training for module in model.modules())
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_hooks_are_gone_after_the_block_and_after_an_error():
+    model = tiny.model("llama")
+    sites = model.found_sites.sites
+
+    def n_hooks():
+        return sum(
+            len(module._forward_hooks) + len(module._forward_pre_hooks)
+            for module in model.hf_model.modules()
+        )
+
+    with reading(model.trunk, sites, lambda *_: None):
+        assert n_hooks() == len(sites)
+    assert n_hooks() == 0
+    with (
+        pytest.raises(ZeroDivisionError),
+        reading(model.trunk, sites, lambda *_: 1 / 0),
+        evaluating(model.hf_model),
+    ):
+        model.trunk(input_ids=torch.tensor([[1, 2]]))
+    assert n_hooks() == 0
+    missing = [*sites, type(sites[0])("9.pre_attn", "layers.9", "input")]
+    with pytest.raises(AttributeError), reading(model.trunk, missing, lambda *_: None):
+        pass
+    assert n_hooks() == 0
