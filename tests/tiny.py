@@ -21,7 +21,13 @@ CONFIGS = {
         **SIZE, **HEADS, max_position_embeddings=64, sliding_window=4
     ),
     "gpt2": lambda: transformers.GPT2Config(
-        n_embd=16, n_layer=3, n_head=2, vocab_size=64, n_positions=64, bos_token_id=0, eos_token_id=0
+        n_embd=16,
+        n_layer=3,
+        n_head=2,
+        vocab_size=64,
+        n_positions=64,
+        bos_token_id=0,
+        eos_token_id=0,
     ),
     "gpt_neox": lambda: transformers.GPTNeoXConfig(
         **SIZE, num_attention_heads=2, max_position_embeddings=64

@@ -21,7 +21,16 @@ _HOMES = {
     "write_report": "report",
     "Experiment": "experiment",
 }
-_PACKAGES = ("units", "population", "nulls", "inference", "claims", "report", "residual", "recording")
+_PACKAGES = (
+    "units",
+    "population",
+    "nulls",
+    "inference",
+    "claims",
+    "report",
+    "residual",
+    "recording",
+)
 
 __all__ = [*_HOMES, *_PACKAGES, "__version__"]
 

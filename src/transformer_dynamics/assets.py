@@ -75,6 +75,11 @@ def cache_dir() -> Path:
     return Path(named) if named else platformdirs.user_cache_path("transformer-dynamics")
 
 
+def location(asset: Asset) -> Path:
+    """Where the asset lies in the cache, or will once it is fetched."""
+    return cache_dir() / "assets" / asset.sha256[:12] / Path(asset.member).name
+
+
 def fetch(asset: Asset, *, offline: bool = False) -> Path:
     """The path of the asset in the cache, fetched if it is not there, and verified either way.
 
@@ -85,7 +90,7 @@ def fetch(asset: Asset, *, offline: bool = False) -> Path:
     Raises:
         AssetError: it is not to be had; the message says how to get it.
     """
-    path = cache_dir() / "assets" / asset.sha256[:12] / Path(asset.member).name
+    path = location(asset)
     try:
         if not _is_intact(path, asset.sha256):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -169,7 +169,7 @@ def measure(
     from transformer_dynamics.registry import MEASURES
 
     known = MEASURES.all()
-    chosen = list(known) if not name else name
+    chosen = name or list(known)
     for each in chosen:
         if each not in known:
             raise TdynError(f"there is no measure {each!r}; there are: {', '.join(known)}")
@@ -209,7 +209,12 @@ def sites(
     loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
     found = loaded.found_sites
     table = Table(
-        "layer", "added by attention", "added by MLP", "order", "error m = x + a", "error y = m + b",
+        "layer",
+        "added by attention",
+        "added by MLP",
+        "order",
+        "error m = x + a",
+        "error y = m + b",
         title=f"{loaded.name}: {len(found.sites)} sites of {found.n_units} units",
     )
     for proof in found.proofs:
@@ -223,7 +228,9 @@ def sites(
         )
     console.print(table)
     if found.proofs[0].parallel:
-        console.print("Attention and MLP are added at once: no stream between them, no pre_mlp site.")
+        console.print(
+            "Attention and MLP are added at once: no stream between them, no pre_mlp site."
+        )
     console.print(
         "Errors are norms of the difference over the norm of the sum, on a probe of a few tokens. "
         f"Later tokens change earlier states by {found.causality_error:.1e} of their norm."
@@ -320,7 +327,7 @@ def _verdict_table(verdicts: list[Any]) -> Table:
         nulls = "\n".join(
             f"{name.replace('_', ' ')} {null.mean:.3g} ({null.p:.3g})"
             + ("" if null.decides else " shown only")
-            for name, null in verdict.nulls.items()
+            for name, null in verdict.ordered_nulls()
         )
         table.add_row(
             verdict.id,

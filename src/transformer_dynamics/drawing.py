@@ -1,9 +1,9 @@
 """A figure described once and drawn twice: matplotlib for paper, plotly for screen.
 
 A measure or a claim says what is to be drawn (`Lines`, `Histogram`, `Heatmap`, `Paths`); it does
-not say with what. Every drawing has `plot(ax=None) -> Axes` and `figure() -> plotly Figure`. An axis
-label carries its unit. A series has a role, and the role gives it its colour, so that the model
-and its nulls look the same on every figure.
+not say with what. Every drawing has `plot(ax=None) -> Axes` and `figure() -> plotly Figure`. An
+axis label carries its unit. A series has a role, and the role gives it its colour, so that the
+model and its nulls look the same on every figure.
 """
 
 from __future__ import annotations
@@ -23,16 +23,34 @@ Numbers = NDArray[Any]
 Role = Literal["model", "detail", "null", "reference"]
 
 MODEL_COLOURS = ("#0072B2", "#56B4E9", "#004466")
-NULL_COLOURS = ("#D55E00", "#E69F00", "#CC79A7", "#009E73", "#8C6D31", "#7F7F7F", "#B59BD5", "#A0522D")
+NULL_COLOURS = (
+    "#D55E00",
+    "#E69F00",
+    "#CC79A7",
+    "#009E73",
+    "#8C6D31",
+    "#7F7F7F",
+    "#B59BD5",
+    "#A0522D",
+)
 REFERENCE_COLOUR = "#444444"
 DASHES = ("dash", "dot", "dashdot", "longdash")
-MATPLOTLIB_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
+MATPLOTLIB_DASHES: dict[str, Any] = {
+    "solid": "-",
+    "dash": "--",
+    "dot": ":",
+    "dashdot": "-.",
+    "longdash": (0, (8, 3)),
+}
 
 
 class Drawing(Protocol):
     """What the report and the notebooks ask of a figure."""
 
-    title: str
+    @property
+    def title(self) -> str:
+        """The heading."""
+        ...
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw on matplotlib axes."""
@@ -56,6 +74,7 @@ class Series:
         labels: what each point is called, shape `(point,)`.
         role: whether it is the model, a detail of it, a null, or a fixed reference.
         markers: whether to draw points instead of a line.
+        hidden: whether it waits in the legend of the screen's figure, and is left out on paper.
     """
 
     name: str
@@ -66,6 +85,7 @@ class Series:
     labels: Sequence[str] = ()
     role: Role = "model"
     markers: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +102,11 @@ class Lines:
         """Draw on matplotlib axes."""
         axes = _axes(ax, self)
         for line, (colour, dash) in zip(self.series, _styles(self.series), strict=True):
-            style = {"marker": "o", "linestyle": ""} if line.markers else {"linestyle": dash}
-            if "linestyle" in style and not line.markers:
-                style["linestyle"] = MATPLOTLIB_DASHES[dash]
-            axes.plot(line.x, line.y, color=colour, label=line.name, markersize=4, **style)
+            if line.hidden:
+                continue
+            (drawn,) = axes.plot(line.x, line.y, color=colour, label=line.name, markersize=4)
+            drawn.set_linestyle("" if line.markers else MATPLOTLIB_DASHES[dash])
+            drawn.set_marker("o" if line.markers else "")
             if line.low is not None and line.high is not None:
                 axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.2, linewidth=0)
         axes.set_yscale(self.y_scale)
@@ -98,6 +119,7 @@ class Lines:
 
         figure = _figure(self)
         for line, (colour, dash) in zip(self.series, _styles(self.series), strict=True):
+            visible = "legendonly" if line.hidden else True
             if line.low is not None and line.high is not None:
                 figure.add_trace(
                     go.Scatter(
@@ -109,6 +131,7 @@ class Lines:
                         legendgroup=line.name,
                         showlegend=False,
                         hoverinfo="skip",
+                        visible=visible,
                     )
                 )
             figure.add_trace(
@@ -117,6 +140,7 @@ class Lines:
                     y=line.y,
                     name=line.name,
                     legendgroup=line.name,
+                    visible=visible,
                     text=[_escape(label) for label in line.labels] or None,
                     mode="markers" if line.markers else "lines",
                     line={"color": colour, "dash": dash, "width": 2},
@@ -129,11 +153,12 @@ class Lines:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """One distribution of a histogram: `values` of shape `(value,)`."""
+    """One distribution of a histogram: `values` of shape `(value,)`; `hidden` as in `Series`."""
 
     name: str
     values: Numbers
     role: Role = "model"
+    hidden: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +186,8 @@ class Histogram:
         for group, share, (colour, dash) in zip(
             self.groups, shares, _styles(self.groups), strict=True
         ):
+            if group.hidden:
+                continue
             axes.stairs(
                 share,
                 edges,
@@ -187,11 +214,73 @@ class Histogram:
                     x=np.repeat(edges, 2),
                     y=np.concatenate([[0.0], np.repeat(share, 2), [0.0]]),
                     name=group.name,
+                    visible="legendonly" if group.hidden else True,
                     mode="lines",
                     fill="tozeroy" if group.role == "model" else None,
                     line={"color": colour, "dash": dash, "width": 2},
                 )
             )
+        return figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A value with its interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    role: Role = "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervals:
+    """Values with their intervals, one below the other, over a common axis."""
+
+    title: str
+    x_label: str
+    intervals: Sequence[Interval]
+    y_label: str = ""
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw on matplotlib axes."""
+        axes = _axes(ax, self)
+        for place, (row, (colour, _)) in enumerate(
+            zip(self.intervals, _styles(self.intervals), strict=True)
+        ):
+            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2)
+            axes.plot([row.value], [place], color=colour, marker="o")
+        axes.set_yticks(range(len(self.intervals)), [row.name for row in self.intervals])
+        axes.invert_yaxis()
+        return axes
+
+    def figure(self) -> Figure:
+        """Draw as an interactive plotly figure."""
+        import plotly.graph_objects as go
+
+        figure = _figure(self)
+        for row, (colour, _) in zip(self.intervals, _styles(self.intervals), strict=True):
+            figure.add_trace(
+                go.Scatter(
+                    x=[row.value],
+                    y=[row.name],
+                    name=row.name,
+                    mode="markers",
+                    marker={"color": colour, "size": 10},
+                    error_x={
+                        "type": "data",
+                        "symmetric": False,
+                        "array": [row.high - row.value],
+                        "arrayminus": [row.value - row.low],
+                        "color": colour,
+                        "thickness": 2,
+                    },
+                    showlegend=False,
+                )
+            )
+        figure.update_yaxes(autorange="reversed", automargin=True)
+        figure.update_layout(height=150 + 34 * len(self.intervals))
         return figure
 
 
@@ -339,13 +428,14 @@ def _figure(drawing: Any) -> Figure:
 
 def _styles(items: Sequence[Any]) -> list[tuple[str, str]]:
     """Colour and dash by role: the model is solid and blue, nulls are dashed and warm."""
-    styles, models, nulls = [], 0, 0
+    styles, models, nulls, references = [], 0, 0, 0
     for item in items:
         if item.role == "null":
             styles.append((NULL_COLOURS[nulls % len(NULL_COLOURS)], DASHES[nulls % len(DASHES)]))
             nulls += 1
         elif item.role == "reference":
-            styles.append((REFERENCE_COLOUR, "dot"))
+            styles.append((REFERENCE_COLOUR, DASHES[(references + 1) % len(DASHES)]))
+            references += 1
         else:
             styles.append((MODEL_COLOURS[models % len(MODEL_COLOURS)], "solid"))
             models += 1

@@ -25,5 +25,9 @@ class RecordingError(TdynError):
     """A recording cannot be made, opened or continued as asked."""
 
 
+class InputError(TdynError, ValueError):
+    """Numbers or parameters that a measure, a null or a statistic cannot take."""
+
+
 class UndefinedWarning(UserWarning):
     """A quantity is undefined for part of the data; the result holds NaN there."""

@@ -1,14 +1,13 @@
 """The main job: record, draw the nulls that run a model, measure, test the claims, report.
 
-Each stage leaves its output in the run's folder and a fingerprint of its inputs in `run.json`; a stage
-whose inputs have not changed is not done again, and an interrupted run goes on where it stopped.
+Each stage leaves its output in the run's folder and a fingerprint of its inputs in `run.json`; a
+stage whose inputs have not changed is not done again, and an interrupted run goes on where it
+stopped.
 
-    <out>/recording.zarr        the recording
-    <out>/nulls/<name>.zarr     the untrained twin's, and that of the shuffled texts
-    <out>/results.zarr          every measure's result, and under claims/ the evidence of every claim
-    <out>/claims.json           the verdicts
-    <out>/report.html           the page
-    <out>/run.json              model, texts, settings, versions, timings
+    <out>/recording.zarr        the recording <out>/nulls/<name>.zarr     the untrained twin's,
+    and that of the shuffled texts <out>/results.zarr          every measure's result, and under
+    claims/ the evidence of every claim <out>/claims.json           the verdicts <out>/report.html
+    the page <out>/run.json              model, texts, settings, versions, timings
 """
 
 from __future__ import annotations
@@ -325,7 +324,10 @@ def examine() -> dict[str, Any]:
         "threads of torch": torch.get_num_threads(),
         "CUDA": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "cache": cache,
-        **{f"bundled: {asset.name}": _presence(asset) for asset in (assets.SMOLLM2, assets.WIKIPEDIA_SAMPLE)},
+        **{
+            f"bundled: {asset.name}": _presence(asset)
+            for asset in (assets.SMOLLM2, assets.WIKIPEDIA_SAMPLE)
+        },
         **{
             f"extra [{extra}]": ", ".join(f"{name} {_package_version(name)}" for name in names)
             for extra, names in extras.items()
@@ -334,7 +336,11 @@ def examine() -> dict[str, Any]:
 
 
 def _presence(asset: assets.Asset) -> str:
-    return "in the cache" if assets.cached_path(asset).is_file() else "not fetched yet; the first use fetches it"
+    return (
+        "in the cache"
+        if assets.location(asset).is_file()
+        else "not fetched yet; the first use fetches it"
+    )
 
 
 def _version() -> str:

@@ -1,8 +1,8 @@
-"""Load a language model: hub id, local folder, GGUF file, the bundled default, or one built already.
+"""Load a language model: hub id, folder, GGUF file, the bundled default, or one built already.
 
 A `Model` is the Hugging Face model and its tokenizer, with the sites of its residual stream found
-and proved when they are first asked for. Weights are never changed. GGUF files are de-quantised once
-and kept as safetensors in the cache, since reading them takes many times longer.
+and proved when they are first asked for. Weights are never changed. GGUF files are de-quantised
+once and kept as safetensors in the cache, since reading them takes many times longer.
 """
 
 from __future__ import annotations
@@ -160,8 +160,12 @@ def load_model(
 
     with quiet_transformers():
         hf_model = _hub(
-            name, AutoModelForCausalLM.from_pretrained, folder, dtype=DTYPES[dtype],
-            **chosen, **options,
+            name,
+            AutoModelForCausalLM.from_pretrained,
+            folder,
+            dtype=DTYPES[dtype],
+            **chosen,
+            **options,
         )
         if tokenizer is None:
             tokenizer = _hub(name, AutoTokenizer.from_pretrained, folder, **options)
@@ -239,9 +243,9 @@ def _hub(name: str, load: Any, *args: Any, **options: Any) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), "no message")
         raise ModelError(
-            f"cannot load the model {name!r} ({type(error).__name__}: {first.strip()[:300]}). Check "
-            "the spelling and the network; a folder written by save_pretrained, a .gguf file and "
-            f"{BUNDLED!r} need no hub"
+            f"cannot load the model {name!r} ({type(error).__name__}: {first.strip()[:300]}). "
+            "Check the spelling and the network; a folder written by save_pretrained, a .gguf "
+            f"file and {BUNDLED!r} need no hub"
         ) from error
 
 
@@ -287,7 +291,10 @@ def _convert(gguf: Path, folder: Path) -> None:
     # The reader draws a progress bar on standard error that no switch turns off.
     with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
         loaded = _hub(
-            gguf.name, AutoModelForCausalLM.from_pretrained, gguf.parent, dtype=torch.float32,
+            gguf.name,
+            AutoModelForCausalLM.from_pretrained,
+            gguf.parent,
+            dtype=torch.float32,
             **source,
         )
         tokenizer = _hub(gguf.name, AutoTokenizer.from_pretrained, gguf.parent, **source)

@@ -32,12 +32,13 @@ def load_result(store: Path, name: str) -> xr.Dataset | None:
     if not (store / name / "zarr.json").exists():
         return None
     try:
-        return xr.open_zarr(store / name, consolidated=False).load()
+        result: xr.Dataset = xr.open_zarr(store / name, consolidated=False).load()
     except (OSError, ValueError, KeyError) as error:
         raise TdynError(
             f"the result {name} in {store} cannot be read ({type(error).__name__}: {error}); "
             "delete it and run the same command again"
         ) from error
+    return result
 
 
 def saved_names(store: Path) -> list[str]:

@@ -290,6 +290,17 @@ def test_iaaft_randomises_phases_and_treats_series_independently():
     assert np.abs(np.exp(1j * phases).mean()) < 3 / np.sqrt(400)
 
 
+@pytest.mark.parametrize("n_sites", [2, 3, 16, 17, 60])
+def test_iaaft_ends_where_a_round_by_fast_fourier_transform_changes_nothing(n_sites):
+    recording = synthetic.random_walk(n_samples=10, n_sites=n_sites, n_units=6)
+    drawn = surrogates.phase_randomised_increments(recording, n_iterations=1000)
+    before, after = increments(recording), increments(drawn)
+    spectrum = np.fft.rfft(after, axis=1)
+    spectrum *= np.abs(np.fft.rfft(before, axis=1)) / np.abs(spectrum)
+    following = np.fft.irfft(spectrum, n_sites - 1, axis=1)
+    np.testing.assert_array_equal(following.argsort(axis=1), after.argsort(axis=1))
+
+
 def test_iaaft_s_rounds_bring_the_spectrum_closer():
     recording = Recording.from_array(synthetic.random_walk(n_sites=64).values.cumsum(axis=1))
     target = np.abs(np.fft.rfft(increments(recording), axis=1))
@@ -300,6 +311,15 @@ def test_iaaft_s_rounds_bring_the_spectrum_closer():
         return np.linalg.norm(np.abs(np.fft.rfft(increments(drawn), axis=1)) - target)
 
     assert error(1) > 1.3 * error(5) > 1.3 * error(100)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_iaaft_of_a_recording_that_stands_still(dtype):
+    still = Recording.from_array(np.tile(dtype([[1.5, -2.0]]), (3, 7, 1)))
+    np.testing.assert_array_equal(
+        surrogates.phase_randomised_increments(still).values, still.values
+    )
 
 
 def test_iaaft_of_constant_increments_and_over_several_blocks(monkeypatch):

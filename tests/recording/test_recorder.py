@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
+import tiny
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording import recorder, shards
 from transformer_dynamics.recording.recorder import record
@@ -110,9 +110,7 @@ def test_interrupted_recording_resumes_and_is_identical(model, texts, tmp_path, 
     assert not (tmp_path / "broken.zarr").exists()
     with pytest.raises(RecordingError, match="unfinished one lies in"):
         open_recording(tmp_path / "broken.zarr")
-    monkeypatch.setattr(
-        shards, "shard_states", lambda *a: (ran.append(a[1]), original(*a))[1]
-    )
+    monkeypatch.setattr(shards, "shard_states", lambda *a: (ran.append(a[1]), original(*a))[1])
     record(model, texts, out=tmp_path / "broken.zarr", shard_samples=4)
     assert ran == [0, 1, 2, 3, 4]
     assert bytes_of(tmp_path / "broken.zarr") == bytes_of(tmp_path / "whole.zarr")

@@ -47,7 +47,9 @@ def test_saved_recording_opens_equal_and_xarray_reads_it_alone(tmp_path):
 
 def test_a_flipped_bit_is_noticed_on_reading(tmp_path):
     Recording.from_array(VALUES).save(tmp_path / "a.zarr")
-    chunk = next(path for path in (tmp_path / "a.zarr" / "activation" / "c").rglob("0") if path.is_file())
+    chunk = next(
+        path for path in (tmp_path / "a.zarr" / "activation" / "c").rglob("0") if path.is_file()
+    )
     content = bytearray(chunk.read_bytes())
     content[5] ^= 1
     chunk.write_bytes(content)

@@ -1,9 +1,9 @@
 """Sites are proved on real architectures, and refused where the residual identity fails."""
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from transformer_dynamics.errors import ModelError
 from transformer_dynamics.recording.recorder import record
 from transformer_dynamics.residual.hooks import evaluating, reading

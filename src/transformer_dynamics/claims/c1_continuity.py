@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim, Floats
-from transformer_dynamics.claims.figures import profile_lines, statistic_histogram
+from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.units.continuity import adjacent_correlation
@@ -57,14 +57,14 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             y_label="Pearson r over texts (1)",
             walk_reference=True,
         ),
-        statistic_histogram(evidence, "mean Pearson r over units and steps (1)"),
+        statistic_intervals(evidence, "mean Pearson r over units and steps (1)"),
     ]
 
 
 CLAIM = Claim(
     id="C1",
     statement="Single units are continuous over depth, although the basis is not privileged.",
-    statistic="mean over units and steps of Pearson r over texts between neighbouring sublayers (1)",
+    statistic="mean over units and steps of Pearson r over texts of neighbouring sublayers (1)",
     source="arXiv 2502.12131: r > 0.8 from the start (Llama 3.1 8B)",
     profile=profile,
     summary=summary,

@@ -1,8 +1,8 @@
 """C2: the stream accelerates.
 
-Statistic: slope of the logarithm of mean speed |x[s+1] - x[s]| over steps, by least squares. Speed is
-the mean over texts of the norm; vectors are not normalised. arXiv 2502.12131 reports speeds from
-below 1 to about 24.
+Statistic: slope of the logarithm of mean speed |x[s+1] - x[s]| over steps, by least squares.
+Speed is the mean over texts of the norm; vectors are not normalised. arXiv 2502.12131 reports
+speeds from below 1 to about 24.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim, Floats
-from transformer_dynamics.claims.figures import profile_lines, statistic_histogram
+from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.population.kinematics import speed
 from transformer_dynamics.recording.recording import Recording
@@ -50,7 +50,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             y_label="|x[s+1] - x[s]| (stream units per step)",
             y_scale="log",
         ),
-        statistic_histogram(evidence, "slope of ln speed (per step)"),
+        statistic_intervals(evidence, "slope of ln speed (per step)"),
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim, Floats, thirds
-from transformer_dynamics.claims.figures import profile_lines, statistic_histogram
+from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.units.density import treves_rolls
@@ -42,7 +42,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             y_label="(mean |x|)² / mean x² over units (1)",
             along="site",
         ),
-        statistic_histogram(evidence, "density, last third minus first third of sublayers (1)"),
+        statistic_intervals(evidence, "density, last third minus first third of sublayers (1)"),
     ]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim, Floats, thirds
-from transformer_dynamics.claims.figures import profile_lines, statistic_histogram
+from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.population.kinematics import cosine
 from transformer_dynamics.recording.recording import Recording
@@ -40,7 +40,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             y_label="cosine of x[s] and x[s+1] (1)",
             walk_reference=True,
         ),
-        statistic_histogram(evidence, "cosine, last third minus first third of steps (1)"),
+        statistic_intervals(evidence, "cosine, last third minus first third of steps (1)"),
     ]
 
 

@@ -1,9 +1,9 @@
 """C5: information about the past is lost early.
 
 Statistic: mutual information of a unit at consecutive sublayers (Gaussian copula, nats, mean over
-units) at the first step, minus its mean over the steps up to a quarter of the depth.
-arXiv 2502.12131 reports 4.4 nats at step 0 and about 1.0 by step 5, with an estimator that gives
-3.8 to 4.6 nats for near-discrete input whatever its entropy; and the first sublayer is a function of the
+units) at the first step, minus its mean over the steps up to a quarter of the depth. arXiv
+2502.12131 reports 4.4 nats at step 0 and about 1.0 by step 5, with an estimator that gives 3.8 to
+4.6 nats for near-discrete input whatever its entropy; and the first sublayer is a function of the
 last token alone.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim, Floats
-from transformer_dynamics.claims.figures import profile_lines, statistic_histogram
+from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.units.information import copula_information
@@ -47,8 +47,8 @@ def remark(recording: Recording, evidence: xr.Dataset) -> str:
         return f"The first sublayer holds {n_distinct} distinct states among {n_samples} samples."
     n_distinct = len(np.unique(tokens.values))
     return (
-        f"The first sublayer is a function of the last token alone, of which there are {n_distinct} "
-        f"distinct among {n_samples} samples: read the first transitions with that in mind."
+        f"The first sublayer is a function of the last token alone, of which there are "
+        f"{n_distinct} distinct among {n_samples} samples: read the first transitions with that in mind."
     )
 
 
@@ -60,7 +60,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Mutual information of a unit at consecutive sublayers, mean over units",
             y_label="Gaussian-copula mutual information (nats)",
         ),
-        statistic_histogram(evidence, "information lost after the first step (nats)"),
+        statistic_intervals(evidence, "information lost after the first step (nats)"),
     ]
 
 

@@ -1,11 +1,11 @@
 """C6: units trace unstable periodic orbits, as rotation counts are taken to show.
 
-Statistic: rotation count |R| of each unit's trace averaged over texts, in the plane of activation and
-gradient, mean over units, in turns. arXiv 2502.12131 reports a mean of 10.74 over 64 sublayers
-against a null about 0. A random walk of 64 points gives 10.94: the count is a property of any trace
-made of independent steps, and the paper's null (apparently the points of the phase plane permuted
-jointly, shown here as `permuted_points`) cannot see it, since it destroys the continuity that makes a
-trace turn one way.
+Statistic: rotation count |R| of each unit's trace averaged over texts, in the plane of activation
+and gradient, mean over units, in turns. arXiv 2502.12131 reports a mean of 10.74 over 64
+sublayers against a null about 0. A random walk of 64 points gives 10.94: the count is a property
+of any trace made of independent steps, and the paper's null (apparently the points of the phase
+plane permuted jointly, shown here as `permuted_points`) cannot see it, since it destroys the
+continuity that makes a trace turn one way.
 
 Nulls are drawn from the mean trace, since the count is of that trace.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim, Floats, mean_path, text_mean
-from transformer_dynamics.claims.figures import null_name, statistic_histogram
+from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Group, Histogram
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.units.orbits import permuted_points_rotation_count, rotation_count
@@ -55,7 +55,8 @@ def remark(recording: Recording, evidence: xr.Dataset) -> str:
         )
     return (
         f"The count of {value:.2f} turns over {points} points {parts[0]} and {parts[1]}; a "
-        f"Gaussian random walk of {points} points gives {0.1765 * (points - 2):.2f}."
+        f"Gaussian random walk of {points} points gives {0.1765 * (points - 2):.2f}, white noise "
+        f"{0.240 * (points - 2):.2f}."
     )
 
 
@@ -67,6 +68,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             name=null_name(name),
             values=evidence["null_example"].sel(null=name).values,
             role="null",
+            hidden=name not in evidence.attrs["deciding"],
         )
         for name in evidence["null"].values
     ]
@@ -77,13 +79,16 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             groups=groups,
             y_label="share of units per bin (1)",
         ),
-        statistic_histogram(evidence, "mean |rotation count| over units (turns)"),
+        statistic_intervals(evidence, "mean |rotation count| over units (turns)"),
     ]
 
 
 CLAIM = Claim(
     id="C6",
-    statement="Units trace (unstable periodic) orbits over depth.",
+    statement=(
+        "Units rotate in the plane of activation and gradient over depth, as unstable periodic "
+        "orbits would have them do."
+    ),
     statistic="mean over units of |rotation count| of the trace averaged over texts (turns)",
     source="arXiv 2502.12131: mean 10.74 over 64 sublayers, null about 0",
     profile=profile,
@@ -104,8 +109,9 @@ CLAIM = Claim(
     drawn_from=text_mean,
     remark=remark,
     caveat=(
-        "A rotation count shows that traces turn, not that they are periodic: an orbit needs a test "
-        "for recurrence."
+        "The count is larger the more steps alternate, and largest for white noise; beyond its "
+        "nulls it shows that traces turn more than a walk does, not that they come back: an orbit needs "
+        "a test for recurrence."
     ),
     draw=draw,
 ).register()

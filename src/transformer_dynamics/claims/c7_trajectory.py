@@ -1,11 +1,12 @@
 """C7: in reduced dimensions the stream follows a curved trajectory.
 
-Statistic: tortuosity (length over end-to-end distance) of the mean path over texts in the plane of the
-first two principal components of all samples and sublayers together. A straight path has 1; the
-threshold of 1.1 asks for a path a tenth longer than its chord (ours). PCA of a high-dimensional walk
-is curved too, so the number means something only beside its nulls.
+Statistic: tortuosity (length over end-to-end distance) of the mean path over texts in the plane
+of the first two principal components of all samples and sublayers together. A straight path has
+1; the threshold of 1.1 asks for a path a tenth longer than its chord (ours). PCA of a high-
+dimensional walk is curved too, so the number means something only beside its nulls.
 
-The plane is fitted to the recording (or to the null's draw) once; bootstrap draws move the path in it.
+The plane is fitted to the recording (or to the null's draw) once; bootstrap draws move the path
+in it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim, Floats
-from transformer_dynamics.claims.figures import null_name, statistic_histogram
+from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Path, Paths
 from transformer_dynamics.population.geometry import tortuosity
 from transformer_dynamics.population.pca import principal_axes
@@ -41,8 +42,8 @@ def remark(recording: Recording, evidence: xr.Dataset) -> str:
     shares = ", ".join(f"{share:.2f}" for share in axes.variance / axes.total_variance)
     top = np.sort(np.abs(axes.components[0]) ** 2)[::-1][:3].sum()
     return (
-        f"The first components explain {shares} of the variance about the global mean (walk in high "
-        f"dimension: 0.61, 0.15, 0.07); three units carry {top:.0%} of the first."
+        f"The first components explain {shares} of the variance about the global mean (walk in "
+        f"high dimension: 0.61, 0.15, 0.07); three units carry {top:.0%} of the first."
     )
 
 
@@ -67,7 +68,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
         drawings.append(
             Paths(title=title, x_label=names[0], y_label=names[1], z_label=names[2], paths=paths)
         )
-    return [*drawings, statistic_histogram(evidence, "tortuosity in the plane of PC1 and PC2 (1)")]
+    return [*drawings, statistic_intervals(evidence, "tortuosity in the plane of PC1 and PC2 (1)")]
 
 
 def coords(recording: Recording) -> dict[str, object]:

@@ -68,7 +68,8 @@ def mean_path(recording: Recording, weights: Floats) -> Floats:
 def thirds(profile: Floats) -> Floats:
     """Mean over the last third of the last axis minus mean over the first, `(draw)`."""
     third = max(1, profile.shape[-1] // 3)
-    return profile[..., -third:].mean(axis=-1) - profile[..., :third].mean(axis=-1)
+    change: Floats = profile[..., -third:].mean(axis=-1) - profile[..., :third].mean(axis=-1)
+    return change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +170,10 @@ class Verdict:
     verdict: str
     why: str
     evidence: xr.Dataset
+
+    def ordered_nulls(self) -> list[tuple[str, NullComparison]]:
+        """The nulls, deciding ones first, by name."""
+        return sorted(self.nulls.items(), key=lambda item: (not item[1].decides, item[0]))
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], evidence: xr.Dataset) -> Verdict:

@@ -1,13 +1,13 @@
 """Gather the evidence for claims: bootstrap over texts, and the draws of every null.
 
-Draws of one null are shared by all the claims that name it, since drawing costs more than measuring.
-Each draw has a seed of its own, made from the run's seed, the null's name and the draw's number, so
-the numbers do not depend on how the draws are spread over threads.
+Draws of one null are shared by all the claims that name it, since drawing costs more than
+measuring. Each draw has a seed of its own, made from the run's seed, the null's name and the
+draw's number, so the numbers do not depend on how the draws are spread over threads.
 
 Nulls that run a model (untrained twin, shuffled tokens) are one recording each and not a
 distribution. Against them the statistic is compared text by text: the p-value is the bootstrap's
-share of draws over texts in which the recording does not exceed the null, mean and standard deviation are
-those of the null's bootstrap.
+share of draws over texts in which the recording does not exceed the null, mean and standard
+deviation are those of the null's bootstrap.
 
 Cost: for each null `n_null` times drawing it and measuring it. Memory: two recordings per thread.
 """
@@ -145,16 +145,17 @@ def compare(claim: Claim, gathered: Gathered) -> dict[str, NullComparison]:
         if name in gathered.paired:
             null = claim.summary(gathered.paired[name])
             difference = claim.summary(gathered.bootstrap) - null
-            wrong = "less" if claim.direction == "greater" else "greater"
-            p = monte_carlo_p(0.0, difference, direction=wrong)
+            # How often a difference of nothing lies on the claimed side of the differences.
+            p = monte_carlo_p(0.0, -difference, direction=claim.direction)
             mean = float(claim.summary(profiles)[0])
-            sd = float(np.std(null, ddof=1)) if len(null) > 1 else np.nan
+            sd = float(np.std(null, ddof=1))
             effect = (value - mean) / sd if sd > 0 else np.nan
         else:
             null = claim.summary(profiles)
             p = monte_carlo_p(value, null, direction=claim.direction)
-            mean, sd = float(null.mean()), float(np.std(null, ddof=1)) if len(null) > 1 else np.nan
-            effect = effect_size(value, null)
+            mean = float(null.mean())
+            sd = float(np.std(null, ddof=1)) if len(null) > 1 else np.nan
+            effect = float(effect_size(value, null))
         comparisons[name] = NullComparison(
             mean, sd, float(p), float(effect), decides=name in claim.nulls
         )
@@ -163,12 +164,12 @@ def compare(claim: Claim, gathered: Gathered) -> dict[str, NullComparison]:
 
 def as_dataset(claim: Claim, gathered: Gathered, recording: Recording) -> xr.Dataset:
     """The evidence as one Dataset, from which the figures are drawn."""
-    names = list(gathered.nulls)
+    names = sorted(gathered.nulls, key=lambda name: (name not in claim.nulls, name))
     low, high = percentile_interval(gathered.bootstrap)
-    bands = [
-        percentile_interval(gathered.paired.get(name, gathered.nulls[name])) for name in names
-    ]
-    statistics = {name: claim.summary(gathered.nulls[name]) for name in names}
+    bands = [percentile_interval(gathered.paired.get(name, gathered.nulls[name])) for name in names]
+    statistics = {
+        name: claim.summary(gathered.paired.get(name, gathered.nulls[name])) for name in names
+    }
     longest = max((len(values) for values in statistics.values()), default=0)
     draws = np.full((len(names), longest), np.nan)
     for row, name in enumerate(names):
@@ -200,6 +201,7 @@ def as_dataset(claim: Claim, gathered: Gathered, recording: Recording) -> xr.Dat
             "deciding": list(claim.nulls),
             "profile_low": "2.5 % of the bootstrap over texts",
             "null_low": "2.5 % of the null's draws, or of its bootstrap where it is one recording",
+            "null_statistic": "of each draw, or of each bootstrap draw of a null of one recording",
             "null_example": "the first draw",
         },
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from transformer_dynamics.drawing import Group, Histogram, Lines, Series
+from transformer_dynamics.drawing import Interval, Intervals, Lines, Role, Series
+from transformer_dynamics.inference.bootstrap import percentile_interval
 
 STEP_LABEL = "step (index of the sublayer it starts from)"
 SITE_LABEL = "sublayer (index of the site)"
@@ -67,6 +69,7 @@ def profile_lines(
             high=evidence["null_high"].sel(null=name).values,
             labels=labels,
             role="null",
+            hidden=name not in evidence.attrs["deciding"],
         )
         for name in evidence["null"].values
     ]
@@ -84,21 +87,23 @@ def profile_lines(
     return Lines(title=title, x_label=x_label, y_label=y_label, series=series, y_scale=y_scale)
 
 
-def statistic_histogram(evidence: xr.Dataset, x_label: str) -> Histogram:
-    """The statistic: its bootstrap over texts beside its distribution under every null."""
-    groups = [
-        Group(name="recording (bootstrap over texts)", values=evidence["bootstrap_statistic"].values)
-    ]
+def statistic_intervals(evidence: xr.Dataset, x_label: str) -> Intervals:
+    """The statistic with its interval over texts, beside its central 95 % under every null."""
+    bootstrap = evidence["bootstrap_statistic"].values
+    rows = [_interval("recording", float(evidence["statistic"]), bootstrap, "model")]
     for name in evidence["null"].values:
         draws = evidence["null_statistic"].sel(null=name).values
         draws = draws[np.isfinite(draws)]
         if draws.size:
-            single = " (one recording)" if draws.size == 1 else ""
-            groups.append(Group(name=null_name(name) + single, values=draws, role="null"))
-    return Histogram(
-        title=f"{evidence.attrs['claim']}: the statistic against its nulls",
+            decides = "" if name in evidence.attrs["deciding"] else " (shown only)"
+            rows.append(_interval(null_name(name) + decides, float(draws.mean()), draws, "null"))
+    return Intervals(
+        title=f"{evidence.attrs['claim']}: the statistic, and its central 95 % under each null",
         x_label=x_label,
-        groups=groups,
-        n_bins=60,
-        y_label="share of draws per bin (1)",
+        intervals=rows,
     )
+
+
+def _interval(name: str, value: float, draws: NDArray[Any], role: Role) -> Interval:
+    low, high = (float(end) for end in percentile_interval(draws))
+    return Interval(name=name, value=value, low=low, high=high, role=role)

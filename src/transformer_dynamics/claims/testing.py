@@ -9,6 +9,7 @@ import numpy as np
 
 from transformer_dynamics.claims.claim import LEVEL, Claim, NullComparison, Verdict, largest_p
 from transformer_dynamics.claims.evidence import Gathered, as_dataset, compare, gather
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.inference.bootstrap import percentile_interval
 from transformer_dynamics.inference.significance import benjamini_hochberg
 from transformer_dynamics.recording.recording import Recording
@@ -48,17 +49,17 @@ def test_claims(
         One verdict per claim.
 
     Raises:
-        ValueError: too few samples or sites, or numbers of draws below 1.
+        InputError: too few samples or sites, or numbers of draws below 1.
         KeyError: no such claim.
     """
     if n_null < 1 or n_bootstrap < 2:
-        raise ValueError(
+        raise InputError(
             f"got n_null={n_null}, n_bootstrap={n_bootstrap}; they are at least 1 and 2: "
             f"td.test_claims(recording, n_null={N_NULL}, n_bootstrap={N_BOOTSTRAP})"
         )
     sublayers = recording.sublayers.load()
     if sublayers.shape[0] < 3 or sublayers.shape[1] < 6:
-        raise ValueError(
+        raise InputError(
             f"got {sublayers.shape[0]} samples and {sublayers.shape[1]} sublayers; claims over "
             "depth need at least 3 samples (texts) and 6 sublayers"
         )
@@ -141,7 +142,7 @@ def _why(
         f"The interval {low:.3g} to {high:.3g} about {value:.3g} {place} the claim's threshold "
         f"{claim.threshold:g}."
     )
-    deciding = {name: null for name, null in comparisons.items() if null.decides}
+    deciding = {name: comparisons[name] for name in claim.nulls if name in comparisons}
     beyond = [_named(name, null) for name, null in deciding.items() if null.p <= LEVEL]
     within = [_named(name, null) for name, null in deciding.items() if not null.p <= LEVEL]
     parts = []

@@ -20,6 +20,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from transformer_dynamics.errors import InputError
+
 
 def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArray[np.float64]:
     """Weights of the samples, `(draw, sample)`, in `n_draws` bootstrap draws of texts.
@@ -34,7 +36,7 @@ def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArr
         drawn texts, each counted as often as its text was drawn.
 
     Raises:
-        ValueError: `text_index` is not one-dimensional or is empty, or `n_draws` is below 1.
+        InputError: `text_index` is not one-dimensional or is empty, or `n_draws` is below 1.
 
     >>> text_weights([0, 0, 7], 3).round(2)
     array([[0.  , 0.  , 1.  ],
@@ -43,7 +45,7 @@ def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArr
     """
     texts = np.asarray(text_index)
     if texts.ndim != 1 or texts.size == 0 or n_draws < 1:
-        raise ValueError(
+        raise InputError(
             f"got text indices of shape {texts.shape} and n_draws={n_draws}; the bootstrap takes "
             "the text of each sample, at least one, and at least one draw: "
             "text_weights(recording.text_index, 1000)"
@@ -68,13 +70,13 @@ def uniform_weights(n_samples: int) -> NDArray[np.float64]:
         Weights 1 / `n_samples`.
 
     Raises:
-        ValueError: `n_samples` is below 1.
+        InputError: `n_samples` is below 1.
 
     >>> uniform_weights(4)
     array([[0.25, 0.25, 0.25, 0.25]])
     """
     if n_samples < 1:
-        raise ValueError(f"got n_samples={n_samples}; give at least one: uniform_weights(4)")
+        raise InputError(f"got n_samples={n_samples}; give at least one: uniform_weights(4)")
     return np.full((1, n_samples), 1 / n_samples)
 
 
@@ -92,7 +94,7 @@ def percentile_interval(
         finite, since the statistic then is not defined on every resample.
 
     Raises:
-        ValueError: there is no draw, or `level` is not between 0 and 1.
+        InputError: there is no draw, or `level` is not between 0 and 1.
 
     >>> low, high = percentile_interval([4.0, 1.0, 3.0, 0.0, 2.0], level=0.5)
     >>> float(low), float(high)
@@ -100,7 +102,7 @@ def percentile_interval(
     """
     values = np.asarray(draws, dtype=np.float64)
     if values.ndim == 0 or len(values) == 0 or not 0 < level < 1:
-        raise ValueError(
+        raise InputError(
             f"got draws of shape {values.shape} and level={level}; an interval takes at least one "
             "draw along the first axis and a level between 0 and 1: "
             "percentile_interval(draws, level=0.95)"

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.errors import InputError, UndefinedWarning
 
 Direction = Literal["greater", "less", "two-sided"]
 
@@ -43,19 +43,19 @@ def monte_carlo_p(
         p, `(...)`, between 1/(1 + draws) and 1; NaN where the observed value or any draw is NaN.
 
     Raises:
-        ValueError: there is no draw, the shapes do not fit, or the direction is unknown.
+        InputError: there is no draw, the shapes do not fit, or the direction is unknown.
 
     >>> float(monte_carlo_p(2.5, [0, 1, 2, 3]))
     0.4
     """
     value, draws = _aligned(observed, null, "monte_carlo_p")
     if direction not in get_args(Direction):
-        raise ValueError(
+        raise InputError(
             f"got direction={direction!r}; it is one of {', '.join(get_args(Direction))}: "
             "monte_carlo_p(observed, null, direction='greater')"
         )
     if len(draws) == 0:
-        raise ValueError(
+        raise InputError(
             "got no draws of the null; a p-value takes at least one, and 199 to reach 0.005: "
             "monte_carlo_p(observed, null)"
         )
@@ -83,7 +83,7 @@ def effect_size(observed: ArrayLike, null: ArrayLike) -> NDArray[np.float64]:
         where the draws do not differ or are fewer than two.
 
     Raises:
-        ValueError: the shapes do not fit.
+        InputError: the shapes do not fit.
 
     >>> float(effect_size(5.0, [0.0, 1.0, 2.0]))
     4.0
@@ -120,7 +120,7 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
         Adjusted p-values of the same shape; NaN stays NaN and does not count in the family.
 
     Raises:
-        ValueError: a p-value lies outside 0 to 1.
+        InputError: a p-value lies outside 0 to 1.
 
     >>> benjamini_hochberg([0.01, 0.04, float("nan"), 0.03])
     array([0.03, 0.04,  nan, 0.04])
@@ -130,7 +130,7 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
     family = values[made]
     outside = family[(family < 0) | (family > 1)]
     if outside.size:
-        raise ValueError(
+        raise InputError(
             f"got the p-value {outside[0]}; p-values lie between 0 and 1, or are NaN where a test "
             "could not be made: benjamini_hochberg([0.01, 0.04])"
         )
@@ -144,7 +144,7 @@ def _aligned(
     """Both as float64 arrays, `(...)` and `(draw, ...)`."""
     value, draws = np.asarray(observed, dtype=np.float64), np.asarray(null, dtype=np.float64)
     if draws.ndim == 0 or draws.shape[1:] != value.shape:
-        raise ValueError(
+        raise InputError(
             f"got an observed value of shape {value.shape} and a null of shape {draws.shape}; the "
             f"null has one more axis in front, its draws: {name}(0.3, [0.1, 0.2, 0.15])"
         )

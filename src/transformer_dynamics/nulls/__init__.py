@@ -1,4 +1,4 @@
-"""Nulls: functions from a recording to a recording of the same shape; and systems with known answers."""
+"""Nulls: functions from a recording to one of the same shape; systems with known answers."""
 
 from transformer_dynamics.nulls import synthetic
 from transformer_dynamics.nulls.surrogates import (

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.recording import Recording
 
 States = NDArray[np.float64]
@@ -124,7 +125,7 @@ def rotation(
         seed: of the random numbers.
 
     Raises:
-        ValueError: `n_units` is odd.
+        InputError: `n_units` is odd.
         RecordingError: a number is zero.
     """
     start, _ = _start_and_direction(n_samples, n_units, seed)
@@ -157,7 +158,7 @@ def spiral(
         seed: of the random numbers.
 
     Raises:
-        ValueError: `n_units` is odd.
+        InputError: `n_units` is odd.
         RecordingError: a number is zero.
     """
     start, _ = _start_and_direction(n_samples, n_units, seed)
@@ -246,7 +247,7 @@ def _start_and_direction(n_samples: int, n_units: int, seed: int) -> tuple[State
 def _turned(start: States, n_sites: int, turns: float, *, growth: float) -> States:
     n_samples, n_units = start.shape
     if n_units % 2:
-        raise ValueError(
+        raise InputError(
             f"got n_units={n_units}; units turn in pairs, so their number is even: "
             f"rotation(n_units={n_units + 1})"
         )

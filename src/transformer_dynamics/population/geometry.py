@@ -32,6 +32,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.drawing import Drawing, Group, Histogram, Lines, Series
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.population.kinematics import (
     STREAM,
     Floats,
@@ -62,14 +63,14 @@ def tortuosity(points: NDArray[Any]) -> Floats:
         that ends where it began.
 
     Raises:
-        ValueError: `points` has fewer than two axes, or a path fewer than two points.
+        InputError: `points` has fewer than two axes, or a path fewer than two points.
 
     >>> tortuosity(np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]]))
     array(1.4)
     """
     points = np.asarray(points)
     if points.ndim < 2 or points.shape[-2] < 2:
-        raise ValueError(
+        raise InputError(
             f"got points of shape {points.shape}; a path is (..., point, axis) with at least two "
             "points, as in tortuosity(recording.values.mean(axis=0))"
         )
@@ -94,7 +95,7 @@ def turning_angle(values: NDArray[Any]) -> Floats:
         one of the two steps has length zero.
 
     Raises:
-        ValueError: `values` has another number of axes, or fewer than three sites.
+        InputError: `values` has another number of axes, or fewer than three sites.
 
     >>> turning_angle(np.array([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [1.0, 0.0]]])) / np.pi
     array([[0.5, 1. ]])
@@ -180,7 +181,7 @@ def geometry(recording: Recording) -> xr.Dataset:
         step has length zero, with one `UndefinedWarning` for both.
 
     Raises:
-        ValueError: the recording has fewer than three sites.
+        InputError: the recording has fewer than three sites.
 
     >>> corner = Recording.from_array(np.array([[[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]]]))
     >>> result = geometry(corner)

@@ -35,7 +35,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.drawing import Drawing, Lines, Series
-from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -54,10 +54,10 @@ def require_sites(values: NDArray[Any], at_least: int) -> None:
     """Refuse what is not `(sample, site, unit)` with enough sites.
 
     Raises:
-        ValueError: `values` has another number of axes, or fewer than `at_least` sites.
+        InputError: `values` has another number of axes, or fewer than `at_least` sites.
     """
     if values.ndim != 3 or values.shape[1] < at_least:
-        raise ValueError(
+        raise InputError(
             f"got states of shape {values.shape}; this needs (sample, site, unit) with at least "
             f"{at_least} sites, as in Recording.from_array(values) of the whole stream"
         )
@@ -91,7 +91,7 @@ def norm(values: NDArray[Any]) -> Floats:
         `(sample, site)`, in stream units, float64.
 
     Raises:
-        ValueError: `values` has another number of axes, or no site.
+        InputError: `values` has another number of axes, or no site.
 
     >>> norm(np.array([[[3.0, 4.0], [0.0, 2.0]]]))
     array([[5., 2.]])
@@ -110,7 +110,7 @@ def speed(values: NDArray[Any]) -> Floats:
         `(sample, step)`, in stream units per step, float64.
 
     Raises:
-        ValueError: `values` has another number of axes, or fewer than two sites.
+        InputError: `values` has another number of axes, or fewer than two sites.
 
     >>> speed(np.array([[[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]]]))
     array([[5., 0.]])
@@ -132,7 +132,7 @@ def cosine(values: NDArray[Any]) -> Floats:
         states has length zero.
 
     Raises:
-        ValueError: `values` has another number of axes, or fewer than two sites.
+        InputError: `values` has another number of axes, or fewer than two sites.
 
     >>> cosine(np.array([[[1.0, 0.0], [2.0, 0.0], [0.0, 5.0]]]))
     array([[1., 0.]])
@@ -339,7 +339,7 @@ def kinematics(recording: Recording) -> xr.Dataset:
         where a state has length zero.
 
     Raises:
-        ValueError: the recording has one site only.
+        InputError: the recording has one site only.
 
     >>> line = Recording.from_array(np.array([[[1.0, 0.0], [3.0, 0.0], [3.0, 4.0]]]))
     >>> result = kinematics(line)

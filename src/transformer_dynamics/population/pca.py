@@ -41,6 +41,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.drawing import Drawing, Lines, Path, Paths, Series
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.population.kinematics import (
     STREAM,
     Floats,
@@ -117,7 +118,7 @@ def principal_axes(
         centre: `(unit)`, what to take deviations from; by default the mean over samples and sites.
 
     Raises:
-        ValueError: `values` or `centre` have another shape or are not finite, or there are not
+        InputError: `values` or `centre` have another shape or are not finite, or there are not
             `n_components` components.
 
     >>> axes = principal_axes(np.array([[[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]]), 1)
@@ -128,7 +129,7 @@ def principal_axes(
     _require_components(n_components, values.shape[0] * values.shape[1], values.shape[2])
     mean = _pooled_mean(values) if centre is None else np.asarray(centre, dtype=np.float64)
     if mean.shape != values.shape[2:]:
-        raise ValueError(
+        raise InputError(
             f"got a centre of shape {mean.shape} for {values.shape[2]} units; it is (unit), as in "
             "centre=recording.values[:, 0].mean(axis=0)"
         )
@@ -138,7 +139,7 @@ def principal_axes(
 def _require_components(n_components: int, n_states: int, n_units: int) -> None:
     most = min(n_states, n_units)
     if not 1 <= n_components <= most:
-        raise ValueError(
+        raise InputError(
             f"got n_components={n_components}; {n_states} states of {n_units} units have 1 to "
             f"{most} components: n_components={min(3, most)}"
         )
@@ -146,7 +147,7 @@ def _require_components(n_components: int, n_states: int, n_units: int) -> None:
 
 def _require_finite(per_unit: Floats) -> None:
     if not np.isfinite(per_unit).all():
-        raise ValueError(
+        raise InputError(
             "got states that are not finite; principal components need finite ones: "
             "recording.select(samples=np.isfinite(recording.values).all(axis=(1, 2)))"
         )
@@ -297,7 +298,7 @@ def pca(
         NaN, with one `UndefinedWarning`, where there is no variance.
 
     Raises:
-        ValueError: there are not `n_components` components, or states are not finite.
+        InputError: there are not `n_components` components, or states are not finite.
 
     >>> angle = np.linspace(0, 2 * np.pi, 8, endpoint=False)
     >>> circle = np.stack([2 * np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
@@ -359,7 +360,7 @@ def pca_per_site(recording: Recording, *, n_components: int = 3) -> xr.Dataset:
         in stream units squared, the mean over samples of |x - the site's mean|^2.
 
     Raises:
-        ValueError: there are not `n_components` components, or states are not finite.
+        InputError: there are not `n_components` components, or states are not finite.
 
     >>> states = np.array([[[1.0, 0.0]], [[-1.0, 0.0]], [[0.0, 2.0]], [[0.0, -2.0]]])
     >>> result = pca_per_site(Recording.from_array(states), n_components=2)

@@ -1,9 +1,10 @@
 """What a recording will hold, settled before the first forward pass.
 
-A plan names every row `(text, position)`, cuts the rows into shards of equal size (each a whole number
-of chunks of the store, so that no two writers ever touch one chunk), and groups the texts of a
-shard into batches of similar length. It is a function of the tokens and the settings alone, so
-an interrupted recording that is resumed runs exactly the batches that an uninterrupted one runs.
+A plan names every row `(text, position)`, cuts the rows into shards of equal size (each a whole
+number of chunks of the store, so that no two writers ever touch one chunk), and groups the texts
+of a shard into batches of similar length. It is a function of the tokens and the settings alone,
+so an interrupted recording that is resumed runs exactly the batches that an uninterrupted one
+runs.
 """
 
 from __future__ import annotations

@@ -76,7 +76,12 @@ def record(
             else, or one that another process is writing.
     """
     job = make_job(
-        model, texts, positions, bos=bos, too_long=too_long, batch_tokens=batch_tokens,
+        model,
+        texts,
+        positions,
+        bos=bos,
+        too_long=too_long,
+        batch_tokens=batch_tokens,
         shard_samples=shard_samples,
     )
     strings = [text for text in texts if isinstance(text, str)] or _decoded(model, job.plan)
@@ -84,9 +89,7 @@ def record(
     template = _template(job, strings, source)
     report = _Tally(job.plan, on_progress)
     if out is None:
-        pieces = [
-            shard_states(job, shard, report.add) for shard in range(job.plan.n_shards)
-        ]
+        pieces = [shard_states(job, shard, report.add) for shard in range(job.plan.n_shards)]
         return Recording(template.assign(activation=(recordings.DIMS, np.concatenate(pieces))))
     return _record_to_disk(job, template, Path(out), report)
 
@@ -108,11 +111,15 @@ def make_job(
         raise RecordingError(
             f"got shard_samples={shard_samples}, batch_tokens={batch_tokens}; both are at least 1"
         )
-    if all(isinstance(text, str) for text in texts):
+    strings = [text for text in texts if isinstance(text, str)]
+    if len(strings) == len(texts):
         token_lists = tokenise(
-            model.tokenizer, list(texts), bos=bos, context_length=model.context_length,
+            model.tokenizer,
+            strings,
+            bos=bos,
+            context_length=model.context_length,
             too_long=too_long,
-        )  # type: ignore[arg-type]
+        )
     else:
         given = [[int(token) for token in text] for text in texts]
         token_lists = fit(given, context_length=model.context_length, too_long=too_long)
@@ -155,7 +162,10 @@ def _template(job: Job, strings: Sequence[str], source: Mapping[str, Any]) -> xr
     """Everything of the recording but the states."""
     plan, tokenizer = job.plan, job.model.tokenizer
     token_ids = np.array(
-        [plan.token_lists[text][place] for text, place in zip(plan.text, plan.position, strict=True)]
+        [
+            plan.token_lists[text][place]
+            for text, place in zip(plan.text, plan.position, strict=True)
+        ]
     )
     names = {
         token: str(token) if tokenizer is None else _storable(tokenizer.decode([int(token)]))

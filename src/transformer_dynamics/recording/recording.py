@@ -187,7 +187,8 @@ class Recording:
                     f"no site {unknown[0]!r} in this recording; it has {self.sites[0]} to "
                     f"{self.sites[-1]}: recording.select(sites=['{self.sites[0]}'])"
                 )
-            sites = [self.sites.index(site) for site in sites]  # type: ignore[assignment]
+            places = [self.sites.index(site) for site in sites]
+            return Recording(self.dataset.isel(sample=samples, site=places))
         return Recording(self.dataset.isel(sample=samples, site=sites))
 
     @property
@@ -227,7 +228,7 @@ class Recording:
         partial.rename(path)
 
     def _repr_html_(self) -> str:
-        return self.dataset._repr_html_()  # type: ignore[no-any-return,no-untyped-call]
+        return self.dataset._repr_html_()
 
 
 def site_coords(names: Sequence[str]) -> dict[str, Any]:

@@ -77,7 +77,9 @@ def record_shard(
     states = shard_states(job, shard, on_tokens)
     rows = job.plan.rows(shard)
     array = zarr.open_array(folder / STORE / "activation", mode="r+")
-    if rows.start % array.chunks[0] or (rows.stop % array.chunks[0] and rows.stop != array.shape[0]):
+    if rows.start % array.chunks[0] or (
+        rows.stop % array.chunks[0] and rows.stop != array.shape[0]
+    ):
         raise RecordingError(
             f"shard {shard} (rows {rows.start} to {rows.stop}) does not lie on whole chunks of "
             f"{array.chunks[0]} rows; the folder {folder} belongs to another plan: delete it"

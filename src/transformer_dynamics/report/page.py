@@ -1,8 +1,8 @@
 """One self-contained HTML page: verdicts, figures with their nulls, texts, provenance, methods.
 
-The page lays out what verdicts and results bring with them and computes nothing. It opens without a
-network: the plotting library is inside it, and its content policy forbids it to fetch anything. Text
-from a corpus, a model or a configuration is escaped where it enters the page (jinja2's
+The page lays out what verdicts and results bring with them and computes nothing. It opens without
+a network: the plotting library is inside it, and its content policy forbids it to fetch anything.
+Text from a corpus, a model or a configuration is escaped where it enters the page (jinja2's
 autoescape) and in every figure's labels.
 
 Not handled: more than a few dozen figures per page (each claim and measure brings two to five).

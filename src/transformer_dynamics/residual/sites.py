@@ -19,6 +19,7 @@ added, encoders, blocks without attention.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -137,7 +138,9 @@ def _layers(trunk: nn.Module, hf_model: Any) -> tuple[str, nn.ModuleList]:
     config = hf_model.config.get_text_config()
     n_layers = getattr(config, "num_hidden_layers", None)
     lists = [
-        (name, module) for name, module in trunk.named_modules() if isinstance(module, nn.ModuleList)
+        (name, module)
+        for name, module in trunk.named_modules()
+        if isinstance(module, nn.ModuleList)
     ]
     for name, module in lists:
         if len(module) == n_layers:
@@ -148,9 +151,7 @@ def _layers(trunk: nn.Module, hf_model: Any) -> tuple[str, nn.ModuleList]:
     )
 
 
-def _probe(
-    hf_model: Any, trunk: nn.Module, path: str, layers: nn.ModuleList
-) -> list[_LayerTrace]:
+def _probe(hf_model: Any, trunk: nn.Module, path: str, layers: nn.ModuleList) -> list[_LayerTrace]:
     vocabulary = hf_model.get_input_embeddings().weight.shape[0]
     tokens = (torch.arange(2 * PROBE_TOKENS) * 7919 + 13).reshape(2, PROBE_TOKENS) % vocabulary
     tokens[1, :SHARED_TOKENS] = tokens[0, :SHARED_TOKENS]
@@ -197,7 +198,7 @@ def _trace(path: str, calls: list[_Call]) -> _LayerTrace:
 
 
 def _check_chain(traces: list[_LayerTrace], tolerance: float) -> None:
-    for before, after in zip(traces[:-1], traces[1:], strict=True):
+    for before, after in itertools.pairwise(traces):
         error = _difference(before.output, after.input)
         if error > tolerance:
             raise ModelError(
@@ -209,38 +210,48 @@ def _check_chain(traces: list[_LayerTrace], tolerance: float) -> None:
 def _prove(index: int, trace: _LayerTrace, tolerance: float) -> tuple[LayerProof, str | None]:
     """The proof of one layer and the child before which the pre_mlp site lies, if there is one."""
     best = float("inf")
-    for position, child in enumerate(trace.children):
+    for place, child in enumerate(trace.children):
         entered = child.input
-        if not _alike(entered, trace.input) or _difference(entered, trace.input) <= tolerance:
+        if entered is None or entered.shape != trace.input.shape:
             continue
-        for earlier in trace.children[:position]:
-            if not _alike(earlier.output, trace.input):
-                continue
-            error = _difference(entered, trace.input + earlier.output)
-            if error > tolerance:
-                continue
-            for later in trace.children[position:]:
-                if not _alike(later.output, trace.input):
-                    continue
-                rest = _difference(trace.output, entered + later.output)
-                best = min(best, rest)
-                if rest <= tolerance:
-                    names = (earlier.name, later.name)
-                    return LayerProof(index, *names, error, rest, parallel=False), child.name
+        if _difference(entered, trace.input) <= tolerance:
+            continue
+        attention, error = _closest(entered, trace.input, _outputs(trace, 0, place))
+        if error > tolerance:
+            continue
+        mlp, rest = _closest(trace.output, entered, _outputs(trace, place))
+        best = min(best, rest)
+        if rest <= tolerance:
+            return LayerProof(index, attention, mlp, error, rest, parallel=False), child.name
     return _prove_parallel(index, trace, tolerance, best), None
+
+
+def _outputs(trace: _LayerTrace, start: int, stop: int | None = None) -> dict[str, Tensor]:
+    """Outputs of some of the children, as far as they have the stream's shape."""
+    return {
+        call.name: call.output
+        for call in trace.children[start:stop]
+        if call.output is not None and call.output.shape == trace.input.shape
+    }
+
+
+def _closest(total: Tensor, start: Tensor, branches: dict[str, Tensor]) -> tuple[str, float]:
+    """The branch that comes closest to leading from `start` to `total`, and by how much."""
+    errors = {name: _difference(total, start + branch) for name, branch in branches.items()}
+    name = min(errors, key=errors.__getitem__, default="none")
+    return name, errors.get(name, float("inf"))
 
 
 def _prove_parallel(
     index: int, trace: _LayerTrace, tolerance: float, best_sequential: float
 ) -> LayerProof:
     best = float("inf")
-    outputs = [call for call in trace.children if _alike(call.output, trace.input)]
-    for position, first in enumerate(outputs):
-        for second in outputs[position + 1 :]:
-            error = _difference(trace.output, trace.input + (first.output + second.output))
-            best = min(best, error)
-            if error <= tolerance:
-                return LayerProof(index, first.name, second.name, error, error, parallel=True)
+    pairs = itertools.combinations(_outputs(trace, 0).items(), 2)
+    for (first, one), (second, other) in pairs:
+        error = _difference(trace.output, trace.input + (one + other))
+        best = min(best, error)
+        if error <= tolerance:
+            return LayerProof(index, first, second, error, error, parallel=True)
     children = ", ".join(call.name for call in trace.children)
     raise ModelError(
         f"the residual identity fails in {trace.path}: no two of its children ({children}) add up "
@@ -262,14 +273,8 @@ def _causality(traces: list[_LayerTrace], tolerance: float) -> float:
     return error
 
 
-def _alike(states: Tensor | None, reference: Tensor) -> bool:
-    return states is not None and states.shape == reference.shape
-
-
-def _difference(states: Tensor | None, reference: Tensor) -> float:
+def _difference(states: Tensor, reference: Tensor) -> float:
     """|states - reference| / |reference|."""
-    if states is None:
-        return float("inf")
     exact = reference.double()
     error = (states.double() - exact).norm() / exact.norm()
     return float(error) if torch.isfinite(error) else float("inf")

@@ -29,7 +29,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.drawing import Drawing, Heatmap, Lines, Series
-from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -73,7 +73,7 @@ def adjacent_correlation(values: NDArray[Any], weights: Floats | None = None) ->
         with one `UndefinedWarning`, where it does not vary over the samples.
 
     Raises:
-        ValueError: `values` or `weights` have another shape, or a row does not sum to one.
+        InputError: `values` or `weights` have another shape, or a row does not sum to one.
 
     >>> values = np.array([[[0.0], [1.0]], [[1.0], [3.0]], [[2.0], [2.0]]])
     >>> adjacent_correlation(values)
@@ -88,7 +88,7 @@ def adjacent_correlation(values: NDArray[Any], weights: Floats | None = None) ->
 def check_states(values: NDArray[Any]) -> None:
     """Refuse what is not `(sample, site, unit)` with two sites or more."""
     if values.ndim != 3 or values.shape[1] < 2:
-        raise ValueError(
+        raise InputError(
             f"got states of shape {values.shape}; steps take (sample, site, unit) with two sites "
             "or more, as in recording.select(sites=['0.pre_attn', '0.pre_mlp'])"
         )
@@ -100,14 +100,14 @@ def check_weights(weights: Floats | None, n_samples: int) -> Floats:
         return np.full((1, n_samples), 1 / n_samples)
     weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim != 2 or weights.shape[1] != n_samples:
-        raise ValueError(
+        raise InputError(
             f"got weights of shape {weights.shape} for {n_samples} samples; they are (draw, sample)"
             ": np.full((1, n_samples), 1 / n_samples) is the plain mean"
         )
     sums = weights.sum(axis=1)
     if not np.allclose(sums, 1, rtol=0, atol=1e-6):
         worst = float(sums[np.argmax(np.abs(sums - 1))])
-        raise ValueError(
+        raise InputError(
             f"got a row of weights that sums to {worst:.6g}; each must sum to one: "
             "weights / weights.sum(axis=1, keepdims=True)"
         )
@@ -184,8 +184,8 @@ def defined_mean(values: NDArray[Any]) -> Floats:
     """Mean over the last axis without NaN, in float64; NaN where nothing is defined."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        total: Floats = np.sum(values, axis=-1, dtype=np.float64, where=defined)
-        return total / defined.sum(axis=-1)
+        total = np.sum(values, axis=-1, dtype=np.float64, where=defined)
+        return np.asarray(total / defined.sum(axis=-1))
 
 
 def band(values: NDArray[Any]) -> tuple[Floats, Floats]:
@@ -208,7 +208,7 @@ def draw_correlation(result: xr.Dataset) -> list[Drawing]:
     walk = np.sqrt((steps + 1) / (steps + 2))
     series = [
         Series(name="mean (5-95 % of units)", x=steps, y=mean, low=low, high=high, labels=names),
-        Series(name="random walk, sqrt(s/(s+1))", x=steps, y=walk, labels=names, role="reference"),
+        Series(name="plain walk, sqrt(s/(s+1))", x=steps, y=walk, labels=names, role="reference"),
     ]
     for kind, name in KIND_NAMES.items():
         at = np.flatnonzero(kinds == kind)
@@ -239,7 +239,7 @@ def correlation(recording: Recording) -> xr.Dataset:
         defined; `n_defined` `(step)`, the number of those units.
 
     Raises:
-        ValueError: the recording has one site only.
+        InputError: the recording has one site only.
 
     >>> states = np.random.default_rng(0).standard_normal((500, 10, 50)).cumsum(axis=1)
     >>> result = correlation(Recording.from_array(states))
@@ -307,7 +307,7 @@ def correlation_pairs(recording: Recording) -> xr.Dataset:
         with one `UndefinedWarning`, where a unit does not vary over the samples.
 
     Raises:
-        ValueError: the recording has one site only.
+        InputError: the recording has one site only.
     """
     values = recording.values
     check_states(values)
@@ -351,7 +351,7 @@ def draw_correlation_by_lag(result: xr.Dataset) -> list[Drawing]:
     mean, low, high = (result[name].values for name in ("mean", "low", "high"))
     series = [
         Series(name="mean (5-95 % of units)", x=lags, y=mean, low=low, high=high),
-        Series(name="random walk, mean of sqrt(s/(s+lag))", x=lags, y=walk, role="reference"),
+        Series(name="plain walk, mean of sqrt(s/(s+lag))", x=lags, y=walk, role="reference"),
     ]
     return [
         Lines(
@@ -380,7 +380,7 @@ def correlation_by_lag(recording: Recording) -> xr.Dataset:
         run from 1 to the number of sites less one. NaN at a lag where no unit is defined.
 
     Raises:
-        ValueError: the recording has one site only.
+        InputError: the recording has one site only.
     """
     values = recording.values
     check_states(values)

@@ -29,7 +29,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.drawing import Drawing, Lines, Series
-from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 from transformer_dynamics.units.continuity import band, defined_mean
@@ -59,7 +59,7 @@ def density_indices(
         second and third are NaN, for one that is not finite all are, with one `UndefinedWarning`.
 
     Raises:
-        ValueError: `values` is not three-dimensional, or a threshold is negative or not finite.
+        InputError: `values` is not three-dimensional, or a threshold is negative or not finite.
 
     >>> one_hot = np.array([[[0.0, 3.0, 0.0, 0.0]]])
     >>> indices = density_indices(one_hot, threshold=1.0, relative_threshold=0.5)
@@ -83,7 +83,7 @@ def treves_rolls(values: NDArray[Any]) -> Floats:
         state of zeros or one that is not finite.
 
     Raises:
-        ValueError: `values` is not three-dimensional.
+        InputError: `values` is not three-dimensional.
 
     >>> treves_rolls(np.array([[[2.0, -2.0], [5.0, 0.0]]]))
     array([[1. , 0.5]])
@@ -104,7 +104,7 @@ def _density_indices(
     _check_states(values)
     for name, value in (("threshold", threshold), ("relative_threshold", relative_threshold)):
         if not (np.isfinite(value) and value >= 0):
-            raise ValueError(
+            raise InputError(
                 f"got {name}={value!r}; it is a finite number and not negative: {name}=0.5"
             )
     n_samples, n_sites, n_units = values.shape
@@ -143,7 +143,7 @@ def _treves_rolls(mean_absolute: Floats, mean_square: Floats) -> Floats:
 
 def _check_states(values: NDArray[Any]) -> None:
     if values.ndim != 3:
-        raise ValueError(
+        raise InputError(
             f"got states of shape {values.shape}; density takes (sample, site, unit): "
             "treves_rolls(recording.values)"
         )
@@ -215,7 +215,7 @@ def density(
         second and third are NaN, for one that is not finite all are, with one `UndefinedWarning`.
 
     Raises:
-        ValueError: a threshold is negative or not finite.
+        InputError: a threshold is negative or not finite.
 
     >>> states = np.random.default_rng(0).standard_normal((20, 3, 5000))
     >>> density(Recording.from_array(states))["treves_rolls"].mean().item()

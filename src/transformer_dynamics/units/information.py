@@ -18,8 +18,7 @@ results carry the number of distinct tokens and flag the transitions that this t
 Cost for N samples, S sites, D units: gaussian N S D; copula N log N S D, 2 s for 1000 x 61 x 576;
 ksg as much and kde N^2 S D, but in a Python loop over sites and units: 1 and 2 minutes.
 
-Not handled: information between different units, conditioning on other sites, and the bias of the
-estimators beyond what subtracting a permutation mean takes away.
+Not handled: information between different units, and bias beyond that of a permutation mean.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ from scipy.spatial import cKDTree
 from scipy.special import digamma, ndtri
 
 from transformer_dynamics.drawing import Drawing, Lines, Series
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 from transformer_dynamics.units import continuity
@@ -54,14 +54,14 @@ def gaussian_information(correlation: NDArray[Any]) -> Floats:
         The shape of `correlation`, in nats; infinite where |r| is 1, NaN where r is.
 
     Raises:
-        ValueError: a correlation lies outside [-1, 1].
+        InputError: a correlation lies outside [-1, 1].
 
     >>> gaussian_information(np.array([0.5, 0.8, 0.9, 0.95, 1.0])).round(3)
     array([0.144, 0.511, 0.83 , 1.164,   inf])
     """
     r = np.asarray(correlation, dtype=np.float64)
     if np.any(np.abs(r) > 1):
-        raise ValueError(
+        raise InputError(
             f"got a correlation of {np.nanmax(np.abs(r)):.6g}; it lies between -1 and 1, as in "
             "gaussian_information(np.clip(correlation, -1, 1))"
         )
@@ -136,7 +136,7 @@ def copula_information(values: NDArray[Any], weights: Floats | None = None) -> F
         with one `UndefinedWarning`, where a unit does not vary.
 
     Raises:
-        ValueError: `values` or `weights` have another shape, or a row does not sum to one.
+        InputError: `values` or `weights` have another shape, or a row does not sum to one.
     """
     continuity.check_states(values)
     correlation = continuity.correlate_steps(
@@ -158,10 +158,11 @@ def _compare_gaussian(*sites: Floats) -> Floats:
 def _standardised(columns: NDArray[Any]) -> Floats:
     """Zero mean and unit sample variance per unit of `(sample, unit)`; NaN for a constant unit."""
     result = continuity.centred(columns)
-    deviation = np.sqrt(np.einsum("nu,nu->u", result, result) / max(1, len(result) - 1))
-    deviation[deviation == 0] = np.nan
-    with np.errstate(invalid="ignore"):
-        return result / deviation
+    with np.errstate(invalid="ignore", over="ignore"):
+        deviation = np.sqrt(np.einsum("nu,nu->u", result, result) / max(1, len(result) - 1))
+        deviation[deviation == 0] = np.nan
+        result /= deviation
+    return result
 
 
 def _over_units(pair: Callable[[Floats, Floats], float], first: Floats, second: Floats) -> Floats:
@@ -178,7 +179,7 @@ def _ksg_pair(x: Floats, y: Floats, *, neighbours: int) -> float:
     """Kraskov's first estimator for one pair, `(sample,)` each."""
     points = np.column_stack([x, y])
     tree = cKDTree(points)
-    distance = tree.query(points, k=[neighbours + 1], p=np.inf)[0][:, 0]
+    distance = np.ravel(tree.query(points, k=[neighbours + 1], p=np.inf)[0])
     k = np.full(x.size, float(neighbours))
     coincident = distance == 0
     if coincident.any():
@@ -193,7 +194,7 @@ def _marginal_count(x: Floats, distance: Floats) -> Floats:
     # Rounding of x +- distance must not take in the neighbour that lies exactly at that distance.
     reach = np.maximum(distance - 4 * np.spacing(np.abs(x) + distance), 0.0)
     below = np.searchsorted(ascending, x - reach, side="left")
-    return np.searchsorted(ascending, x + reach, side="right") - below.astype(np.float64)
+    return np.asarray(np.searchsorted(ascending, x + reach, side="right") - below, np.float64)
 
 
 def _prepare_kde(columns: NDArray[Any]) -> Floats:
@@ -242,11 +243,11 @@ def _choose(estimator: str, n_samples: int, neighbours: int) -> Estimator:
         "kde": (_prepare_kde, partial(_over_units, _kde_pair)),
     }
     if estimator not in estimators:
-        raise ValueError(
+        raise InputError(
             f"got estimator={estimator!r}; there are {', '.join(estimators)}: estimator='copula'"
         )
     if estimator == "ksg" and not 1 <= neighbours < n_samples:
-        raise ValueError(
+        raise InputError(
             f"got neighbours={neighbours} for {n_samples} samples; it lies between 1 and the "
             "number of samples less one: estimator='ksg', neighbours=3"
         )
@@ -262,7 +263,7 @@ def draw_mutual_information(result: xr.Dataset) -> list[Drawing]:
     walk = 0.5 * np.log(steps + 2)
     series = [
         Series(name="mean (5-95 % of units)", x=steps, y=mean, low=low, high=high, labels=names),
-        Series(name="random walk, ln(s+1)/2", x=steps, y=walk, labels=names, role="reference"),
+        Series(name="plain walk, ln(s+1)/2", x=steps, y=walk, labels=names, role="reference"),
     ]
     at = np.flatnonzero(result["near_discrete"].values)
     if at.size:
@@ -307,14 +308,14 @@ def mutual_information(
         NaN, with one `UndefinedWarning`, where a unit does not vary.
 
     Raises:
-        ValueError: an unknown estimator, one site only, a negative number of permutations, or
+        InputError: an unknown estimator, one site only, a negative number of permutations, or
             `neighbours` not between 1 and the number of samples less one.
     """
     values = recording.values
     continuity.check_states(values)
     chosen = _choose(estimator, len(values), neighbours)
     if subtract_permutations < 0:
-        raise ValueError(
+        raise InputError(
             f"got subtract_permutations={subtract_permutations}; it is 0 or more: "
             "mutual_information(recording, subtract_permutations=10)"
         )
@@ -351,7 +352,7 @@ def information_between(
         `information` `(unit)`; infinite and NaN as in `mutual_information`.
 
     Raises:
-        ValueError: an unknown estimator, or `neighbours` out of range.
+        InputError: an unknown estimator, or `neighbours` out of range.
         RecordingError: the recording has no such site.
     """
     values = recording.select(sites=[site, other_site]).values

@@ -34,7 +34,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.drawing import Drawing, Group, Heatmap, Histogram, Path, Paths
-from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -60,7 +60,7 @@ def phase_gradient(traces: NDArray[Any]) -> Floats:
         `(..., site)`, in units of the stream per site.
 
     Raises:
-        ValueError: fewer than four sites.
+        InputError: fewer than four sites.
 
     >>> phase_gradient(np.array([0.0, 1.0, 4.0, 9.0]))
     array([1., 2., 4., 5.])
@@ -81,7 +81,7 @@ def rotation_count(traces: NDArray[Any]) -> Floats:
         is constant or not finite.
 
     Raises:
-        ValueError: fewer than four sites.
+        InputError: fewer than four sites.
 
     >>> sites = np.arange(64)
     >>> rotation_count(np.sin(2 * np.pi * 3 * sites / 63)).round(1)
@@ -103,7 +103,7 @@ def winding_number(traces: NDArray[Any]) -> Floats:
         is constant or not finite.
 
     Raises:
-        ValueError: fewer than four sites.
+        InputError: fewer than four sites.
     """
     result = _in_blocks(_winding, traces)
     _warn_where_undefined(result, stacklevel=2)
@@ -126,7 +126,7 @@ def permuted_points_rotation_count(traces: NDArray[Any], *, seed: int = 0) -> Fl
         finite.
 
     Raises:
-        ValueError: fewer than four sites.
+        InputError: fewer than four sites.
     """
     rng = np.random.default_rng(seed)
 
@@ -146,7 +146,7 @@ def permuted_points_rotation_count(traces: NDArray[Any], *, seed: int = 0) -> Fl
 def _check_sites(traces: NDArray[Any]) -> None:
     n_sites = traces.shape[-1] if traces.ndim else 0
     if n_sites < MIN_SITES:
-        raise ValueError(
+        raise InputError(
             f"got traces of shape {traces.shape}, so {n_sites} sites; a turn needs at least "
             f"{MIN_SITES} along the last axis: rotation_count(recording.values.swapaxes(1, 2))"
         )
@@ -250,7 +250,7 @@ def rotations(recording: Recording) -> xr.Dataset:
         average. NaN, with one `UndefinedWarning`, for traces that are constant or not finite.
 
     Raises:
-        ValueError: the recording has fewer than four sites.
+        InputError: the recording has fewer than four sites.
 
     >>> steps = np.random.default_rng(0).standard_normal((200, 64, 50))
     >>> result = rotations(Recording.from_array(steps.cumsum(axis=1)))
@@ -330,7 +330,7 @@ def phase_portrait(recording: Recording) -> xr.Dataset:
         those per site.
 
     Raises:
-        ValueError: the recording has fewer than four sites.
+        InputError: the recording has fewer than four sites.
     """
     activation = _mean_traces(recording)
     gradient = phase_gradient(activation.T).T
