@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -23,10 +24,13 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from transformer_dynamics.errors import TdynError
+
+# What typer returns for Ctrl-C: 128 + SIGINT, as shells have it.
+INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,
@@ -108,7 +112,9 @@ def run(
     with _Bars() as bars:
         verdicts = Experiment(loaded, chosen, folder, settings, bars).run()
     console.print(_verdict_table(verdicts))
-    console.print(f"\n{folder / 'report.html'}\n{folder / 'claims.json'}", highlight=False)
+    console.print(
+        f"\n{folder / 'report.html'}\n{folder / 'claims.json'}", highlight=False, soft_wrap=True
+    )
 
 
 @app.command()
@@ -150,7 +156,7 @@ def record(
             on_progress=progress,
         )
     n_samples, n_sites, n_units = recording.shape
-    console.print(f"{out}: {n_samples} samples, {n_sites} sites, {n_units} units")
+    console.print(f"{out}: {n_samples} samples, {n_sites} sites, {n_units} units", soft_wrap=True)
 
 
 @app.command()
@@ -175,7 +181,7 @@ def measure(
             raise TdynError(f"there is no measure {each!r}; there are: {', '.join(known)}")
     loaded = open_recording(recording).load()
     store = out or recording.parent / "results.zarr"
-    table = Table("measure", "variables", "seconds")
+    table = Table("measure", Column("variables", overflow="fold"), "seconds")
     for each in chosen:
         start = time.perf_counter()
         result = known[each].function(loaded)
@@ -183,7 +189,7 @@ def measure(
         seconds = f"{time.perf_counter() - start:.2f}"
         table.add_row(each, ", ".join(str(variable) for variable in result.data_vars), seconds)
     console.print(table)
-    console.print(str(store), highlight=False)
+    console.print(str(store), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -193,7 +199,7 @@ def report(
     """Write the page of a run again from what lies in its folder."""
     from transformer_dynamics.experiment import report_run
 
-    console.print(str(report_run(run_folder)), highlight=False)
+    console.print(str(report_run(run_folder)), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -269,16 +275,19 @@ def doctor() -> None:
 def main() -> None:
     """Entry point: every error meant for the user is one message and a non-zero exit."""
     try:
-        app(standalone_mode=True)
+        status = app(standalone_mode=False)
     except TdynError as error:
         complaints.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    if status == INTERRUPTED:
         command = shlex.join(["tdyn", *sys.argv[1:]])
         complaints.print(
-            Text(f"\ninterrupted; what is finished is kept. To go on: {command}"), soft_wrap=True
+            Text(f"interrupted; what is finished is kept. To go on: {command}"), soft_wrap=True
         )
-        raise SystemExit(130) from None
+    raise SystemExit(status or 0)
 
 
 def _load(
@@ -321,7 +330,13 @@ def _texts(
 
 
 def _verdict_table(verdicts: list[Any]) -> Table:
-    table = Table("claim", "statement", "value [95 % over texts]", "nulls: mean (p)", "verdict")
+    table = Table(
+        "claim",
+        Column("statement", overflow="fold"),
+        "value [95 % over texts]",
+        Column("nulls: mean (p)", overflow="fold"),
+        "verdict",
+    )
     for verdict in verdicts:
         low, high = verdict.interval
         nulls = "\n".join(

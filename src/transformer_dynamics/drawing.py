@@ -299,6 +299,7 @@ class Heatmap:
     colour_label: str
     values: Numbers
     x_names: Sequence[str] = ()
+    x_ticks: Sequence[tuple[float, str]] = ()
     symmetric: bool = True
 
     def _limits(self) -> tuple[float, float]:
@@ -318,6 +319,8 @@ class Heatmap:
         image = axes.imshow(
             self.values, aspect="auto", cmap=colours, vmin=low, vmax=high, origin="lower"
         )
+        if self.x_ticks:
+            axes.set_xticks(*zip(*self.x_ticks, strict=True))
         axes.figure.colorbar(image, ax=axes, label=self.colour_label)
         return axes
 
@@ -338,6 +341,11 @@ class Heatmap:
                 colorbar={"title": {"text": self.colour_label, "side": "right"}},
             )
         )
+        if self.x_ticks:
+            places, names = zip(*self.x_ticks, strict=True)
+            figure.update_xaxes(
+                tickmode="array", tickvals=places, ticktext=list(map(_escape, names))
+            )
         return figure
 
 
@@ -394,7 +402,10 @@ class Paths:
         if self.z_label is not None:
             names = {"x": self.x_label, "y": self.y_label, "z": self.z_label}
             figure.update_layout(
-                scene={f"{axis}axis": {"title": {"text": text}} for axis, text in names.items()}
+                scene={
+                    f"{axis}axis": {"title": {"text": text, "font": {"size": 10}}}
+                    for axis, text in names.items()
+                }
             )
         return figure
 

@@ -28,7 +28,7 @@ import xarray as xr
 import transformer_dynamics
 from transformer_dynamics import assets, results
 from transformer_dynamics.claims import Verdict, test_claims
-from transformer_dynamics.claims.testing import N_BOOTSTRAP, N_NULL
+from transformer_dynamics.claims.testing import N_BOOTSTRAP, N_NULL, check_size
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.files import fingerprint, make_folder, read_json, write_json
 from transformer_dynamics.models import Model
@@ -112,6 +112,9 @@ class Experiment:
         Raises:
             TdynError: anything that the user can mend; what is finished by then is kept.
         """
+        check_size(
+            len(self.texts), self.model.sites, self.settings.n_null, self.settings.n_bootstrap
+        )
         make_folder(self.out)
         self._begin()
         recording = self._record()

@@ -12,8 +12,8 @@ import warnings
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import Claim, Floats
-from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
+from transformer_dynamics.claims.claim import Claim, Floats, mean_traces
+from transformer_dynamics.claims.figures import profile_lines, statistic_intervals, trace_maps
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.units.continuity import adjacent_correlation
@@ -57,6 +57,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             y_label="Pearson r over texts (1)",
             walk_reference=True,
         ),
+        trace_maps(evidence, ("random_walk", "untrained")),
         statistic_intervals(evidence, "mean Pearson r over units and steps (1)"),
     ]
 
@@ -72,6 +73,8 @@ CLAIM = Claim(
     coords=lambda recording: recording.step_coords,
     threshold=0.8,
     nulls=("random_walk", "permuted_units", "random_basis", "untrained"),
+    picture=mean_traces,
+    picture_dims=("site", "unit"),
     remark=remark,
     draw=draw,
 ).register()

@@ -48,7 +48,8 @@ def remark(recording: Recording, evidence: xr.Dataset) -> str:
     n_distinct = len(np.unique(tokens.values))
     return (
         f"The first sublayer is a function of the last token alone, of which there are "
-        f"{n_distinct} distinct among {n_samples} samples: read the first transitions with that in mind."
+        f"{n_distinct} distinct among {n_samples} samples: read the first transitions with that in "
+        "mind."
     )
 
 

@@ -1,4 +1,4 @@
-"""C6: units trace unstable periodic orbits, as rotation counts are taken to show.
+"""C6: units rotate in the phase plane, which is read as tracing unstable periodic orbits.
 
 Statistic: rotation count |R| of each unit's trace averaged over texts, in the plane of activation
 and gradient, mean over units, in turns. arXiv 2502.12131 reports a mean of 10.74 over 64
@@ -15,11 +15,15 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import Claim, Floats, mean_path, text_mean
+from transformer_dynamics.claims.claim import Claim, Floats, mean_path, mean_traces, text_mean
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
-from transformer_dynamics.drawing import Drawing, Group, Histogram
+from transformer_dynamics.drawing import Drawing, Group, Histogram, Path, Paths
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.units.orbits import permuted_points_rotation_count, rotation_count
+from transformer_dynamics.units.orbits import (
+    permuted_points_rotation_count,
+    phase_gradient,
+    rotation_count,
+)
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:
@@ -79,18 +83,45 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             groups=groups,
             y_label="share of units per bin (1)",
         ),
+        portraits(evidence),
         statistic_intervals(evidence, "mean |rotation count| over units (turns)"),
     ]
+
+
+def portraits(evidence: xr.Dataset) -> Paths:
+    """The unit of median count in the phase plane, beside the same unit in two of the nulls."""
+    counts = evidence["profile"].values
+    unit = int(np.argsort(counts)[len(counts) // 2])
+    traces = {"recording": evidence["picture"].values[:, unit]}
+    for name in ("sign_flipped_increments", "permuted_increments"):
+        if name in evidence["null"].values:
+            traces[null_name(name)] = evidence["null_picture"].sel(null=name).values[:, unit]
+    return Paths(
+        title=f"Phase portrait of unit {unit}, the median in turns, beside one draw of two nulls",
+        x_label="mean activation over texts (stream units)",
+        y_label="its gradient over depth (stream units per sublayer)",
+        paths=[
+            Path(
+                name=name,
+                points=np.stack([trace, phase_gradient(trace)], axis=1),
+                role="model" if name == "recording" else "null",
+            )
+            for name, trace in traces.items()
+        ],
+    )
 
 
 CLAIM = Claim(
     id="C6",
     statement=(
-        "Units rotate in the plane of activation and gradient over depth, as unstable periodic "
-        "orbits would have them do."
+        "Units rotate in the plane of activation and gradient over depth, beyond what their "
+        "increments give in any order and sign."
     ),
     statistic="mean over units of |rotation count| of the trace averaged over texts (turns)",
-    source="arXiv 2502.12131: mean 10.74 over 64 sublayers, null about 0",
+    source=(
+        "arXiv 2502.12131, which reads the count as unstable periodic orbits: mean 10.74 over 64 "
+        "sublayers, null about 0"
+    ),
     profile=profile,
     summary=summary,
     dims=("unit",),
@@ -107,11 +138,13 @@ CLAIM = Claim(
     shown=("permuted_depth", "shuffled_tokens"),
     own_nulls={"permuted_points": permuted_points},
     drawn_from=text_mean,
+    picture=mean_traces,
+    picture_dims=("site", "unit"),
     remark=remark,
     caveat=(
         "The count is larger the more steps alternate, and largest for white noise; beyond its "
-        "nulls it shows that traces turn more than a walk does, not that they come back: an orbit needs "
-        "a test for recurrence."
+        "nulls it shows that traces turn more than a walk does, not that they come back: an orbit "
+        "needs a test for recurrence."
     ),
     draw=draw,
 ).register()

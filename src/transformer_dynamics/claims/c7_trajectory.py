@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims.claim import Claim, Floats, mean_path
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Path, Paths
 from transformer_dynamics.population.geometry import tortuosity
@@ -26,9 +26,7 @@ def profile(recording: Recording, weights: Floats) -> Floats:
     """The mean path in the plane of the first three components, `(draw, site, component)`."""
     n_components = min(3, recording.shape[2])
     axes = principal_axes(recording.values, n_components)
-    projected = np.asarray(axes.project(recording.values), dtype=np.float64)
-    flat = weights @ projected.reshape(len(projected), -1)
-    return flat.reshape(len(weights), *projected.shape[1:])
+    return np.asarray(axes.project(mean_path(recording, weights)), dtype=np.float64)
 
 
 def summary(profile: Floats) -> Floats:
@@ -60,7 +58,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
         )
         for name in evidence["null"].values
     ]
-    names = [f"principal component {place} (stream units)" for place in (1, 2, 3)]
+    names = [f"PC{place} (stream units)" for place in (1, 2, 3)]
     title = "Mean trajectory over depth in principal components; each path in its own axes"
     flat = Paths(title=title, x_label=names[0], y_label=names[1], paths=paths)
     drawings: list[Drawing] = [flat]

@@ -65,6 +65,12 @@ def mean_path(recording: Recording, weights: Floats) -> Floats:
     return path
 
 
+def mean_traces(recording: Recording) -> Floats:
+    """The units' traces averaged over samples, `(site, unit)`: a picture for claims about units."""
+    traces: Floats = mean_path(recording, uniform_weights(recording.shape[0]))[0]
+    return traces
+
+
 def thirds(profile: Floats) -> Floats:
     """Mean over the last third of the last axis minus mean over the first, `(draw)`."""
     third = max(1, profile.shape[-1] // 3)
@@ -92,6 +98,9 @@ class Claim:
         drawn_from: what the nulls are drawn from: the recording, or its mean over texts.
         own_nulls: further nulls of this claim alone, that are not recordings: `(recording, seed) ->
             profile`; reported, never deciding.
+        picture: `recording -> (...)`: what a figure shows of the recording and of one draw of each
+            null beside the profile.
+        picture_dims: names of the picture's dimensions.
         remark: a sentence on this recording's evidence, or an empty string.
         caveat: what the statistic cannot tell.
         draw: evidence in, drawings out.
@@ -112,6 +121,8 @@ class Claim:
     shown: tuple[str, ...] = ("shuffled_tokens",)
     drawn_from: Callable[[Recording], Recording] = itself
     own_nulls: Mapping[str, Callable[[Recording, int], Floats]] = field(default_factory=dict)
+    picture: Callable[[Recording], Floats] | None = None
+    picture_dims: tuple[str, ...] = ()
     remark: Callable[[Recording, xr.Dataset], str] = lambda recording, evidence: ""
     caveat: str = ""
 

@@ -44,12 +44,14 @@ class Gathered:
         bootstrap: its bootstrap draws, `(draw, ...)`.
         nulls: profile of each null's draws, `(draw, ...)`.
         paired: bootstrap draws of nulls that are one recording, with the recording's own weights.
+        pictures: the claim's picture of each null's first draw.
     """
 
     plain: Floats
     bootstrap: Floats
     nulls: dict[str, Floats] = field(default_factory=dict)
     paired: dict[str, Floats] = field(default_factory=dict)
+    pictures: dict[str, Floats] = field(default_factory=dict)
 
 
 def gather(
@@ -76,6 +78,8 @@ def gather(
                 found = gathered[claim.id]
                 found.nulls[name] = claim.profile(model_nulls[name], one)
                 found.paired[name] = claim.profile(model_nulls[name], weights)
+                if claim.picture is not None:
+                    found.pictures[name] = claim.picture(model_nulls[name])
     groups = _groups(claims, set(model_nulls))
     total, done = n_null * len(groups), 0
     # One thread per draw and one BLAS thread each: draws are independent, matrix products small.
@@ -98,6 +102,9 @@ def gather(
             for place, claim in enumerate(group.claims):
                 profiles = np.stack([profiles[place] for profiles in drawn])
                 gathered[claim.id].nulls[group.name] = profiles
+                if claim.picture is not None and group.own is None:
+                    first = group.draw(source, draw_seed(seed, group.name, 0))
+                    gathered[claim.id].pictures[group.name] = claim.picture(first)
     return gathered
 
 
@@ -110,10 +117,14 @@ class _Group:
     claims: tuple[Claim, ...]
     own: Callable[[Recording, int], Floats] | None = None
 
+    def draw(self, recording: Recording, seed: int) -> Recording:
+        drawn: Recording = NULLS.get(self.name).function(recording, seed=seed)
+        return drawn
+
     def profiles(self, recording: Recording, seed: int) -> list[Floats]:
         if self.own is not None:
             return [self.own(recording, seed)]
-        drawn = NULLS.get(self.name).function(recording, seed=seed)
+        drawn = self.draw(recording, seed)
         weights = uniform_weights(drawn.shape[0])
         return [claim.profile(drawn, weights)[0] for claim in self.claims]
 
@@ -148,18 +159,25 @@ def compare(claim: Claim, gathered: Gathered) -> dict[str, NullComparison]:
             # How often a difference of nothing lies on the claimed side of the differences.
             p = monte_carlo_p(0.0, -difference, direction=claim.direction)
             mean = float(claim.summary(profiles)[0])
-            sd = float(np.std(null, ddof=1))
+            sd = _sd(null)
             effect = (value - mean) / sd if sd > 0 else np.nan
         else:
             null = claim.summary(profiles)
             p = monte_carlo_p(value, null, direction=claim.direction)
             mean = float(null.mean())
-            sd = float(np.std(null, ddof=1)) if len(null) > 1 else np.nan
+            sd = _sd(null)
             effect = float(effect_size(value, null))
         comparisons[name] = NullComparison(
             mean, sd, float(p), float(effect), decides=name in claim.nulls
         )
     return comparisons
+
+
+def _sd(draws: Floats) -> float:
+    """Standard deviation; NaN where it is not defined."""
+    if len(draws) < 2 or not np.isfinite(draws).all():
+        return float("nan")
+    return float(np.std(draws, ddof=1))
 
 
 def as_dataset(claim: Claim, gathered: Gathered, recording: Recording) -> xr.Dataset:
@@ -180,7 +198,7 @@ def as_dataset(claim: Claim, gathered: Gathered, recording: Recording) -> xr.Dat
         return np.stack(parts) if parts else np.empty(shape)
 
     null_dims = ("null", *claim.dims)
-    return xr.Dataset(
+    evidence = xr.Dataset(
         {
             "profile": (claim.dims, gathered.plain),
             "profile_low": (claim.dims, low),
@@ -204,4 +222,11 @@ def as_dataset(claim: Claim, gathered: Gathered, recording: Recording) -> xr.Dat
             "null_statistic": "of each draw, or of each bootstrap draw of a null of one recording",
             "null_example": "the first draw",
         },
+    )
+    if claim.picture is None:
+        return evidence
+    own = claim.picture(recording)
+    pictures = np.stack([gathered.pictures.get(name, np.full_like(own, np.nan)) for name in names])
+    return evidence.assign(
+        picture=(claim.picture_dims, own), null_picture=(("null", *claim.picture_dims), pictures)
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from transformer_dynamics.drawing import Interval, Intervals, Lines, Role, Series
+from transformer_dynamics.drawing import Heatmap, Interval, Intervals, Lines, Role, Series
 from transformer_dynamics.inference.bootstrap import percentile_interval
 
 STEP_LABEL = "step (index of the sublayer it starts from)"
@@ -101,6 +102,25 @@ def statistic_intervals(evidence: xr.Dataset, x_label: str) -> Intervals:
         title=f"{evidence.attrs['claim']}: the statistic, and its central 95 % under each null",
         x_label=x_label,
         intervals=rows,
+    )
+
+
+def trace_maps(evidence: xr.Dataset, nulls: Sequence[str]) -> Heatmap:
+    """Every unit's mean trace, sorted by the last sublayer, beside one draw of some nulls."""
+    shown = [name for name in nulls if name in evidence["null"].values]
+    maps = [evidence["picture"].values]
+    maps += [evidence["null_picture"].sel(null=name).values for name in shown]
+    panels = [traces[:, np.argsort(traces[-1])].T for traces in maps]
+    gap = np.full((len(panels[0]), 2), np.nan)
+    width = panels[0].shape[1] + gap.shape[1]
+    names = ["recording", *(null_name(name) for name in shown)]
+    return Heatmap(
+        title="Mean trace of every unit over depth (end colours: beyond the 99th percentile)",
+        x_label="sublayers from first to last, in each panel (index)",
+        y_label="unit (sorted by its value at the last sublayer)",
+        colour_label="activation (stream units)",
+        values=np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1),
+        x_ticks=[(place * width + width / 2 - 1, name) for place, name in enumerate(names)],
     )
 
 

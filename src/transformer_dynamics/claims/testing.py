@@ -14,6 +14,7 @@ from transformer_dynamics.inference.bootstrap import percentile_interval
 from transformer_dynamics.inference.significance import benjamini_hochberg
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS, NULLS
+from transformer_dynamics.residual.labels import FINAL
 
 N_NULL = 199
 N_BOOTSTRAP = 499
@@ -52,17 +53,8 @@ def test_claims(
         InputError: too few samples or sites, or numbers of draws below 1.
         KeyError: no such claim.
     """
-    if n_null < 1 or n_bootstrap < 2:
-        raise InputError(
-            f"got n_null={n_null}, n_bootstrap={n_bootstrap}; they are at least 1 and 2: "
-            f"td.test_claims(recording, n_null={N_NULL}, n_bootstrap={N_BOOTSTRAP})"
-        )
+    check_size(recording.shape[0], recording.sites, n_null, n_bootstrap)
     sublayers = recording.sublayers.load()
-    if sublayers.shape[0] < 3 or sublayers.shape[1] < 6:
-        raise InputError(
-            f"got {sublayers.shape[0]} samples and {sublayers.shape[1]} sublayers; claims over "
-            "depth need at least 3 samples (texts) and 6 sublayers"
-        )
     chosen = list(CLAIMS.all()) if claims is None else list(claims)
     tested: list[Claim] = [CLAIMS.get(name) for name in chosen]
     reruns = dict(model_nulls or {})
@@ -88,6 +80,25 @@ def test_claims(
         _verdict(claim, gathered[claim.id], comparisons[claim.id], float(q), sublayers)
         for claim, q in zip(tested, adjusted, strict=True)
     ]
+
+
+def check_size(n_samples: int, sites: Sequence[str], n_null: int, n_bootstrap: int) -> None:
+    """Refuse what claims cannot be tested on, before anything is recorded or drawn.
+
+    Raises:
+        InputError: too few samples or sites, or numbers of draws that are too small.
+    """
+    if n_null < 1 or n_bootstrap < 2:
+        raise InputError(
+            f"got n_null={n_null}, n_bootstrap={n_bootstrap}; they are at least 1 and 2: "
+            f"td.test_claims(recording, n_null={N_NULL}, n_bootstrap={N_BOOTSTRAP})"
+        )
+    n_sublayers = len([site for site in sites if site != FINAL])
+    if n_samples < 3 or n_sublayers < 6:
+        raise InputError(
+            f"got {n_samples} samples and {n_sublayers} sublayers; claims over depth need at "
+            "least 3 samples (texts) and 6 sublayers"
+        )
 
 
 def _verdict(

@@ -306,10 +306,10 @@ def draw_phase_portrait(result: xr.Dataset) -> list[Drawing]:
             paths=paths,
         ),
         Heatmap(
-            title="Mean trace of every unit",
+            title="Mean trace of every unit (end colours: beyond the 99th percentile)",
             x_label="site",
             y_label="unit (by its value at the last site)",
-            colour_label=f"{ACTIVATION_LABEL}; beyond the 99th percentile in the end colour",
+            colour_label=ACTIVATION_LABEL,
             values=activation[:, np.argsort(activation[-1], kind="stable")].T,
             x_names=names,
         ),

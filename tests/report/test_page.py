@@ -1,0 +1,140 @@
+"""The page in a real browser: no error, no request, every plot drawn, text shown as text."""
+
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+import tiny
+import transformer_dynamics as td
+from transformer_dynamics.claims.claim import NullComparison, Verdict
+from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.registry import MEASURES
+
+HOSTILE = '<script>document.title = "taken over"</script> w1 <img src=x onerror=alert(1)> & "w2"'
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,1400",
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    model = tiny.model("llama")
+    texts = [HOSTILE, *tiny.words(tiny.token_lists(15))]
+    recording = record(model, texts)
+    verdicts = td.test_claims(recording, model=model, n_null=5, n_bootstrap=9)
+    results = {name: measure.function(recording) for name, measure in MEASURES.all().items()}
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    run = {"model": "<b>tiny</b>", "command": "tdyn run --texts '<script>'"}
+    return td.write_report(path, results, verdicts, recording=recording, run=run)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        if os.environ.get("TDYN_REQUIRE_BROWSER"):
+            pytest.fail("chromium and chromedriver are not installed")
+        pytest.skip("chromium and chromedriver are not installed")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
+
+
+@pytest.mark.browser
+def test_page_in_a_browser(browser, page):
+    browser.get(page.as_uri())
+    deadline = time.monotonic() + 60
+    while browser.execute_script("return document.body.dataset.drawn") is None:
+        assert time.monotonic() < deadline, browser.get_log("browser")
+        time.sleep(0.1)
+
+    errors = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert errors == []
+
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    ]
+    assert urls[0] == page.as_uri()
+    assert all(url.startswith(("data:", "blob:")) for url in urls[1:]), urls
+
+    empty = browser.execute_script(
+        "return [...document.querySelectorAll('.figure')].filter("
+        "e => !e.querySelector('.main-svg, canvas') || e.offsetHeight < 100).map(e => e.id)"
+    )
+    n_figures = browser.execute_script("return document.querySelectorAll('.figure').length")
+    assert empty == []
+    assert n_figures > 30
+    assert browser.execute_script("return document.body.dataset.drawn") == str(n_figures)
+
+    table = browser.find_element("id", "verdict-table").text
+    assert all(f"C{number}" in table for number in range(1, 8))
+    assert "reproduced" in table
+
+    assert browser.title == "Transformer dynamics: <b>tiny</b>"
+    assert HOSTILE in browser.find_element("tag name", "body").text
+    assert browser.execute_script("return document.querySelectorAll('img[src=x]').length") == 0
+
+
+def test_every_claim_and_measure_has_a_section(page):
+    text = page.read_text()
+    for name in MEASURES.all():
+        assert f'id="measure-{name}"' in text
+    for number in range(1, 8):
+        assert f'<h2 id="C{number}">' in text
+
+
+def test_page_can_be_written_without_recording_or_results(tmp_path):
+    verdict = Verdict(
+        "X1",
+        "Made up <i>here</i>.",
+        "number (1)",
+        1.0,
+        (0.5, float("nan")),
+        {"some_null": NullComparison(0, 1, 0.5, float("nan"), decides=True)},
+        "undecided",
+        "Because.",
+        td.nulls.synthetic.line().dataset.drop_vars("activation").drop_dims(["site", "sample"]),
+    )
+    text = td.write_report(tmp_path / "sub" / "page.html", {}, [verdict]).read_text()
+    assert "Made up &lt;i&gt;here&lt;/i&gt;." in text
+    assert "some null" in text
+
+
+def test_figures_embedded_in_the_page_cannot_close_its_script(tmp_path):
+    recording = Recording.from_array(
+        np.random.default_rng(0).standard_normal((4, 6, 3)), provenance={"model": "</script><b>"}
+    )
+    measure = MEASURES.get("population.kinematics")
+    path = td.write_report(
+        tmp_path / "page.html", {"kinematics": measure.function(recording)}, [], recording=recording
+    )
+    embedded = path.read_text().split('<script id="figures" type="application/json">')[1]
+    embedded = embedded.split("</script>")[0]
+    assert json.loads(embedded)
+    assert "<" not in embedded

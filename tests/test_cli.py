@@ -1,0 +1,206 @@
+"""The command: what it prints, what it leaves, and one clear message for every wrong input."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+import toy
+from transformer_dynamics import cli
+from transformer_dynamics.recording import open_recording
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model's folder as save_pretrained writes it."""
+    path = tmp_path_factory.mktemp("model") / "tiny-llama"
+    tiny.hf_model("llama").save_pretrained(path)
+    tiny.tokenizer().save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("texts") / "texts.txt"
+    path.write_text("\n".join(tiny.words(tiny.token_lists(14))))
+    return path
+
+
+@pytest.fixture
+def tdyn(monkeypatch, capsys):
+    """Run the command in this process: exit status, standard output, standard error."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["tdyn", *map(str, words)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_run_then_again_then_report(tdyn, folder, text_file, tmp_path):
+    words = ("run", folder, "--texts", text_file, "--samples", 14, "--out", tmp_path / "r")
+    words += ("--nulls", 5, "--bootstrap", 9)
+    status, out, _ = tdyn(*words)
+    assert status == 0
+    assert "C7" in out
+    assert "report.html" in out
+    for name in ("report.html", "claims.json", "recording.zarr", "run.json", "results.zarr"):
+        assert (tmp_path / "r" / name).exists()
+    run = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert run["command"].startswith("tdyn run ")
+    status, _, err = tdyn(*words)
+    assert status == 0
+    assert "record: done before" in err
+    page = (tmp_path / "r" / "report.html").read_text()
+    (tmp_path / "r" / "report.html").unlink()
+    assert tdyn("report", tmp_path / "r")[0] == 0
+    assert (tmp_path / "r" / "report.html").read_text().count("figure") == page.count("figure")
+
+
+def test_record_then_measure(tdyn, folder, text_file, tmp_path):
+    out = tmp_path / "a.zarr"
+    status, text, _ = tdyn("record", folder, "--texts", text_file, "--samples", 5, "--out", out)
+    assert status == 0
+    assert "5 samples, 7 sites, 16 units" in text
+    assert open_recording(out).shape == (5, 7, 16)
+    status, text, _ = tdyn("measure", out, "--measure", "population.geometry")
+    assert status == 0
+    assert "tortuosity" in text
+    assert (tmp_path / "results.zarr" / "population.geometry").exists()
+
+
+def test_sites_prints_the_proof(tdyn, folder, tmp_path):
+    status, text, _ = tdyn("sites", folder)
+    assert status == 0
+    assert "self_attn" in text
+    assert "sequential" in text
+    assert "7 sites of 16 units" in text
+    tiny.hf_model("gpt_neox").save_pretrained(tmp_path / "neox")
+    tiny.tokenizer().save_pretrained(tmp_path / "neox")
+    assert "no pre_mlp site" in tdyn("sites", tmp_path / "neox")[1].replace("\n", " ")
+
+
+def test_doctor_and_list(tdyn):
+    status, text, _ = tdyn("doctor")
+    assert status == 0
+    assert "torch" in text
+    with toy.registered():
+        status, text, _ = tdyn("list")
+    assert status == 0
+    for name in ("units.rotations", "random_walk", "C1", "T1", "toy.largest"):
+        assert name in text
+
+
+def broken_model(folder):
+    model = tiny.hf_model("llama")
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight.fill_(float("nan"))
+    model.save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+    return folder
+
+
+CASES = {
+    "unknown model": (
+        lambda p, m, t: ["run", "no-such-owner/no-such-model", "--offline"],
+        "cannot load the model 'no-such-owner/no-such-model'",
+    ),
+    "nonsense model": (lambda p, m, t: ["run", "what is this?"], "is no model"),
+    "no model file": (lambda p, m, t: ["run", t], "is no model; give a hub id"),
+    "broken gguf": (lambda p, m, t: ["run", written(p / "x.gguf", "not a model")], "is no GGUF"),
+    "missing gguf": (lambda p, m, t: ["run", p / "missing.gguf"], "there is no file"),
+    "empty folder": (lambda p, m, t: ["run", p], "holds no config.json"),
+    "empty text file": (
+        lambda p, m, t: ["run", m, "--texts", written(p / "e.txt", "\n \n")],
+        "e.txt",
+    ),
+    "missing text file": (lambda p, m, t: ["run", m, "--texts", p / "none.txt"], "none.txt"),
+    "too long": (
+        lambda p, m, t: [
+            "run",
+            m,
+            "--samples",
+            3,
+            "--texts",
+            written(p / "l.txt", ("w1 " * 100 + "\n") * 3),
+        ],
+        "longer than the model's context of 64",
+    ),
+    "zero samples": (lambda p, m, t: ["run", m, "--texts", t, "--samples", 0], "n="),
+    "too many samples": (lambda p, m, t: ["run", m, "--texts", t, "--samples", 99], "14"),
+    "unwritable": (
+        lambda p, m, t: ["run", m, "--texts", t, "--samples", 14, "--out", "/proc/x"],
+        "cannot write to the folder",
+    ),
+    "nan": (
+        lambda p, m, t: ["run", broken_model(p / "nan"), "--texts", t, "--samples", 14],
+        "NaN or infinite states",
+    ),
+    "device": (
+        lambda p, m, t: ["run", m, "--texts", t, "--samples", 14, "--device", "gpu9"],
+        "device 'gpu9' cannot be used",
+    ),
+    "dtype": (lambda p, m, t: ["run", m, "--dtype", "int3"], "allowed are float32"),
+    "too few": (lambda p, m, t: ["run", m, "--texts", t, "--samples", 2], "at least 3 samples"),
+    "no draws": (
+        lambda p, m, t: ["run", m, "--texts", t, "--samples", 14, "--nulls", 0],
+        "at least 1 and 2",
+    ),
+    "no recording": (lambda p, m, t: ["measure", p / "none.zarr"], "there is no recording at"),
+    "no measure": (
+        lambda p, m, t: ["measure", recorded(p), "--measure", "magic"],
+        "no measure 'magic'; there are: units.correlation,",
+    ),
+    "no run": (lambda p, m, t: ["report", p], "there is no run in"),
+}
+
+
+def written(path, text):
+    path.write_text(text)
+    return path
+
+
+def recorded(path):
+    from transformer_dynamics.recording.recording import Recording
+
+    Recording.from_array(np.ones((3, 4, 2))).save(path / "r.zarr")
+    return path / "r.zarr"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_wrong_input_is_one_message(case, tdyn, folder, text_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command, message = CASES[case]
+    status, _, err = tdyn(*command(tmp_path, folder, text_file))
+    assert status not in (0, None)
+    assert message in err
+    assert "Traceback" not in err
+    assert err.count("error:") == 1
+    assert list(tmp_path.rglob("report.html")) == []
+    if case not in {"too few", "no draws", "no measure"}:
+        assert list(tmp_path.rglob("recording.zarr")) in ([], whole_or_none(tmp_path))
+
+
+def whole_or_none(path):
+    """Stores that open as recordings; those still under their partial name do not count."""
+    return [store for store in path.rglob("recording.zarr") if ".partial" in str(store)]
+
+
+def test_interrupt_says_how_to_go_on(tdyn, folder, text_file, tmp_path, monkeypatch):
+    from transformer_dynamics.recording import shards
+
+    monkeypatch.setattr(shards, "shard_states", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    words = ("record", folder, "--texts", text_file, "--samples", 5, "--out", tmp_path / "a.zarr")
+    status, _, err = tdyn(*words)
+    assert status == 130
+    assert "To go on: tdyn record" in err
+    assert not (tmp_path / "a.zarr").exists()

@@ -1,0 +1,146 @@
+"""The main job on a tiny model: files, resuming, determinism, and what is not done again."""
+
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import tiny
+import toy
+from transformer_dynamics import experiment as experiments
+from transformer_dynamics.errors import TdynError
+from transformer_dynamics.experiment import Experiment, Settings, load_verdicts, report_run
+from transformer_dynamics.recording import open_recording
+from transformer_dynamics.registry import CLAIMS, MEASURES
+from transformer_dynamics.results import load_result
+
+QUICK = Settings(n_null=9, n_bootstrap=19, seed=4)
+
+
+class Told:
+    """A reporter that remembers."""
+
+    def __init__(self):
+        self.begun, self.skips = [], []
+
+    @contextmanager
+    def stage(self, name, unit):
+        self.begun.append(name)
+        yield lambda done, total: None
+
+    def skipped(self, name):
+        self.skips.append(name)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny.model("llama")
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return tiny.words(tiny.token_lists(14))
+
+
+@pytest.fixture(scope="module")
+def finished(model, texts, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "a"
+    verdicts = Experiment(model, texts, out, QUICK).run()
+    return out, verdicts
+
+
+def test_a_run_leaves_everything(finished, texts):
+    out, verdicts = finished
+    assert open_recording(out / "recording.zarr").texts == tuple(texts)
+    for name in ("untrained", "shuffled_tokens"):
+        null = open_recording(out / "nulls" / f"{name}.zarr")
+        assert null.shape == open_recording(out / "recording.zarr").shape
+    for name in MEASURES.all():
+        assert load_result(out / "results.zarr", name).attrs["measure"] == name
+    assert (out / "report.html").stat().st_size > 1e6
+    entries = json.loads((out / "claims.json").read_text())
+    assert [entry["id"] for entry in entries] == list(CLAIMS.all())
+    assert entries == [verdict.as_json() for verdict in verdicts]
+    run = json.loads((out / "run.json").read_text())
+    assert run["seed"] == 4
+    assert run["model"] == "tiny-llama"
+    assert {"record", "untrained", "test", "report"} <= set(run["stages"])
+
+
+def test_verdicts_read_back_are_those_that_were_given(finished):
+    out, verdicts = finished
+    again = load_verdicts(out)
+    assert [verdict.as_json() for verdict in again] == [verdict.as_json() for verdict in verdicts]
+    assert [verdict.nulls for verdict in again if verdict.id == "C6"] == [
+        dict(sorted(verdict.nulls.items())) for verdict in verdicts if verdict.id == "C6"
+    ]
+
+
+def test_two_runs_give_the_same_claims_byte_for_byte(finished, model, texts, tmp_path):
+    out, _ = finished
+    Experiment(model, texts, tmp_path / "b", QUICK).run()
+    first, second = ((folder / "claims.json").read_bytes() for folder in (out, tmp_path / "b"))
+    assert first == second
+
+
+def test_what_is_done_is_not_done_again(finished, model, texts):
+    out, verdicts = finished
+    told = Told()
+    again = Experiment(model, texts, out, QUICK, told).run()
+    assert told.begun == ["report"]
+    assert told.skips == ["record", "untrained", "shuffled_tokens", "measure", "test"]
+    assert [v.as_json() for v in again] == [v.as_json() for v in verdicts]
+
+
+def test_what_changed_is_done_again_and_nothing_else(model, texts, tmp_path):
+    out = tmp_path / "c"
+    Experiment(model, texts, out, QUICK).run()
+    told = Told()
+    Experiment(model, texts, out, Settings(n_null=7, n_bootstrap=19, seed=4), told).run()
+    assert told.begun == ["test", "report"]
+
+
+def test_other_texts_in_the_same_folder_are_refused(finished, model):
+    out, _ = finished
+    before = (out / "claims.json").read_bytes()
+    with pytest.raises(TdynError, match=r"made otherwise \(tokens"):
+        Experiment(model, tiny.words(tiny.token_lists(9)), out, QUICK).run()
+    assert (out / "claims.json").read_bytes() == before
+
+
+def test_a_run_interrupted_in_any_stage_goes_on(finished, model, texts, tmp_path, monkeypatch):
+    out = tmp_path / "d"
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    run = Experiment(model, texts, out, QUICK)
+    for name in ("test_claims", "report_run"):
+        with monkeypatch.context() as patch:
+            patch.setattr(experiments, name, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run.run()
+    told = Told()
+    Experiment(model, texts, out, QUICK, told).run()
+    assert told.begun == ["report"]
+    assert (out / "claims.json").read_bytes() == (finished[0] / "claims.json").read_bytes()
+
+
+def test_report_of_a_folder_without_a_run(tmp_path):
+    with pytest.raises(TdynError, match="there is no run in"):
+        report_run(tmp_path)
+
+
+def test_a_toy_measure_and_claim_appear_everywhere(model, texts, tmp_path):
+    with toy.registered():
+        Experiment(model, texts, tmp_path / "e", QUICK).run()
+    entries = {entry["id"]: entry for entry in json.loads((tmp_path / "e/claims.json").read_text())}
+    assert entries["T1"]["statement"] == toy.STATEMENT
+    assert np.isfinite(entries["T1"]["value"])
+    assert set(entries["T1"]["nulls"]) == {"random_walk"}
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert toy.STATEMENT in page
+    assert 'id="measure-toy.largest"' in page
+    assert load_result(tmp_path / "e" / "results.zarr", "toy.largest").attrs["title"] == toy.TITLE
+    assert "T1" not in CLAIMS.all()
