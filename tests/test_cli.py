@@ -164,6 +164,10 @@ CASES = {
 }
 
 
+def three_long_texts(path):
+    return written(path / "long.txt", ("w1 " * 100 + "\n") * 3)
+
+
 def written(path, text):
     path.write_text(text)
     return path
@@ -204,3 +208,10 @@ def test_interrupt_says_how_to_go_on(tdyn, folder, text_file, tmp_path, monkeypa
     assert status == 130
     assert "To go on: tdyn record" in err
     assert not (tmp_path / "a.zarr").exists()
+
+
+def test_usage_errors_are_not_tracebacks(tdyn):
+    status, _, err = tdyn("run", "--samples", "many")
+    assert status == 2
+    assert "valid integer" in err
+    assert "Traceback" not in err

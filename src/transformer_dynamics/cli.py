@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -275,19 +274,17 @@ def doctor() -> None:
 def main() -> None:
     """Entry point: every error meant for the user is one message and a non-zero exit."""
     try:
-        status = app(standalone_mode=False)
+        app()
     except TdynError as error:
         complaints.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
         raise SystemExit(1) from None
-    except click.ClickException as error:
-        error.show()
-        raise SystemExit(error.exit_code) from None
-    if status == INTERRUPTED:
-        command = shlex.join(["tdyn", *sys.argv[1:]])
-        complaints.print(
-            Text(f"interrupted; what is finished is kept. To go on: {command}"), soft_wrap=True
-        )
-    raise SystemExit(status or 0)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            command = shlex.join(["tdyn", *sys.argv[1:]])
+            complaints.print(
+                Text(f"interrupted; what is finished is kept. To go on: {command}"), soft_wrap=True
+            )
+        raise
 
 
 def _load(

@@ -17,12 +17,14 @@ def save_result(store: Path, name: str, result: xr.Dataset) -> None:
     """Write a result under `name`, in place of what may be there."""
     import zarr
 
-    zarr.open_group(store, mode="a")
+    group = zarr.open_group(store, mode="a")
+    parent, _, _ = name.rpartition("/")
+    if parent:
+        group.require_group(parent)
     target = store / name
     partial = store.with_name(f".{store.name}.{name.replace('/', '.')}.partial")
     remove_folder(partial)
     result.drop_encoding().to_zarr(partial, mode="w", consolidated=False)
-    target.parent.mkdir(parents=True, exist_ok=True)
     remove_folder(target)
     partial.rename(target)
 

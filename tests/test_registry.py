@@ -1,0 +1,108 @@
+"""The registry: results say what they are, names are taken once, plugins are found."""
+
+import importlib.metadata
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import toy
+from transformer_dynamics import registry
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS, measure
+from transformer_dynamics.results import load_result, save_result, saved_names
+
+RECORDING = Recording.from_array(np.random.default_rng(0).standard_normal((6, 8, 4)))
+
+
+def test_built_in_entries_are_found():
+    assert {"units.correlation", "units.rotations", "population.pca"} <= set(MEASURES.all())
+    assert {"random_walk", "untrained", "shuffled_tokens"} <= set(NULLS.all())
+    assert list(CLAIMS.all()) == [f"C{number}" for number in range(1, 8)]
+
+
+@pytest.mark.parametrize("name", list(MEASURES.all()))
+def test_every_measure_is_pure_stamped_storable_and_drawable(name, tmp_path):
+    values = RECORDING.values.copy()
+    result = MEASURES.get(name).function(RECORDING)
+    np.testing.assert_array_equal(RECORDING.values, values)
+    assert result.attrs["measure"] == name
+    assert result.attrs["recording"]["digest"] == RECORDING.digest
+    assert isinstance(result.attrs["parameters"], dict)
+    for variable in result.data_vars.values():
+        assert "units" in variable.attrs or variable.dtype.kind in "bi", variable.name
+    save_result(tmp_path / "results.zarr", name, result)
+    assert saved_names(tmp_path / "results.zarr") == [name]
+    stored = load_result(tmp_path / "results.zarr", name)
+    xr.testing.assert_equal(stored, result)
+    assert len(stored.td.drawings) >= 1
+    for drawing in stored.td.drawings:
+        assert drawing.figure().data
+        axes = drawing.plot()
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+        assert axes.get_title()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, null in NULLS.all().items() if not null.needs_model]
+)
+def test_every_null_is_a_recording_of_the_same_shape_that_says_what_it_is(name):
+    null = NULLS.get(name)
+    drawn = null.function(RECORDING, seed=3)
+    assert drawn.shape == RECORDING.shape
+    assert drawn.sites == RECORDING.sites
+    assert drawn.provenance["null"] == name
+    assert drawn.provenance["seed"] == 3
+    assert not np.array_equal(drawn.values, RECORDING.values)
+    assert null.keeps
+    assert null.destroys
+
+
+def test_results_are_replaced_whole(tmp_path):
+    store = tmp_path / "results.zarr"
+    save_result(store, "a", xr.Dataset({"x": ("i", [1.0, 2.0])}))
+    save_result(store, "a", xr.Dataset({"y": ("i", [3.0])}))
+    save_result(store, "claims/C1", xr.Dataset({"z": ("i", [4.0])}))
+    assert list(load_result(store, "a").data_vars) == ["y"]
+    assert saved_names(store) == ["a"]
+    assert load_result(store, "claims/C1")["z"].item() == 4.0
+    assert load_result(store, "b") is None
+    tree = xr.open_datatree(store, engine="zarr", consolidated=False)
+    assert tree["a"]["y"].item() == 3.0
+
+
+def test_parameters_are_stamped_with_defaults():
+    result = MEASURES.get("units.density").function(RECORDING, threshold=2.0)
+    assert result.attrs["parameters"] == {"threshold": 2.0, "relative_threshold": 0.5}
+
+
+def test_a_name_is_taken_once():
+    with toy.registered():
+
+        def largest(recording):
+            return xr.Dataset()
+
+        with pytest.raises(
+            ValueError, match=r"'toy\.largest' is registered already by toy\.largest"
+        ):
+            measure("toy.largest", title="", source="", draw=lambda result: [])(largest)
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(KeyError, match="there are: units"):
+        MEASURES.get("magic")
+
+
+def test_plugins_are_loaded_through_their_entry_point(monkeypatch):
+    loaded = []
+
+    class EntryPoint:
+        def load(self):
+            loaded.append(True)
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [EntryPoint()])
+    registry.load_built_in.cache_clear()
+    registry.load_built_in()
+    assert loaded == [True]
+    registry.load_built_in.cache_clear()
