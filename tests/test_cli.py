@@ -158,7 +158,7 @@ CASES = {
     "no recording": (lambda p, m, t: ["measure", p / "none.zarr"], "there is no recording at"),
     "no measure": (
         lambda p, m, t: ["measure", recorded(p), "--measure", "magic"],
-        "no measure 'magic'; there are: units.correlation,",
+        "no measure 'magic'; there are: population.geometry,",
     ),
     "no run": (lambda p, m, t: ["report", p], "there is no run in"),
 }

@@ -77,6 +77,13 @@ def test_parameters_are_stamped_with_defaults():
     assert result.attrs["parameters"] == {"threshold": 2.0, "relative_threshold": 0.5}
 
 
+def test_entries_come_in_natural_order_whatever_order_they_came_in():
+    entries = registry.Registry("thing")
+    for name in ("C10", "b.x", "C2", "C1", "a.y"):
+        entries.add(name, name)
+    assert list(entries.all()) == ["C1", "C2", "C10", "a.y", "b.x"]
+
+
 def test_a_name_is_taken_once():
     with toy.registered():
 
@@ -90,7 +97,7 @@ def test_a_name_is_taken_once():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(KeyError, match="there are: units"):
+    with pytest.raises(KeyError, match=r"there are: population\.geometry"):
         MEASURES.get("magic")
 
 

@@ -13,6 +13,7 @@ import importlib
 import importlib.metadata
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from transformer_dynamics.drawing import Drawing
 
+DIGITS = re.compile(r"(\d+)")
 PLUGIN_GROUP = "transformer_dynamics.plugins"
 BUILT_IN_PACKAGES = ("units", "population", "nulls", "claims")
 
@@ -34,7 +36,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Registry(Generic[Entry]):
-    """Named entries, in order of registration; one name, one entry."""
+    """Named entries in natural order (C2 before C10), whatever order they came in."""
 
     def __init__(self, noun: str) -> None:
         self._noun = noun
@@ -58,13 +60,13 @@ class Registry(Generic[Entry]):
         """The entry called `name`; an unknown name lists the known ones."""
         load_built_in()
         if name not in self._entries:
-            raise KeyError(f"no {self._noun} {name!r}; there are: {', '.join(self._entries)}")
+            raise KeyError(f"no {self._noun} {name!r}; there are: {', '.join(self.all())}")
         return self._entries[name]
 
     def all(self) -> dict[str, Entry]:
         """Every entry by name."""
         load_built_in()
-        return dict(self._entries)
+        return {name: self._entries[name] for name in sorted(self._entries, key=_natural)}
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,11 @@ def load_built_in() -> None:
 
 def _module_names(path: Iterable[str]) -> list[str]:
     return sorted(info.name for info in pkgutil.iter_modules(path))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A sort key in which numbers within a name count as numbers."""
+    return [(int(part or 0), "") if part.isdigit() else (0, part) for part in DIGITS.split(name)]
 
 
 def _origin(entry: Any) -> str:

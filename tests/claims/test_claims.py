@@ -145,6 +145,8 @@ def test_undefined_statistic_is_undecided_and_null_in_json():
     still = Recording.from_array(np.ones((10, 12, 4)))
     found = verdict(still, "C2")
     assert found.verdict == "undecided"
+    assert "is not defined: the states do not vary" in found.why
+    assert "nan to nan" not in found.why
     entry = found.as_json()
     assert entry["value"] is None
     json.dumps(entry, allow_nan=False)

@@ -110,18 +110,24 @@ def trace_maps(evidence: xr.Dataset, nulls: Sequence[str]) -> Heatmap:
     shown = [name for name in nulls if name in evidence["null"].values]
     maps = [evidence["picture"].values]
     maps += [evidence["null_picture"].sel(null=name).values for name in shown]
-    panels = [traces[:, np.argsort(traces[-1])].T for traces in maps]
+    panels = [_scaled(traces[:, np.argsort(traces[-1])].T) for traces in maps]
     gap = np.full((len(panels[0]), 2), np.nan)
     width = panels[0].shape[1] + gap.shape[1]
     names = ["recording", *(null_name(name) for name in shown)]
     return Heatmap(
-        title="Mean trace of every unit over depth (end colours: beyond the 99th percentile)",
+        title="Mean trace of every unit over depth, each panel on its own scale",
         x_label="sublayers from first to last, in each panel (index)",
         y_label="unit (sorted by its value at the last sublayer)",
-        colour_label="activation (stream units)",
+        colour_label="activation / 99th percentile of |activation| in the panel (1)",
         values=np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1),
         x_ticks=[(place * width + width / 2 - 1, name) for place, name in enumerate(names)],
     )
+
+
+def _scaled(traces: NDArray[Any]) -> NDArray[Any]:
+    """Traces over the 99th percentile of their magnitude; the untrained are a thousandfold less."""
+    scale = float(np.percentile(np.abs(traces), 99))
+    return traces / scale if scale > 0 else traces
 
 
 def _interval(name: str, value: float, draws: NDArray[Any], role: Role) -> Interval:

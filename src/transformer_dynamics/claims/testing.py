@@ -143,29 +143,46 @@ def _why(
     comparisons: Mapping[str, NullComparison],
     adjusted_p: float,
 ) -> str:
+    deciding = {name: comparisons[name] for name in claim.nulls if name in comparisons}
+    groups = {
+        "exceeds": lambda p: p <= LEVEL,
+        "does not exceed": lambda p: p > LEVEL,
+        "is not comparable with": np.isnan,
+    }
+    parts = []
+    for words, belongs in groups.items():
+        named = [_named(name, null) for name, null in deciding.items() if belongs(null.p)]
+        if named:
+            parts.append(f"it {words} {', '.join(named)}")
+    text = _place(claim, verdict, numbers)
+    if parts:
+        sentence = "; ".join(parts)
+        text += f" {sentence[0].upper()}{sentence[1:]}."
+    if np.isfinite(adjusted_p):
+        text += f" Adjusted over the claims, p = {adjusted_p:.3g}."
+    missing = [name for name in claim.nulls if name not in comparisons]
+    if missing:
+        text += f" Not tested against {', '.join(missing)}: no model was given."
+    return text
+
+
+def _place(claim: Claim, verdict: str, numbers: tuple[float, float, float]) -> str:
+    """Where the interval lies."""
     value, low, high = numbers
+    if not np.isfinite(numbers).all():
+        return (
+            f"The statistic ({value:.3g}) or its interval is not defined: the states do not vary, "
+            "here or in some draw of texts, where it needs them to; more texts may mend that."
+        )
     side = "above" if claim.direction == "greater" else "below"
     place = {
         "not reproduced": f"does not lie {side}",
         "undecided": f"is not wholly {side}",
     }.get(verdict, f"lies wholly {side}")
-    first = (
+    return (
         f"The interval {low:.3g} to {high:.3g} about {value:.3g} {place} the claim's threshold "
         f"{claim.threshold:g}."
     )
-    deciding = {name: comparisons[name] for name in claim.nulls if name in comparisons}
-    beyond = [_named(name, null) for name, null in deciding.items() if null.p <= LEVEL]
-    within = [_named(name, null) for name, null in deciding.items() if not null.p <= LEVEL]
-    parts = []
-    if beyond:
-        parts.append("exceeds " + ", ".join(beyond))
-    if within:
-        parts.append("does not exceed " + ", ".join(within))
-    second = f" It {'; it '.join(parts)}." if parts else ""
-    adjusted = f" Adjusted over the claims, p = {adjusted_p:.3g}." if deciding else ""
-    missing = [name for name in claim.nulls if name not in comparisons]
-    third = f" Not tested against {', '.join(missing)}: no model was given." if missing else ""
-    return first + second + adjusted + third
 
 
 def _named(name: str, null: NullComparison) -> str:

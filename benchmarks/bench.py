@@ -1,0 +1,92 @@
+"""Ratios measured side by side in one run: `make bench` prints one table.
+
+Measures stand beside a plain loop that computes the same numbers, recording beside the bare forward
+pass of the same batches. A ratio is seconds over the baseline's, so less is better; medians over
+interleaved rounds. `python benchmarks/bench.py --quick` does the same on small sizes and a tiny
+model, where the ratios mean nothing.
+
+Not measured: loading, memory, measures with the model in the loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import torch
+from _measures import measure_rows, walk
+from _recording import bundled_texts, recording_rows, tiny_texts
+from _timing import Row
+from rich.console import Console
+from rich.table import Table
+
+WALK = (1000, 30, 576)
+QUICK_WALK = (60, 4, 24)
+# Where the output is no terminal, wide enough that no cell is broken.
+FILE_WIDTH = 160
+
+
+def main() -> None:
+    """Measure, then print."""
+    options = _options()
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+    console.print(_machine(options.rounds), highlight=False)
+    measures, total = measure_rows(walk(*(QUICK_WALK if options.quick else WALK)), options.rounds)
+    model, token_lists = (tiny_texts if options.quick else bundled_texts)(options.texts)
+    recording = recording_rows(model, token_lists, options.rounds)
+    console.print(_table(measures, recording))
+    console.print(total, highlight=False)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Ratios measured side by side, as one table.")
+    parser.add_argument("--rounds", type=_positive, default=5, help="interleaved rounds")
+    parser.add_argument("--texts", type=_positive, default=128, help="texts to record")
+    parser.add_argument("--quick", action="store_true", help="small sizes, a tiny random model")
+    return parser.parse_args()
+
+
+def _positive(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"got {word!r}; it is a whole number from 1: --rounds 5")
+    return int(word)
+
+
+def _machine(rounds: int) -> str:
+    load = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    return (
+        f"{os.cpu_count()} processors, torch {torch.__version__} with {torch.get_num_threads()} "
+        f"threads, load average before the start {load}; medians of {rounds} interleaved rounds"
+    )
+
+
+def _table(*sections: list[Row]) -> Table:
+    table = Table()
+    table.add_column("what")
+    for heading in ("ratio", "seconds", "baseline\nseconds"):
+        table.add_column(heading, justify="right")
+    table.add_column("baseline")
+    table.add_column("baseline\nmeasured on")
+    table.add_column("largest difference\n/ largest value")
+    for rows in sections:
+        for row in rows:
+            table.add_row(*_cells(row))
+        table.add_section()
+    return table
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        row.name,
+        f"{row.ratio:.3f}",
+        f"{row.seconds:.4f}",
+        f"{row.baseline_seconds:.4f}",
+        row.baseline,
+        row.measured_on,
+        "the reference" if row.difference is None else f"{row.difference:.1e}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

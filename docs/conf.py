@@ -1,0 +1,206 @@
+"""Configuration of the documentation, and the lists that are made from the registry."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+import re
+import textwrap
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import transformer_dynamics
+from transformer_dynamics import cli
+from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS
+
+DOCS = Path(__file__).parent
+GENERATED = DOCS / "_generated"
+
+project = "transformer-dynamics"
+author = "The transformer-dynamics authors"
+project_copyright = author
+release = version = transformer_dynamics.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
+    "myst_nb",
+]
+exclude_patterns = [
+    "_build",
+    "_generated",
+    "examples",
+    "gallery/**/*.ipynb",
+    "gallery/**/*.py",
+    "gallery/**/*.md5",
+    "gallery/**/*.json",
+]
+# Docstrings of the package put code in single backticks, as Markdown does.
+default_role = "code"
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"{project} {version}"
+html_show_sourcelink = False
+html_sidebars = {"index": [], "getting_started": [], "limits": []}
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version"],
+}
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+napoleon_use_ivar = True
+python_maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
+
+myst_heading_anchors = 3
+nb_execution_mode = "auto"
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_execution_timeout = 600
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "capture_repr": (),
+    "show_signature": False,
+    "download_all_examples": False,
+    "abort_on_example_error": True,
+}
+
+
+def measures_page() -> str:
+    """Measures by module: what the module says of their definition, then the list."""
+    modules: dict[str, list[Any]] = {}
+    for entry in MEASURES.all().values():
+        modules.setdefault(entry.function.__module__, []).append(entry)
+    parts = []
+    for module, entries in modules.items():
+        title, body = module_text(module)
+        rows = [(link(entry), entry.title, entry.source) for entry in entries]
+        parts += [f"## {title}", table(("measure", "what", "source"), rows), body]
+    return "\n\n".join(parts)
+
+
+def nulls_page() -> str:
+    """One row per null."""
+    rows = [
+        (link(entry), entry.keeps, entry.destroys, "a model" if entry.needs_model else "nothing")
+        for entry in NULLS.all().values()
+    ]
+    return table(("null", "keeps", "destroys", "needs beside the recording"), rows)
+
+
+def claims_page() -> str:
+    """Claims one after the other, with all that decides their verdict."""
+    parts = []
+    for claim in CLAIMS.all().values():
+        side = "above" if claim.direction == "greater" else "below"
+        rows = [
+            ("statistic", claim.statistic),
+            ("holds", f"{side} {claim.threshold:g}"),
+            ("must exceed", ", ".join(f"`{name}`" for name in claim.nulls)),
+            ("shown beside", ", ".join(f"`{n}`" for n in (*claim.shown, *claim.own_nulls)) or "-"),
+            ("source", claim.source),
+            ("cannot tell", claim.caveat or "-"),
+        ]
+        parts += [f"## {claim.id}: {claim.statement}", table(("", ""), rows)]
+    return "\n\n".join(parts)
+
+
+def commands_page() -> str:
+    """One row per command."""
+    rows = []
+    for command in cli.app.registered_commands:
+        callback = command.callback
+        if callback is not None:
+            name = command.name or callback.__name__
+            rows.append((f"`tdyn {name}`", inspect.getdoc(callback) or ""))
+    return table(("command", "does"), rows)
+
+
+def module_text(module: str) -> tuple[str, str]:
+    """Heading and body of a module's docstring, as Markdown."""
+    first, _, rest = (inspect.getdoc(importlib.import_module(module)) or module).partition("\n")
+    return escape(first.rstrip(".")), as_markdown(rest)
+
+
+def as_markdown(text: str) -> str:
+    """A docstring as Markdown: what is indented, such as formulas, keeps its layout."""
+    parts = []
+    for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
+        for indented, lines in itertools.groupby(paragraph.splitlines(), _is_indented):
+            block = "\n".join(lines)
+            parts.append(f"```text\n{textwrap.dedent(block)}\n```" if indented else escape(block))
+    return "\n\n".join(parts)
+
+
+def _is_indented(line: str) -> bool:
+    return line.startswith("    ")
+
+
+def escape(text: str) -> str:
+    """Plain text as Markdown; what stands in backticks is code already."""
+    pieces = re.split(r"(`[^`]*`)", text)
+    return "".join(
+        piece if place % 2 else re.sub(r"([\\*_<>\[\]|$#])", r"\\\1", piece)
+        for place, piece in enumerate(pieces)
+    )
+
+
+def link(entry: Any) -> str:
+    """A measure's or a null's name, leading to its function where the reference has it."""
+    package = entry.function.__module__.rpartition(".")[0]
+    return f"{{py:func}}`{entry.name} <{package}.{entry.function.__name__}>`"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table; cells are plain text, but for what is code or a link."""
+    lines = [list(head)]
+    lines.append(["---"] * len(lines[0]))
+    lines += [[_cell(text) for text in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"(?<!\\)\|", r"\|", escape(" ".join(text.split())))
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "measures": measures_page,
+    "nulls": nulls_page,
+    "claims": claims_page,
+    "commands": commands_page,
+}
+
+
+def write_lists(*_: Any) -> None:
+    """Write the lists; those that have not changed are left alone."""
+    GENERATED.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        path, text = GENERATED / f"{name}.md", page() + "\n"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def protect_norms(_app: Any, _what: str, _name: str, _obj: Any, _opt: Any, lines: list[str]) -> None:
+    """Keep |x| a norm: reStructuredText would look for a substitution of that name."""
+    for place, line in enumerate(lines):
+        if line.lstrip().startswith((">>>", "...")):
+            continue
+        pieces = re.split(r"(`[^`]*`)", line)
+        pieces[::2] = [piece.replace("|", r"\|") for piece in pieces[::2]]
+        lines[place] = "".join(pieces)
+
+
+def setup(app: Any) -> None:
+    app.connect("builder-inited", write_lists)
+    app.connect("autodoc-process-docstring", protect_norms, priority=400)

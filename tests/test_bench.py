@@ -1,0 +1,73 @@
+"""`make bench`: the table has its rows, and both sides of each row computed the same numbers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[1] / "benchmarks" / "bench.py"
+ROWS = (
+    "units.correlation",
+    "units.density",
+    "units.mutual_information (copula)",
+    "units.rotations (mean and every trace)",
+    "population.kinematics",
+    "population.geometry",
+    "population.pca",
+    "units.rotation_count (kernel, mean traces)",
+    "bare forward pass, no head, no hooks",
+    "hooks alone",
+    "td.record(..., out=) (goal: at most 1.05)",
+    "output_hidden_states, no head",
+    "output_hidden_states, whole model",
+    "batches of 16 as given, padded, mask",
+)
+REFERENCE = "output_hidden_states, no head"
+
+
+@pytest.fixture(scope="module")
+def printed():
+    command = [sys.executable, BENCH, "--quick", "--rounds", "2", "--texts", "20"]
+    # Threads that wait for each other on busy cores would take most of the time of a tiny model.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=100, env=environment
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def table(printed):
+    """The cells of each row, by its name."""
+    lines = [line.strip("│ ").split("│") for line in printed.splitlines() if line[:1] == "│"]
+    return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
+
+
+def test_every_row_is_there(table):
+    assert tuple(table) == ROWS
+    assert table["bare forward pass, no head, no hooks"][0] == "1.000"
+    for ratio, seconds, baseline_seconds, *_ in table.values():
+        assert float(ratio) > 0
+        assert float(seconds) > 0
+        assert float(baseline_seconds) > 0
+
+
+def test_both_sides_compute_the_same(table):
+    differences = {name: cells[-1] for name, cells in table.items()}
+    assert differences.pop(REFERENCE) == "the reference"
+    for name, difference in differences.items():
+        assert 0 <= float(difference) < 1e-5, name
+
+
+def test_the_baseline_says_what_it_was_measured_on(table):
+    assert table["units.correlation"][-2] == "2 of 24 units"
+    assert table["population.kinematics"][-2] == "6 of 60 samples"
+    assert table["population.pca"][-2] == "all"
+
+
+def test_the_first_line_is_the_machine_and_the_last_the_total(printed):
+    first, *_, last = printed.strip().splitlines()
+    assert "load average" in first
+    assert "medians of 2 interleaved rounds" in first
+    assert last.startswith("The 7 measures together: ")
