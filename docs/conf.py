@@ -33,10 +33,7 @@ exclude_patterns = [
     "_build",
     "_generated",
     "examples",
-    "gallery/**/*.ipynb",
-    "gallery/**/*.py",
-    "gallery/**/*.md5",
-    "gallery/**/*.json",
+    "gallery/*.ipynb",
 ]
 # Docstrings of the package put code in single backticks, as Markdown does.
 default_role = "code"
@@ -73,6 +70,7 @@ sphinx_gallery_conf = {
     "capture_repr": (),
     "show_signature": False,
     "download_all_examples": False,
+    "write_computation_times": False,
     "abort_on_example_error": True,
 }
 
@@ -191,16 +189,18 @@ def write_lists(*_: Any) -> None:
             path.write_text(text, encoding="utf-8")
 
 
-def protect_norms(_app: Any, _what: str, _name: str, _obj: Any, _opt: Any, lines: list[str]) -> None:
-    """Keep |x| a norm: reStructuredText would look for a substitution of that name."""
+def as_restructured_text(
+    _app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: Any
+) -> None:
+    """Keep |x| a norm and `factor`^s a power, which reStructuredText would misread."""
     for place, line in enumerate(lines):
         if line.lstrip().startswith((">>>", "...")):
             continue
         pieces = re.split(r"(`[^`]*`)", line)
         pieces[::2] = [piece.replace("|", r"\|") for piece in pieces[::2]]
-        lines[place] = "".join(pieces)
+        lines[place] = re.sub(r"(`[^`]+`)(?=[\w^*+=(])", r"\1\\ ", "".join(pieces))
 
 
 def setup(app: Any) -> None:
     app.connect("builder-inited", write_lists)
-    app.connect("autodoc-process-docstring", protect_norms, priority=400)
+    app.connect("autodoc-process-docstring", as_restructured_text, priority=400)

@@ -47,7 +47,7 @@ def tdyn(monkeypatch, capsys):
 
 
 def test_run_then_again_then_report(tdyn, folder, text_file, tmp_path):
-    words = ("run", folder, "--texts", text_file, "--samples", 14, "--out", tmp_path / "r")
+    words = ("run", folder, "--texts", text_file, "--out", tmp_path / "r")
     words += ("--nulls", 5, "--bootstrap", 9)
     status, out, _ = tdyn(*words)
     assert status == 0

@@ -103,10 +103,10 @@ def test_what_changed_is_done_again_and_nothing_else(model, texts, tmp_path):
 
 def test_other_texts_in_the_same_folder_are_refused(finished, model):
     out, _ = finished
-    before = (out / "claims.json").read_bytes()
+    before = [(out / name).read_bytes() for name in ("claims.json", "run.json")]
     with pytest.raises(TdynError, match=r"made otherwise \(tokens"):
         Experiment(model, tiny.words(tiny.token_lists(9)), out, QUICK).run()
-    assert (out / "claims.json").read_bytes() == before
+    assert [(out / name).read_bytes() for name in ("claims.json", "run.json")] == before
 
 
 def test_a_run_interrupted_in_any_stage_goes_on(finished, model, texts, tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ from rich.text import Text
 
 from transformer_dynamics.errors import TdynError
 
+DEFAULT_SAMPLES = 512
 # What typer returns for Ctrl-C: 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
 
@@ -47,7 +48,9 @@ TextsOption = Annotated[
     str,
     typer.Option(help="wikipedia-sample, a .txt, .jsonl, .csv or .parquet file, or hf://NAME."),
 ]
-SamplesOption = Annotated[int, typer.Option(help="Number of texts.")]
+SamplesOption = Annotated[
+    int | None, typer.Option(help="Number of texts; by default 512, or all where there are fewer.")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 DtypeOption = Annotated[str, typer.Option(help="float32, bfloat16, float16, float64.")]
@@ -74,7 +77,7 @@ MaxOption = Annotated[int | None, typer.Option(help="Most characters of a text."
 def run(
     model: ModelArgument = "smollm2-135m",
     texts: TextsOption = "wikipedia-sample",
-    samples: SamplesOption = 512,
+    samples: SamplesOption = None,
     seed: SeedOption = 0,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder; by default runs/<model>.")
@@ -120,7 +123,7 @@ def run(
 def record(
     model: ModelArgument = "smollm2-135m",
     texts: TextsOption = "wikipedia-sample",
-    samples: SamplesOption = 512,
+    samples: SamplesOption = None,
     seed: SeedOption = 0,
     out: Annotated[Path, typer.Option(help="Folder to be made, ending in .zarr.")] = Path(
         "recording.zarr"
@@ -305,7 +308,7 @@ def _load(
 
 def _texts(
     source: str,
-    samples: int,
+    samples: int | None,
     seed: int,
     column: str,
     min_chars: int | None,
@@ -314,16 +317,17 @@ def _texts(
 ) -> Any:
     from transformer_dynamics.texts import load_texts
 
+    choice: dict[str, Any] = {
+        "seed": seed,
+        "column": column,
+        "min_chars": min_chars,
+        "max_chars": max_chars,
+        "offline": offline,
+    }
     with complaints.status(f"loading {source}"):
-        return load_texts(
-            source,
-            samples,
-            seed=seed,
-            column=column,
-            min_chars=min_chars,
-            max_chars=max_chars,
-            offline=offline,
-        )
+        if samples is None:
+            samples = min(DEFAULT_SAMPLES, len(load_texts(source, **choice)))
+        return load_texts(source, samples, **choice)
 
 
 def _verdict_table(verdicts: list[Any]) -> Table:

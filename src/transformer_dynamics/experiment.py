@@ -116,8 +116,8 @@ class Experiment:
             len(self.texts), self.model.sites, self.settings.n_null, self.settings.n_bootstrap
         )
         make_folder(self.out)
-        self._begin()
-        recording = self._record()
+        recording = self._record()  # refuses a folder that holds another run, and changes nothing
+        self._note_provenance()
         nulls = self._nulls(recording)
         self.measure(recording)
         verdicts = self._test(recording, nulls)
@@ -222,7 +222,7 @@ class Experiment:
         """What identifies a recording's states without reading them."""
         return fingerprint([recording.provenance, list(recording.shape)])
 
-    def _begin(self) -> None:
+    def _note_provenance(self) -> None:
         known = read_json(self.out / "run.json") or {}
         write_json(
             self.out / "run.json",

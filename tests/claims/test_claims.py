@@ -1,6 +1,7 @@
 """Verdicts: known systems get the verdicts they deserve, nulls are not called findings."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -286,3 +287,17 @@ def test_claims_for_the_smaller_side():
         assert verdict(Recording.from_array(-values), "less").verdict == "not reproduced"
     finally:
         CLAIMS.remove("less")
+
+
+def test_ctrl_c_among_the_draws_stops_at_once(walk):
+    drawn = []
+
+    def interrupt(done, total):
+        drawn.append(done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        td.test_claims(walk, n_null=500, n_bootstrap=9, on_progress=interrupt)
+    assert drawn == [1]
+    active = [thread.name for thread in threading.enumerate() if "ThreadPool" in thread.name]
+    assert active == []

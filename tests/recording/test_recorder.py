@@ -212,6 +212,7 @@ def test_large_finite_states_are_recorded(texts):
         ({"texts": []}, "got no texts"),
         ({"texts": [""]}, "text 0 has no tokens"),
         ({"texts": [[1], []]}, "text 1 has no tokens"),
+        ({"texts": ["w1", [1]]}, "got 1 strings among 2 texts"),
         ({"texts": ["w1 " * 65]}, r"1 of 1 texts are longer than the model's context of 64"),
         ({"positions": "first"}, r"allowed are 'last', 'all'"),
         ({"bos": "maybe"}, "allowed are tokenizer, always, never"),

@@ -15,8 +15,9 @@ Cost: for each null `n_null` times drawing it and measuring it. Memory: two reco
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,10 +84,7 @@ def gather(
     groups = _groups(claims, set(model_nulls))
     total, done = n_null * len(groups), 0
     # One thread per draw and one BLAS thread each: draws are independent, matrix products small.
-    with (
-        threadpoolctl.threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(n_threads) as pool,
-    ):
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), _pool(n_threads) as pool:
         for group in groups:
             source = group.source(recording)
             tasks = [
@@ -106,6 +104,16 @@ def gather(
                     first = group.draw(source, draw_seed(seed, group.name, 0))
                     gathered[claim.id].pictures[group.name] = claim.picture(first)
     return gathered
+
+
+@contextmanager
+def _pool(n_threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that, on an error or Ctrl-C, finish what they are at and begin nothing more."""
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)

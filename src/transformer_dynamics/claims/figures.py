@@ -118,7 +118,7 @@ def trace_maps(evidence: xr.Dataset, nulls: Sequence[str]) -> Heatmap:
         title="Mean trace of every unit over depth, each panel on its own scale",
         x_label="sublayers from first to last, in each panel (index)",
         y_label="unit (sorted by its value at the last sublayer)",
-        colour_label="activation / 99th percentile of |activation| in the panel (1)",
+        colour_label="activation / its 99th percentile (1)",
         values=np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1),
         x_ticks=[(place * width + width / 2 - 1, name) for place, name in enumerate(names)],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -144,10 +145,10 @@ def _why(
     adjusted_p: float,
 ) -> str:
     deciding = {name: comparisons[name] for name in claim.nulls if name in comparisons}
-    groups = {
+    groups: dict[str, Callable[[float], bool]] = {
         "exceeds": lambda p: p <= LEVEL,
         "does not exceed": lambda p: p > LEVEL,
-        "is not comparable with": np.isnan,
+        "is not comparable with": math.isnan,
     }
     parts = []
     for words, belongs in groups.items():

@@ -112,7 +112,12 @@ def make_job(
             f"got shard_samples={shard_samples}, batch_tokens={batch_tokens}; both are at least 1"
         )
     strings = [text for text in texts if isinstance(text, str)]
-    if len(strings) == len(texts):
+    if strings and len(strings) < len(texts):
+        raise RecordingError(
+            f"got {len(strings)} strings among {len(texts)} texts; give all texts as strings or all "
+            "as lists of token ids"
+        )
+    if strings:
         token_lists = tokenise(
             model.tokenizer,
             strings,
