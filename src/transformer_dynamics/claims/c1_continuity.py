@@ -7,26 +7,18 @@ sqrt(s/(s+1)) at step s, so high correlation alone says only that a stream is a 
 
 from __future__ import annotations
 
-import warnings
-
-import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim, Floats, mean_traces
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals, trace_maps
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.units.continuity import adjacent_correlation
+from transformer_dynamics.units.continuity import adjacent_correlation, defined_mean
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Mean correlation over units, `(draw, step)`."""
-    correlation = adjacent_correlation(recording.values, weights)
-    with warnings.catch_warnings():
-        # A step in which no unit varies has no mean; NaN says so, and the verdict is undecided.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        mean: Floats = np.nanmean(correlation, axis=2)
-    return mean
+    return defined_mean(adjacent_correlation(recording.values, weights))
 
 
 def summary(profile: Floats) -> Floats:

@@ -9,8 +9,6 @@ last token alone.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import xarray as xr
 
@@ -18,17 +16,13 @@ from transformer_dynamics.claims.claim import Claim, Floats
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.units.continuity import defined_mean
 from transformer_dynamics.units.information import copula_information
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Mean information over units, `(draw, step)`, in nats."""
-    information = copula_information(recording.values, weights)
-    with warnings.catch_warnings():
-        # A step in which no unit varies has no mean; NaN says so, and the verdict is undecided.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        mean: Floats = np.nanmean(information, axis=2)
-    return mean
+    return defined_mean(copula_information(recording.values, weights))
 
 
 def summary(profile: Floats) -> Floats:

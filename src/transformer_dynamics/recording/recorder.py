@@ -114,8 +114,8 @@ def make_job(
     strings = [text for text in texts if isinstance(text, str)]
     if strings and len(strings) < len(texts):
         raise RecordingError(
-            f"got {len(strings)} strings among {len(texts)} texts; give all texts as strings or all "
-            "as lists of token ids"
+            f"got {len(strings)} strings among {len(texts)} texts; give all texts as strings or "
+            "all as lists of token ids"
         )
     if strings:
         token_lists = tokenise(

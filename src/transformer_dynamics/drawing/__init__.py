@@ -1,0 +1,32 @@
+"""A figure described once and drawn twice: matplotlib for paper, plotly for screen.
+
+A measure or a claim says what is to be drawn (`Lines`, `Histogram`, `Heatmap`, `Paths`); it does
+not say with what. Every drawing has `plot(ax=None) -> Axes` and `figure() -> plotly Figure`. An
+axis label carries its unit. A series has a role, and the role gives it its colour, so that the
+model and its nulls look the same on every figure.
+"""
+
+from transformer_dynamics.drawing.lines import (
+    Group,
+    Histogram,
+    Interval,
+    Intervals,
+    Lines,
+    Series,
+)
+from transformer_dynamics.drawing.maps import Heatmap, Path, Paths
+from transformer_dynamics.drawing.style import Drawing, Role
+
+__all__ = [
+    "Drawing",
+    "Group",
+    "Heatmap",
+    "Histogram",
+    "Interval",
+    "Intervals",
+    "Lines",
+    "Path",
+    "Paths",
+    "Role",
+    "Series",
+]
