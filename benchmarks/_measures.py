@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 import transformer_dynamics as td
 from transformer_dynamics.residual.labels import transformer_labels
 
-
 Plain = Callable[[NDArray[Any]], dict[str, NDArray[Any]]]
 
 
@@ -66,7 +65,7 @@ MEASURES = (
         "units.mutual_information (copula)",
         td.units.mutual_information,
         _plain.mutual_information,
-        "rankdata, ppf, corrcoef per unit and step",
+        "ranks, ppf, corrcoef per unit and step",
         every=20,
     ),
     Case(
@@ -132,7 +131,7 @@ def _kernel(recording: td.Recording) -> Case:
     """The rotation count alone, of mean traces made beforehand."""
     traces = recording.values.mean(axis=0, dtype=np.float64).T
     return Case(
-        "units.rotation_count (kernel, mean traces)",
+        "units.rotation_count (mean traces alone)",
         lambda _: xr.Dataset({"rotation_count": ("unit", td.units.rotation_count(traces))}),
         lambda _: {"rotation_count": _plain.rotation_count(traces)},
         "Python loop over points",
@@ -149,7 +148,7 @@ def _row(case: Case, shape: tuple[int, int, int], timings: Timings) -> Row:
     plain = f"{case.name}, plain"
     return Row(
         name=case.name,
-        ratio=timings.ratio(case.name, plain) * part / whole,
+        ratios=timings.ratios(case.name, plain) * part / whole,
         seconds=timings.median(case.name),
         baseline=case.loop,
         baseline_seconds=timings.median(plain) * whole / part,

@@ -71,7 +71,7 @@ def recording_rows(model: Model, token_lists: list[list[int]], rounds: int) -> l
     return [
         Row(
             name=name,
-            ratio=timings.ratio(name, BARE),
+            ratios=timings.ratios(name, BARE),
             seconds=timings.median(name),
             baseline="bare forward pass",
             baseline_seconds=timings.median(BARE),

@@ -24,7 +24,7 @@ class Row:
 
     Attributes:
         name: what was measured.
-        ratio: its seconds over those of the baseline, median over rounds.
+        ratios: its seconds over those of the baseline of the same round, `(round,)`.
         seconds: median over rounds.
         baseline: what it stands beside.
         baseline_seconds: median over rounds, scaled up to the whole.
@@ -34,7 +34,7 @@ class Row:
     """
 
     name: str
-    ratio: float
+    ratios: NDArray[np.float64]
     seconds: float
     baseline: str
     baseline_seconds: float
@@ -53,9 +53,9 @@ class Timings:
         """Median seconds of a task."""
         return float(np.median(self.seconds[task]))
 
-    def ratio(self, task: str, other: str) -> float:
-        """Median over rounds of the ratio of two tasks of the same round."""
-        return float(np.median(self.seconds[task] / self.seconds[other]))
+    def ratios(self, task: str, other: str) -> NDArray[np.float64]:
+        """Seconds of one task over those of another in the same round, `(round,)`."""
+        return self.seconds[task] / self.seconds[other]
 
 
 def interleaved(tasks: Mapping[str, Task], rounds: int) -> Timings:

@@ -3,7 +3,8 @@
 Measures stand beside a plain loop that computes the same numbers, recording beside the bare forward
 pass of the same batches. A ratio is seconds over the baseline's, so less is better; medians over
 interleaved rounds. `python benchmarks/bench.py --quick` does the same on small sizes and a tiny
-model, where the ratios mean nothing.
+model, where the ratios mean nothing. On a machine with other work a ratio's lowest and highest
+value lie far apart, and its median says little.
 
 Not measured: loading, memory, measures with the model in the loop.
 """
@@ -14,6 +15,7 @@ import argparse
 import os
 import sys
 
+import numpy as np
 import torch
 from _measures import measure_rows, walk
 from _recording import bundled_texts, recording_rows, tiny_texts
@@ -24,7 +26,7 @@ from rich.table import Table
 WALK = (1000, 30, 576)
 QUICK_WALK = (60, 4, 24)
 # Where the output is no terminal, wide enough that no cell is broken.
-FILE_WIDTH = 160
+FILE_WIDTH = 200
 
 
 def main() -> None:
@@ -64,7 +66,7 @@ def _machine(rounds: int) -> str:
 def _table(*sections: list[Row]) -> Table:
     table = Table()
     table.add_column("what")
-    for heading in ("ratio", "seconds", "baseline\nseconds"):
+    for heading in ("ratio", "lowest and\nhighest", "seconds", "baseline\nseconds"):
         table.add_column(heading, justify="right")
     table.add_column("baseline")
     table.add_column("baseline\nmeasured on")
@@ -79,7 +81,8 @@ def _table(*sections: list[Row]) -> Table:
 def _cells(row: Row) -> list[str]:
     return [
         row.name,
-        f"{row.ratio:.3f}",
+        f"{np.median(row.ratios):.3f}",
+        f"{row.ratios.min():.3f} {row.ratios.max():.3f}",
         f"{row.seconds:.4f}",
         f"{row.baseline_seconds:.4f}",
         row.baseline,

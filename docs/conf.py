@@ -7,6 +7,7 @@ import inspect
 import itertools
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ project = "transformer-dynamics"
 author = "The transformer-dynamics authors"
 project_copyright = author
 release = version = transformer_dynamics.__version__
+
+# Examples show what they print, warnings too; a warning's file and line would be this machine's.
+warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
 
 extensions = [
     "sphinx.ext.autodoc",
@@ -41,7 +45,13 @@ default_role = "code"
 html_theme = "pydata_sphinx_theme"
 html_title = f"{project} {version}"
 html_show_sourcelink = False
-html_sidebars = {"index": [], "getting_started": [], "limits": []}
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+# Pages of one level have nothing to navigate on the left; examples need the width.
+html_sidebars = {
+    name: []
+    for name in ("index", "getting_started", "concepts", "extending", "limits", "gallery/*")
+}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
@@ -53,13 +63,15 @@ html_theme_options = {
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 napoleon_use_ivar = True
-python_maximum_signature_line_length = 88
+napoleon_use_rtype = False
+python_maximum_signature_line_length = 120
 toc_object_entries_show_parents = "hide"
 
 myst_heading_anchors = 3
 nb_execution_mode = "auto"
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
+nb_output_stderr = "remove"
 nb_execution_timeout = 600
 
 sphinx_gallery_conf = {
@@ -99,18 +111,22 @@ def nulls_page() -> str:
 
 def claims_page() -> str:
     """Claims one after the other, with all that decides their verdict."""
+    known = NULLS.all()
     parts = []
     for claim in CLAIMS.all().values():
         side = "above" if claim.direction == "greater" else "below"
-        rows = [
-            ("statistic", claim.statistic),
-            ("holds", f"{side} {claim.threshold:g}"),
-            ("must exceed", ", ".join(f"`{name}`" for name in claim.nulls)),
-            ("shown beside", ", ".join(f"`{n}`" for n in (*claim.shown, *claim.own_nulls)) or "-"),
-            ("source", claim.source),
-            ("cannot tell", claim.caveat or "-"),
-        ]
-        parts += [f"## {claim.id}: {claim.statement}", table(("", ""), rows)]
+        facts = {
+            "statistic": escape(claim.statistic),
+            "holds": f"{side} {claim.threshold:g}",
+            "must exceed": ", ".join(link(known[name]) for name in claim.nulls),
+            "shown beside": ", ".join(
+                [*(link(known[name]) for name in claim.shown), *(f"`{n}`" for n in claim.own_nulls)]
+            ),
+            "source": escape(claim.source),
+            "cannot tell": escape(claim.caveat),
+        }
+        lines = [f"- **{name}**: {text}" for name, text in facts.items() if text]
+        parts += [f"## {claim.id}: {escape(claim.statement)}", "\n".join(lines)]
     return "\n\n".join(parts)
 
 
@@ -128,7 +144,10 @@ def commands_page() -> str:
 def module_text(module: str) -> tuple[str, str]:
     """Heading and body of a module's docstring, as Markdown."""
     first, _, rest = (inspect.getdoc(importlib.import_module(module)) or module).partition("\n")
-    return escape(first.rstrip(".")), as_markdown(rest)
+    title, _, subtitle = first.rstrip(".").partition(": ")
+    if subtitle:
+        rest = f"{subtitle[0].upper()}{subtitle[1:]}.\n{rest}"
+    return escape(title), as_markdown(rest)
 
 
 def as_markdown(text: str) -> str:
@@ -189,18 +208,29 @@ def write_lists(*_: Any) -> None:
             path.write_text(text, encoding="utf-8")
 
 
-def as_restructured_text(
-    _app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: Any
-) -> None:
-    """Keep |x| a norm and `factor`^s a power, which reStructuredText would misread."""
+def as_restructured_text(_app: Any, what: str, _name: str, _of: Any, _opt: Any, lines: Any) -> None:
+    """Keep |x| a norm and `factor`^s a power, which reStructuredText would misread.
+
+    A property's first line may hold a colon; only that of an empty line is not taken for a type.
+    """
     for place, line in enumerate(lines):
         if line.lstrip().startswith((">>>", "...")):
             continue
         pieces = re.split(r"(`[^`]*`)", line)
         pieces[::2] = [piece.replace("|", r"\|") for piece in pieces[::2]]
         lines[place] = re.sub(r"(`[^`]+`)(?=[\w^*+=(])", r"\1\\ ", "".join(pieces))
+    if what in ("property", "attribute"):
+        lines.insert(0, "")
+
+
+def shown_default(
+    _app: Any, _what: str, _name: str, _of: Any, _opt: Any, signature: str | None, returned: Any
+) -> tuple[str | None, Any]:
+    """A dataclass's default factory as three dots: `<factory>` is no Python and cannot be parsed."""
+    return signature and signature.replace("<factory>", "..."), returned
 
 
 def setup(app: Any) -> None:
     app.connect("builder-inited", write_lists)
     app.connect("autodoc-process-docstring", as_restructured_text, priority=400)
+    app.connect("autodoc-process-signature", shown_default)

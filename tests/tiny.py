@@ -9,38 +9,106 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformer_dynamics.models import Model
 
 SIZE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "vocab_size": 64}
-HEADS = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
 
-CONFIGS = {
-    "llama": lambda: transformers.LlamaConfig(**SIZE, **HEADS, max_position_embeddings=64),
-    "qwen2": lambda: transformers.Qwen2Config(
-        **SIZE, num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=64
+MIXED = {"num_local_experts": 4, "num_experts_per_tok": 2}
+SPARSE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+LATENT = {
+    "kv_lora_rank": 8, "q_lora_rank": 8, "qk_nope_head_dim": 4, "qk_rope_head_dim": 4,
+    "v_head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1,
+    "moe_intermediate_size": 16, "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1,
+}  # fmt: skip
+LENGTH = {"max_position_embeddings": 64}
+ONE_KEY = {**SIZE, **LENGTH, "num_attention_heads": 2, "num_key_value_heads": 1}
+FULL = {**ONE_KEY, "head_dim": 8}
+PLAIN = {**SIZE, **LENGTH, "num_attention_heads": 2}
+OLD = {"n_embd": 16, "n_layer": 3, "vocab_size": 64, "n_positions": 64}
+STATE = {"hidden_size": 16, "num_hidden_layers": 3, "vocab_size": 64, "state_size": 4}
+FALCON = {
+    "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 64,
+}  # fmt: skip
+
+# Family, as transformers calls it: configuration class and arguments.
+ARGUMENTS = {
+    "llama": ("LlamaConfig", FULL),
+    "qwen2": ("Qwen2Config", ONE_KEY),
+    "qwen3": ("Qwen3Config", FULL),
+    "gemma3_text": ("Gemma3TextConfig", {**FULL, "sliding_window": 4}),
+    "gpt2": ("GPT2Config", {**OLD, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}),
+    "gpt_neox": ("GPTNeoXConfig", PLAIN),
+    "mistral": ("MistralConfig", FULL),
+    "mixtral": ("MixtralConfig", {**ONE_KEY, **MIXED}),
+    "qwen2_moe": (
+        "Qwen2MoeConfig", {**ONE_KEY, **SPARSE, "shared_expert_intermediate_size": 16},
     ),
-    "qwen3": lambda: transformers.Qwen3Config(**SIZE, **HEADS, max_position_embeddings=64),
-    "gemma3": lambda: transformers.Gemma3TextConfig(
-        **SIZE, **HEADS, max_position_embeddings=64, sliding_window=4
+    "qwen3_moe": ("Qwen3MoeConfig", {**FULL, **SPARSE}),
+    "gemma": ("GemmaConfig", FULL),
+    "gemma2": ("Gemma2Config", {**FULL, "sliding_window": 4}),
+    "olmo": ("OlmoConfig", ONE_KEY),
+    "olmo2": ("Olmo2Config", ONE_KEY),
+    "olmo3": ("Olmo3Config", {**ONE_KEY, "sliding_window": 4}),
+    "olmoe": ("OlmoeConfig", {**ONE_KEY, "num_experts": 4, "num_experts_per_tok": 2}),
+    "phi": ("PhiConfig", PLAIN),
+    "phi3": ("Phi3Config", {**ONE_KEY, "pad_token_id": 0}),
+    "stablelm": ("StableLmConfig", ONE_KEY),
+    "granite": ("GraniteConfig", {**ONE_KEY, "residual_multiplier": 0.5}),
+    "granitemoe": ("GraniteMoeConfig", {**ONE_KEY, **MIXED, "residual_multiplier": 0.5}),
+    "starcoder2": ("Starcoder2Config", ONE_KEY),
+    "smollm3": ("SmolLM3Config", {**ONE_KEY, "pad_token_id": 0}),
+    "glm": ("GlmConfig", {**FULL, "pad_token_id": 0}),
+    "glm4": ("Glm4Config", {**FULL, "pad_token_id": 0}),
+    "exaone4": ("Exaone4Config", {**FULL, "sliding_window": 4}),
+    "nemotron": ("NemotronConfig", FULL),
+    "mpt": (
+        "MptConfig",
+        {"d_model": 16, "n_heads": 2, "n_layers": 3, "vocab_size": 64, "max_seq_len": 64},
     ),
-    "gpt2": lambda: transformers.GPT2Config(
-        n_embd=16,
-        n_layer=3,
-        n_head=2,
-        vocab_size=64,
-        n_positions=64,
-        bos_token_id=0,
-        eos_token_id=0,
+    "lfm2": (
+        "Lfm2Config",
+        {**ONE_KEY, "block_ff_dim": 32, "layer_types": ["conv", "full_attention", "conv"]},
     ),
-    "gpt_neox": lambda: transformers.GPTNeoXConfig(
-        **SIZE, num_attention_heads=2, max_position_embeddings=64
+    "gpt_neo": (
+        "GPTNeoConfig",
+        {
+            "hidden_size": 16, "num_layers": 3, "num_heads": 2, "intermediate_size": 32,
+            "attention_types": [[["global", "local", "global"], 1]], "vocab_size": 64, **LENGTH,
+        },
     ),
-}
-FAMILIES = tuple(CONFIGS)
-SEQUENTIAL = tuple(name for name in FAMILIES if name != "gpt_neox")
+    "gptj": ("GPTJConfig", {**OLD, "n_head": 2, "rotary_dim": 4}),
+    "codegen": ("CodeGenConfig", {**OLD, "n_head": 4, "rotary_dim": 4, "n_ctx": 64}),
+    "cohere": ("CohereConfig", ONE_KEY),
+    "cohere2": ("Cohere2Config", {**ONE_KEY, "sliding_window": 4}),
+    "falcon": ("FalconConfig", FALCON),
+    "opt": ("OPTConfig", {**PLAIN, "ffn_dim": 32, "word_embed_proj_dim": 16}),
+    "bloom": ("BloomConfig", {"hidden_size": 16, "n_layer": 3, "n_head": 2, "vocab_size": 64}),
+    "deepseek_v2": (
+        "DeepseekV2Config", {**PLAIN, **LATENT, "num_key_value_heads": 2, "topk_method": "greedy"},
+    ),
+    "deepseek_v3": ("DeepseekV3Config", {**PLAIN, **LATENT, "num_key_value_heads": 2}),
+    "gpt_oss": ("GptOssConfig", {**FULL, **MIXED, "sliding_window": 4}),
+    "gpt_bigcode": ("GPTBigCodeConfig", {**OLD, "n_head": 2}),
+    "persimmon": ("PersimmonConfig", PLAIN),
+    "helium": ("HeliumConfig", {**FULL, "pad_token_id": 0}),
+    "ernie4_5": ("Ernie4_5Config", FULL),
+    "apertus": ("ApertusConfig", {**ONE_KEY, "pad_token_id": 0}),
+    "seed_oss": ("SeedOssConfig", FULL),
+    "mamba": ("MambaConfig", STATE),
+    "falcon_mamba": ("FalconMambaConfig", STATE),
+}  # fmt: skip
+FAMILIES = tuple(ARGUMENTS)
+PARALLEL = ("gpt_neox", "phi", "gptj", "codegen", "cohere", "cohere2", "falcon")
+SINGLE = ("mamba", "falcon_mamba")
+
+
+def config(family: str):
+    """The configuration of a tiny model of a family."""
+    name, arguments = ARGUMENTS[family]
+    return getattr(transformers, name)(**arguments)
 
 
 def hf_model(family: str = "llama", seed: int = 0):
     """A tiny model whose weights are large enough that every branch matters."""
     torch.manual_seed(seed)
-    model = transformers.AutoModelForCausalLM.from_config(CONFIGS[family]())
+    model = transformers.AutoModelForCausalLM.from_config(config(family))
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.dim() > 1:

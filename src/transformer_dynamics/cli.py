@@ -218,24 +218,23 @@ def sites(
     found = loaded.found_sites
     table = Table(
         "layer",
-        "added by attention",
-        "added by MLP",
-        "order",
-        "error m = x + a",
-        "error y = m + b",
+        "identity",
+        "added to the stream, in order",
+        "errors",
         title=f"{loaded.name}: {len(found.sites)} sites of {found.n_units} units",
     )
     for proof in found.proofs:
         table.add_row(
             str(proof.layer),
-            proof.attention,
-            proof.mlp,
-            "parallel" if proof.parallel else "sequential",
-            f"{proof.attention_error:.1e}",
-            f"{proof.mlp_error:.1e}",
+            proof.kind,
+            "; ".join(
+                branch.name if branch.scale == 1 else f"{branch.scale:.4g} x {branch.name}"
+                for branch in proof.branches
+            ),
+            "; ".join(f"{branch.error:.1e}" for branch in proof.branches),
         )
     console.print(table)
-    if found.proofs[0].parallel:
+    if any(proof.kind == "parallel" for proof in found.proofs):
         console.print(
             "Attention and MLP are added at once: no stream between them, no pre_mlp site."
         )

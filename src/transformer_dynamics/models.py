@@ -24,7 +24,8 @@ import torch
 from transformer_dynamics import assets
 from transformer_dynamics.errors import ModelError
 from transformer_dynamics.files import make_folder, remove_folder
-from transformer_dynamics.residual.sites import Sites, find_sites, trunk_of
+from transformer_dynamics.residual.probe import trunk_of
+from transformer_dynamics.residual.sites import Sites, find_sites
 
 BUNDLED = "smollm2-135m"
 DTYPES = {

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 
 import tiny
 from transformer_dynamics.errors import ModelError
@@ -12,23 +13,86 @@ from transformer_dynamics.residual.sites import find_sites
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_states_equal_hidden_states_one_text_at_a_time(family):
+    """Recorded in batches of mixed lengths, compared with one text at a time without padding."""
     model = tiny.model(family)
     texts = tiny.token_lists()
     recording = record(model, texts, "all")
-    pre_attn = [site for site in recording.sites if site.endswith("pre_attn")]
+    entries = [site for site in recording.sites if site.endswith("pre_attn")]
+    if family in tiny.SINGLE:  # their hidden_states begin with the output of the first block
+        entries = list(recording.sites[1:])
+    assert len(entries) == 3
     for index, tokens in enumerate(texts):
         with torch.inference_mode():
             hidden = model.trunk(
                 input_ids=torch.tensor([tokens]), output_hidden_states=True, use_cache=False
             ).hidden_states
         rows = recording.text_index == index
-        for layer, site in enumerate(pre_attn):
+        for layer, site in enumerate(entries):
             states = torch.tensor(recording.select(samples=rows, sites=[site]).values[:, 0])
             error = (states - hidden[layer][0]).norm(dim=1) / hidden[layer][0].norm(dim=1)
             assert error.max() < 1e-5, (family, site)
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_identity_holds_in_every_family_and_is_of_the_right_kind(family):
+    proofs = find_sites(tiny.hf_model(family)).proofs
+    kind = "sequential"
+    if family in tiny.PARALLEL:
+        kind = "parallel"
+    elif family in tiny.SINGLE:
+        kind = "single"
+    assert {proof.kind for proof in proofs} == {kind}
+    assert max(proof.error for proof in proofs) < 1e-6
+
+
+def test_residual_multiplier_is_found():
+    for proof in find_sites(tiny.hf_model("granite")).proofs:
+        assert [branch.scale for branch in proof.branches] == pytest.approx([0.5, 0.5], abs=1e-5)
+
+
+def test_text_tower_of_a_multimodal_model_is_found():
+    text = {**tiny.FULL, "sliding_window": 4}
+    vision = {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3,
+        "num_attention_heads": 2, "image_size": 28, "patch_size": 14,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    config = transformers.Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=4
+    )
+    sites = find_sites(transformers.AutoModelForImageTextToText.from_config(config).eval())
+    assert sites.sites[0].module == "language_model.layers.0"
+    assert len(sites.sites) == 7
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sites_are_found_in_low_precision(dtype):
+    for family in ("llama", "granite", "gpt_neox", "bloom"):
+        assert (
+            find_sites(tiny.hf_model(family).to(dtype)).labels
+            == find_sites(tiny.hf_model(family)).labels
+        )
+
+
+def test_stream_that_is_itself_normalised_is_refused():
+    torch.manual_seed(0)
+    arguments = {**tiny.PLAIN, "ffn_dim": 32, "word_embed_proj_dim": 16}
+    config = transformers.OPTConfig(**arguments, do_layer_norm_before=False)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(ModelError, match=r"residual identity fails in decoder\.layers\.0"):
+        find_sites(model)
+
+
+def test_encoder_decoders_are_refused():
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, vocab_size=64
+    )
+    with pytest.raises(ModelError):
+        find_sites(transformers.T5ForConditionalGeneration(config).eval())
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2", "gpt_neox"])
 def test_final_site_is_what_enters_the_final_norm(family):
     model = tiny.model(family)
     norm = next(
@@ -46,7 +110,7 @@ def test_final_site_is_what_enters_the_final_norm(family):
     )
 
 
-@pytest.mark.parametrize("family", tiny.SEQUENTIAL)
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma3_text", "gpt2"])
 def test_mlp_branch_leads_from_pre_mlp_to_the_next_layer(family):
     """y = m + MLP(m), the branch being run anew on the recorded m outside the forward pass."""
     model = tiny.model(family)
@@ -69,7 +133,7 @@ def _blocks(model):
 def _mlp_branch(family, block, m):
     if family == "gpt2":
         return block.mlp(block.ln_2(m))
-    if family == "gemma3":
+    if family == "gemma3_text":
         return block.post_feedforward_layernorm(block.mlp(block.pre_feedforward_layernorm(m)))
     return block.mlp(block.post_attention_layernorm(m))
 
@@ -77,16 +141,16 @@ def _mlp_branch(family, block, m):
 def test_parallel_layers_have_no_pre_mlp_site():
     sites = find_sites(tiny.hf_model("gpt_neox"))
     assert sites.labels == ("0.pre_attn", "1.pre_attn", "2.pre_attn", "final")
-    assert all(proof.parallel for proof in sites.proofs)
+    assert all(proof.kind == "parallel" for proof in sites.proofs)
 
 
 def test_sequential_layers_have_two_sites_each():
     sites = find_sites(tiny.hf_model("llama"))
     assert sites.labels[:3] == ("0.pre_attn", "0.pre_mlp", "1.pre_attn")
     assert len(sites.labels) == 7
-    assert max(proof.attention_error for proof in sites.proofs) < 1e-6
-    assert sites.proofs[0].attention == "self_attn"
-    assert sites.proofs[0].mlp == "mlp"
+    assert max(proof.error for proof in sites.proofs) < 1e-6
+    assert [branch.name for branch in sites.proofs[0].branches] == ["self_attn", "mlp"]
+    assert [branch.scale for branch in sites.proofs[0].branches] == [1.0, 1.0]
 
 
 def test_broken_residual_identity_is_refused_with_what_was_seen():

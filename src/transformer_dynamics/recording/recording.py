@@ -123,7 +123,7 @@ class Recording:
 
     @cached_property
     def step_kinds(self) -> NDArray[Any]:
-        """What each step passes through: attention, mlp, layer or step, `(step,)`."""
+        """What each step passes through: attention, mlp, layer, block or step, `(step,)`."""
         pairs = zip(self.sites[:-1], self.sites[1:], strict=True)
         return np.array([labels.step_kind(start, stop) for start, stop in pairs], dtype=object)
 

@@ -107,7 +107,8 @@ def _batch_states(model: Model, batch: Batch) -> torch.Tensor:
     )
 
     def keep(label: str, states: torch.Tensor) -> None:
-        kept[:, index[label]] = states[source, position]
+        # Some families flatten (text, position) on the way.
+        kept[:, index[label]] = states.reshape(*batch.tokens.shape, -1)[source, position]
 
     tokens = torch.as_tensor(batch.tokens, device=model.device)
     with evaluating(model.hf_model), reading(model.trunk, sites.sites, keep):

@@ -2,7 +2,8 @@
 
 A transformer with L layers has 2L + 1 sites, `0.pre_attn, 0.pre_mlp, ..., (L-1).pre_mlp, final`;
 one whose layers add attention and MLP in parallel has L + 1, since there is no stream between the
-two. A system that is no transformer has sites of the kind `state`.
+two; blocks without attention have one `pre_block` site each. A system that is no transformer has
+sites of the kind `state`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 FINAL = "final"
-KINDS = ("pre_attn", "pre_mlp", FINAL, "state")
+KINDS = ("pre_attn", "pre_mlp", "pre_block", FINAL, "state")
 
 STEP_KINDS = {
     ("pre_attn", "pre_mlp"): "attention",
@@ -18,6 +19,8 @@ STEP_KINDS = {
     ("pre_mlp", FINAL): "mlp",
     ("pre_attn", "pre_attn"): "layer",
     ("pre_attn", FINAL): "layer",
+    ("pre_block", "pre_block"): "block",
+    ("pre_block", FINAL): "block",
 }
 
 
@@ -41,7 +44,7 @@ def parse(label: str) -> tuple[int, str]:
 
 
 def step_kind(start: str, stop: str) -> str:
-    """What lies between two neighbouring sites: attention, mlp, layer (both at once) or step.
+    """What lies between neighbouring sites: attention, mlp, layer (both at once), block or step.
 
     >>> step_kind("3.pre_attn", "3.pre_mlp"), step_kind("3.pre_mlp", "4.pre_attn")
     ('attention', 'mlp')
