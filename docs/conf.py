@@ -54,6 +54,8 @@ html_sidebars = {
 }
 html_theme_options = {
     "navigation_with_keys": False,
+    "header_links_before_dropdown": 7,
+    "navbar_persistent": ["search-button"],
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
@@ -126,7 +128,7 @@ def claims_page() -> str:
             "cannot tell": escape(claim.caveat),
         }
         lines = [f"- **{name}**: {text}" for name, text in facts.items() if text]
-        parts += [f"## {claim.id}: {escape(claim.statement)}", "\n".join(lines)]
+        parts += [f"## {claim.id}: {escape(claim.statement.rstrip('.'))}", "\n".join(lines)]
     return "\n\n".join(parts)
 
 
@@ -226,7 +228,7 @@ def as_restructured_text(_app: Any, what: str, _name: str, _of: Any, _opt: Any, 
 def shown_default(
     _app: Any, _what: str, _name: str, _of: Any, _opt: Any, signature: str | None, returned: Any
 ) -> tuple[str | None, Any]:
-    """A dataclass's default factory as three dots: `<factory>` is no Python and cannot be parsed."""
+    """A default factory as three dots: `<factory>` is no Python and cannot be parsed."""
     return signature and signature.replace("<factory>", "..."), returned
 
 

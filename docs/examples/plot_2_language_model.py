@@ -29,7 +29,7 @@ print(", ".join(recording.sites[:4]), "...", recording.sites[-1])
 # update.
 
 proofs = model.found_sites.proofs
-worst = max(max(proof.attention_error, proof.mlp_error) for proof in proofs)
+worst = max(proof.error for proof in proofs)
 print(f"{len(proofs)} layers, largest error of the residual identity: {worst:.1e} of the norm")
 
 # %%

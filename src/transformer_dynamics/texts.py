@@ -102,9 +102,10 @@ def load_texts(
         AssetError: the bundled sample is not to be had.
 
     Examples:
-        load_texts("wikipedia-sample", n=1000)
-        load_texts("stimuli.csv", column="sentence")
-        load_texts("hf://Salesforce/wikitext:wikitext-2-raw-v1:test", n=1000)
+        >>> load_texts("wikipedia-sample", n=1000)  # doctest: +SKIP
+        >>> load_texts("stimuli.csv", column="sentence")  # doctest: +SKIP
+        >>> name = "hf://Salesforce/wikitext:wikitext-2-raw-v1:test"
+        >>> load_texts(name, n=1000)  # doctest: +SKIP
     """
     _check_arguments(source, n, seed, min_chars, max_chars)
     is_corpus = source == WIKIPEDIA or _is_on_hub(source)

@@ -301,3 +301,15 @@ def test_ctrl_c_among_the_draws_stops_at_once(walk):
     assert drawn == [1]
     active = [thread.name for thread in threading.enumerate() if "ThreadPool" in thread.name]
     assert active == []
+
+
+def test_too_few_draws_to_tell_are_named(walk):
+    """With 19 draws no p is below 0.05, and over several claims the adjusted one cannot be."""
+    generator = np.random.default_rng(0)
+    directions = generator.standard_normal((40, 1, 12))
+    sizes = np.arange(1, 25)[:, None]
+    early = generator.standard_normal((40, 24, 12)) * np.linspace(2.0, 0.0, 24)[:, None]
+    recording = Recording.from_array((directions * sizes * 0.6 + early).astype(np.float32))
+    found = {v.id: v for v in td.test_claims(recording, **QUICK)}["C4"]
+    assert found.verdict == "reproduced, not beyond null"
+    assert "more draws of the nulls may lower that p" in found.why

@@ -14,7 +14,7 @@ The verdict:
 - `not reproduced`: the whole interval lies on the wrong side of the threshold.
 - `undecided`: the interval straddles the threshold, or the statistic is not defined.
 - `reproduced, not beyond null`: the whole interval lies beyond the threshold, and at least one
-  deciding null gives as much.
+  deciding null gives as much, or too few draws were made to exclude it.
 - `supported`: it does, and no deciding null gives as much. p is the largest of the deciding nulls'
   p-values (an intersection-union test), adjusted over the claims tested together
   (Benjamini-Hochberg); the level is 5 %.

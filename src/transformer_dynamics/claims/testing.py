@@ -17,6 +17,7 @@ from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS, NULLS
 from transformer_dynamics.residual.labels import FINAL
 
+BEYOND_NO_NULL = "reproduced, not beyond null"
 N_NULL = 199
 N_BOOTSTRAP = 499
 
@@ -121,7 +122,7 @@ def _verdict(
     elif near <= threshold:
         verdict = "undecided"
     else:
-        verdict = "supported" if adjusted_p <= LEVEL else "reproduced, not beyond null"
+        verdict = "supported" if adjusted_p <= LEVEL else BEYOND_NO_NULL
     return Verdict(
         claim.id,
         claim.statement,
@@ -161,6 +162,8 @@ def _why(
         text += f" {sentence[0].upper()}{sentence[1:]}."
     if np.isfinite(adjusted_p):
         text += f" Adjusted over the claims, p = {adjusted_p:.3g}."
+    if verdict == BEYOND_NO_NULL and all(null.p <= LEVEL for null in deciding.values()):
+        text += " No deciding null gives as much; more draws of the nulls may lower that p."
     missing = [name for name in claim.nulls if name not in comparisons]
     if missing:
         text += f" Not tested against {', '.join(missing)}: no model was given."
