@@ -303,7 +303,7 @@ def test_ctrl_c_among_the_draws_stops_at_once(walk):
     assert active == []
 
 
-def test_too_few_draws_to_tell_are_named(walk):
+def test_too_few_draws_to_tell_are_named():
     """With 19 draws no p is below 0.05, and over several claims the adjusted one cannot be."""
     generator = np.random.default_rng(0)
     directions = generator.standard_normal((40, 1, 12))
