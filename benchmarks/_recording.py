@@ -164,6 +164,5 @@ def _comparable(result: NDArray[Any] | td.Recording, model: Model) -> NDArray[An
 def _difference(states: NDArray[Any], reference: NDArray[Any]) -> float:
     """Over each kind of state that both have, the last ones of the two lists."""
     both = min(states.shape[1], reference.shape[1])
-    return max(
-        relative_difference(states[:, -index], reference[:, -index]) for index in range(1, both + 1)
-    )
+    last = range(-both, 0)
+    return float(np.max([relative_difference(states[:, i], reference[:, i]) for i in last]))

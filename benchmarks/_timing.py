@@ -1,8 +1,8 @@
 """Seconds of things measured side by side: interleaved rounds, medians, ratios within a round.
 
-What runs beside the benchmark slows all tasks of a round alike, so a ratio is taken within each
-round and only then its median over rounds. Every round begins with another task, so that none is
-always the one that finds the processor's cache or the allocator as the same other task left it.
+The tasks of one round run close together in time, where whatever else the machine does is most
+alike: so a ratio is taken within each round, and only then its median over rounds. Every round
+begins with another task, so that slow drifts favour none.
 """
 
 from __future__ import annotations
