@@ -4,10 +4,12 @@ Each stage leaves its output in the run's folder and a fingerprint of its inputs
 stage whose inputs have not changed is not done again, and an interrupted run goes on where it
 stopped.
 
-    <out>/recording.zarr        the recording <out>/nulls/<name>.zarr     the untrained twin's,
-    and that of the shuffled texts <out>/results.zarr          every measure's result, and under
-    claims/ the evidence of every claim <out>/claims.json           the verdicts <out>/report.html
-    the page <out>/run.json              model, texts, settings, versions, timings
+    <out>/recording.zarr        the recording
+    <out>/nulls/<name>.zarr     the untrained twin's, and that of the shuffled texts
+    <out>/results.zarr          every measure's result, and the evidence of every claim
+    <out>/claims.json           the verdicts
+    <out>/report.html           the page
+    <out>/run.json              model, texts, settings, versions, timings
 """
 
 from __future__ import annotations
@@ -121,7 +123,7 @@ class Experiment:
         nulls = self._nulls(recording)
         self.measure(recording)
         verdicts = self._test(recording, nulls)
-        self._report(recording)
+        self._report()
         return verdicts
 
     def measure(self, recording: Recording, names: Sequence[str] | None = None) -> None:
@@ -214,7 +216,7 @@ class Experiment:
             write_json(self.out / "claims.json", [verdict.as_json() for verdict in verdicts])
         return verdicts
 
-    def _report(self, recording: Recording) -> None:
+    def _report(self) -> None:
         with self.reporter.stage("report", "pages"), self._timed("report", None):
             report_run(self.out)
 

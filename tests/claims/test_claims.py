@@ -194,6 +194,9 @@ def test_model_nulls_are_recorded_and_compared_text_by_text():
     found = td.test_claims(recording, model=model, claims=["C4"], **QUICK)[0]
     assert {"untrained", "shuffled_tokens"} <= set(found.nulls)
     assert found.nulls["untrained"].decides
+    # Figure and table show the same number.
+    shown = found.evidence["null_mean"].sel(null="untrained").item()
+    assert shown == found.nulls["untrained"].mean
     assert not found.nulls["shuffled_tokens"].decides
     assert found.nulls["untrained"].mean != pytest.approx(found.value, abs=1e-3)
     again = td.test_claims(

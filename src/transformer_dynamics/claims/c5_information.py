@@ -2,9 +2,9 @@
 
 Statistic: mutual information of a unit at consecutive sublayers (Gaussian copula, nats, mean over
 units) at the first step, minus its mean over the steps up to a quarter of the depth. arXiv
-2502.12131 reports 4.4 nats at step 0 and about 1.0 by step 5, with an estimator that gives 3.8 to
-4.6 nats for near-discrete input whatever its entropy; and the first sublayer is a function of the
-last token alone.
+2502.12131 reports 4.4 nats at step 0 and about 1.0 by step 5, with an estimator whose value for
+near-discrete input reflects its noise and not its entropy; and the first sublayer is a function
+of the last token alone.
 """
 
 from __future__ import annotations

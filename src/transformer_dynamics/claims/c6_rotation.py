@@ -20,10 +20,14 @@ from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Group, Histogram, Path, Paths
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.units.orbits import (
+    RANDOM_WALK_TURNS,
     permuted_points_rotation_count,
     phase_gradient,
     rotation_count,
 )
+
+# Turns per point, less two, of independent Gaussian points; measured over 5,000 traces of 60.
+WHITE_NOISE_TURNS = 0.2394
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:
@@ -59,8 +63,8 @@ def remark(recording: Recording, evidence: xr.Dataset) -> str:
         )
     return (
         f"The count of {value:.2f} turns over {points} points {parts[0]} and {parts[1]}; a "
-        f"Gaussian random walk of {points} points gives {0.1765 * (points - 2):.2f}, white noise "
-        f"{0.240 * (points - 2):.2f}."
+        f"Gaussian random walk of {points} points gives {-RANDOM_WALK_TURNS * (points - 2):.2f}, "
+        f"white noise {WHITE_NOISE_TURNS * (points - 2):.2f}."
     )
 
 

@@ -217,6 +217,7 @@ def as_dataset(claim: Claim, gathered: Gathered, recording: Recording) -> xr.Dat
             "null_example": (null_dims, stacked([gathered.nulls[n][0] for n in names])),
             "statistic": claim.summary(gathered.plain[np.newaxis])[0],
             "bootstrap_statistic": ("bootstrap", claim.summary(gathered.bootstrap)),
+            "null_mean": ("null", [claim.summary(gathered.nulls[n]).mean() for n in names]),
             "null_statistic": (("null", "draw"), draws),
         },
         coords={"null": np.array(names, dtype=object), **claim.coords(recording)},

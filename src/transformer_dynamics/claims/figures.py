@@ -97,7 +97,8 @@ def statistic_intervals(evidence: xr.Dataset, x_label: str) -> Intervals:
         draws = draws[np.isfinite(draws)]
         if draws.size:
             decides = "" if name in evidence.attrs["deciding"] else " (shown only)"
-            rows.append(_interval(null_name(name) + decides, float(draws.mean()), draws, "null"))
+            mean = float(evidence["null_mean"].sel(null=name))
+            rows.append(_interval(null_name(name) + decides, mean, draws, "null"))
     return Intervals(
         title=f"{evidence.attrs['claim']}: the statistic, and its central 95 % under each null",
         x_label=x_label,
@@ -125,7 +126,7 @@ def trace_maps(evidence: xr.Dataset, nulls: Sequence[str]) -> Heatmap:
 
 
 def _scaled(traces: NDArray[Any]) -> NDArray[Any]:
-    """Traces over the 99th percentile of their magnitude; the untrained are a thousandfold less."""
+    """Traces over the 99th percentile of their magnitude; the untrained twin's are far smaller."""
     scale = float(np.percentile(np.abs(traces), 99))
     return traces / scale if scale > 0 else traces
 
