@@ -94,6 +94,39 @@ ARGUMENTS = {
     "mamba": ("MambaConfig", STATE),
     "falcon_mamba": ("FalconMambaConfig", STATE),
 }  # fmt: skip
+# Encoders: configuration class and arguments. ModernBERT normalises before its branches, the others
+# the stream itself.
+BERT = {**PLAIN, "pad_token_id": 0}
+ENCODERS = {
+    "bert": ("BertConfig", BERT),
+    "roberta": ("RobertaConfig", {**BERT, "pad_token_id": 1, "max_position_embeddings": 66}),
+    "xlm-roberta": ("XLMRobertaConfig", {**BERT, "pad_token_id": 1}),
+    "electra": ("ElectraConfig", {**BERT, "embedding_size": 16}),
+    "distilbert": (
+        "DistilBertConfig", {"dim": 16, "hidden_dim": 32, "n_layers": 3, "n_heads": 2,
+                             "vocab_size": 64, **LENGTH},
+    ),
+    "camembert": ("CamembertConfig", {**BERT, "pad_token_id": 1}),
+    "modernbert": (
+        "ModernBertConfig",
+        {**PLAIN, "pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1,
+         "eos_token_id": 2, "local_attention": 8},
+    ),
+}  # fmt: skip
+# Decoders that normalise the stream itself.
+POST_NORM = {
+    "opt-350m": (
+        "OPTConfig",
+        {**PLAIN, "ffn_dim": 32, "word_embed_proj_dim": 16, "do_layer_norm_before": False},
+    ),
+    "openai-gpt": ("OpenAIGPTConfig", {**OLD, "n_head": 2}),
+    "biogpt": ("BioGptConfig", PLAIN),
+    "xglm": (
+        "XGLMConfig",
+        {"d_model": 16, "ffn_dim": 32, "num_layers": 3, "attention_heads": 2, "vocab_size": 64,
+         **LENGTH},
+    ),
+}  # fmt: skip
 FAMILIES = tuple(ARGUMENTS)
 PARALLEL = ("gpt_neox", "phi", "gptj", "codegen", "cohere", "cohere2", "falcon")
 SINGLE = ("mamba", "falcon_mamba")
@@ -101,14 +134,15 @@ SINGLE = ("mamba", "falcon_mamba")
 
 def config(family: str):
     """The configuration of a tiny model of a family."""
-    name, arguments = ARGUMENTS[family]
+    name, arguments = {**ARGUMENTS, **ENCODERS, **POST_NORM}[family]
     return getattr(transformers, name)(**arguments)
 
 
 def hf_model(family: str = "llama", seed: int = 0):
     """A tiny model whose weights are large enough that every branch matters."""
     torch.manual_seed(seed)
-    model = transformers.AutoModelForCausalLM.from_config(config(family))
+    auto = transformers.AutoModel if family in ENCODERS else transformers.AutoModelForCausalLM
+    model = auto.from_config(config(family))
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.dim() > 1:

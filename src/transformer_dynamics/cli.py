@@ -98,15 +98,14 @@ def run(
 ) -> None:
     """Record, measure, test the claims against their nulls, and write the report."""
     from transformer_dynamics.experiment import Experiment, Settings
+    from transformer_dynamics.recording.options import RecordingOptions
 
     loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
     chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
     folder = out or Path("runs") / Path(loaded.name).name
     settings = Settings(
         seed=seed,
-        bos=bos,
-        too_long=too_long,
-        batch_tokens=batch_tokens,
+        recording=RecordingOptions(bos=bos, too_long=too_long, batch_tokens=batch_tokens),
         n_null=nulls,
         n_bootstrap=bootstrap,
         command=shlex.join(["tdyn", *sys.argv[1:]]),
@@ -128,7 +127,15 @@ def record(
     out: Annotated[Path, typer.Option(help="Folder to be made, ending in .zarr.")] = Path(
         "recording.zarr"
     ),
-    positions: Annotated[str, typer.Option(help="last, or all.")] = "last",
+    positions: Annotated[
+        str, typer.Option(help="last, all, skip:4 (all but the first 4), random:8 (8 per text).")
+    ] = "last",
+    keep: Annotated[
+        str, typer.Option(help="states, or moments: streaming statistics in constant space.")
+    ] = "states",
+    storage: Annotated[str, typer.Option(help="auto, float32, or float16 at half the size.")] = (
+        "auto"
+    ),
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
     attention: AttentionOption = None,
@@ -142,23 +149,29 @@ def record(
     trust_remote_code: CodeOption = False,
 ) -> None:
     """Record the residual stream of a model over texts."""
+    from transformer_dynamics.recording.options import RecordingOptions
     from transformer_dynamics.recording.recorder import record as record_states
 
+    options = RecordingOptions(
+        bos=bos, too_long=too_long, seed=seed, storage=storage, batch_tokens=batch_tokens
+    )
     loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
     chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
     with _Bars() as bars, bars.stage("record", "tokens") as progress:
-        recording = record_states(
+        made = record_states(
             loaded,
             chosen,
             positions,
             out=out,
-            bos=bos,
-            too_long=too_long,
-            batch_tokens=batch_tokens,
+            keep=keep,  # type: ignore[call-overload]
+            options=options,
             on_progress=progress,
         )
-    n_samples, n_sites, n_units = recording.shape
-    console.print(f"{out}: {n_samples} samples, {n_sites} sites, {n_units} units", soft_wrap=True)
+    n_samples, n_sites, n_units = made.shape
+    held = "" if keep == "states" else "moments of "
+    console.print(
+        f"{out}: {held}{n_samples} samples, {n_sites} sites, {n_units} units", soft_wrap=True
+    )
 
 
 @app.command()
@@ -238,9 +251,10 @@ def sites(
         console.print(
             "Attention and MLP are added at once: no stream between them, no pre_mlp site."
         )
+    unseen = "Later tokens" if found.causal else "An encoder: masked tokens behind it"
     console.print(
         "Errors are norms of the difference over the norm of the sum, on a probe of a few tokens. "
-        f"Later tokens change earlier states by {found.causality_error:.1e} of their norm."
+        f"{unseen} change a token's state by {found.padding_error:.1e} of its norm."
     )
 
 

@@ -35,6 +35,7 @@ from transformer_dynamics.errors import TdynError
 from transformer_dynamics.files import fingerprint, make_folder, read_json, write_json
 from transformer_dynamics.models import Model
 from transformer_dynamics.recording import Recording, open_recording
+from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
 from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS
 from transformer_dynamics.report import write_report
@@ -73,18 +74,14 @@ class Settings:
 
     Attributes:
         seed: of nulls, bootstrap and the untrained twin.
-        bos: begin-token policy, as in `td.record`.
-        too_long: what to do with texts longer than the context, as in `td.record`.
-        batch_tokens: tokens in one forward pass, as in `td.record`.
+        recording: options of `td.record`.
         n_null: draws of each null.
         n_bootstrap: draws of the bootstrap over texts.
         command: the command that was given, for provenance.
     """
 
     seed: int = 0
-    bos: str = "tokenizer"
-    too_long: str = "refuse"
-    batch_tokens: int | None = None
+    recording: RecordingOptions = field(default_factory=RecordingOptions)
     n_null: int = N_NULL
     n_bootstrap: int = N_BOOTSTRAP
     command: str = ""
@@ -162,9 +159,7 @@ class Experiment:
             self.model,
             self.texts,
             out=path,
-            bos=self.settings.bos,
-            too_long=self.settings.too_long,
-            batch_tokens=self.settings.batch_tokens,
+            options=self.settings.recording,
             on_progress=progress,
         )
 
@@ -176,7 +171,7 @@ class Experiment:
             if not null.needs_model or name not in named:
                 continue
             path = self.out / "nulls" / f"{name}.zarr"
-            how = {"batch_tokens": self.settings.batch_tokens, "seed": self.settings.seed}
+            how = {"options": self.settings.recording, "seed": self.settings.seed}
             if path.exists():
                 self.reporter.skipped(name)
                 drawn[name] = null.function(recording, model=self.model, out=path, **how)
@@ -240,8 +235,8 @@ class Experiment:
                 "texts_selection": getattr(self.texts, "selection", {}),
                 "texts_sha256": getattr(self.texts, "sha256", None),
                 "n_texts": len(self.texts),
-                "bos": self.settings.bos,
-                "too_long": self.settings.too_long,
+                "bos": self.settings.recording.bos,
+                "too_long": self.settings.recording.too_long,
                 "seed": self.settings.seed,
                 "n_null": self.settings.n_null,
                 "n_bootstrap": self.settings.n_bootstrap,

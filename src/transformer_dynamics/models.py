@@ -81,6 +81,13 @@ class Model:
         return device
 
     @property
+    def placement(self) -> str:
+        """The kinds of device that hold its weights, as `cuda` or `cpu+cuda`."""
+        spread = getattr(self.hf_model, "hf_device_map", {})
+        kinds = {torch.device(place).type for place in spread.values() if place != "disk"}
+        return "+".join(sorted(kinds)) or self.device.type
+
+    @property
     def dtype(self) -> str:
         """The precision of its weights."""
         return str(self.hf_model.dtype).removeprefix("torch.")

@@ -14,6 +14,7 @@ import importlib.metadata
 import inspect
 import pkgutil
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import xarray as xr
 
 import transformer_dynamics
+from transformer_dynamics.errors import UndefinedWarning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,6 +81,8 @@ class Measure:
         source: where the definition comes from.
         function: recording in, `xarray.Dataset` out.
         draw: result in, drawings out.
+        per_sample: whether its variables along `sample` depend on that sample alone, so that their
+            means can be gathered while a model runs.
     """
 
     name: str
@@ -86,6 +90,7 @@ class Measure:
     source: str
     function: Callable[..., xr.Dataset]
     draw: Callable[[xr.Dataset], list[Drawing]]
+    per_sample: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ def measure(
     title: str,
     source: str,
     draw: Callable[[xr.Dataset], list[Drawing]],
+    per_sample: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a measure and stamp what it returns.
 
@@ -134,7 +140,10 @@ def measure(
             bound = signature.bind(recording, *args, **kwargs)
             bound.apply_defaults()
             _, *parameters = bound.arguments.items()
-            result: xr.Dataset = function(recording, *args, **kwargs)
+            if per_sample and not getattr(recording, "in_memory", True):
+                result = _in_blocks(function, recording, args, kwargs)
+            else:
+                result = function(recording, *args, **kwargs)
             return result.assign_attrs(
                 measure=name,
                 title=title,
@@ -144,10 +153,29 @@ def measure(
                 recording=recording.description,
             )
 
-        MEASURES.add(name, Measure(name, title, source, stamped, draw))
+        MEASURES.add(name, Measure(name, title, source, stamped, draw, per_sample))
         return stamped  # type: ignore[return-value]
 
     return decorate
+
+
+def _in_blocks(
+    function: Callable[..., xr.Dataset], recording: Any, args: Any, kwargs: Any
+) -> xr.Dataset:
+    """A per-sample measure of a recording on disk: some samples at a time, then joined."""
+    pieces: list[xr.Dataset] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UndefinedWarning)
+        for block in recording.sample_blocks():
+            pieces.append(function(block, *args, **kwargs))
+    if caught:
+        warnings.warn(
+            f"in {len(caught)} of {len(pieces)} blocks of samples, the first of which says: "
+            f"{caught[0].message}",
+            UndefinedWarning,
+            stacklevel=3,
+        )
+    return xr.concat(pieces, "sample", data_vars="minimal", coords="minimal", compat="override")
 
 
 def null(

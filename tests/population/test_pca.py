@@ -8,12 +8,12 @@ from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 
 from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.population.axes import principal_axes
 from transformer_dynamics.population.pca import (
     draw_pca,
     draw_pca_per_site,
     pca,
     pca_per_site,
-    principal_axes,
 )
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.residual.labels import transformer_labels

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,15 @@ import pytest
 import torch
 
 import tiny
-from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.recording import recorder, shards
+from transformer_dynamics.errors import RecordingError, TdynError
+from transformer_dynamics.recording import shards, store
+from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
 from transformer_dynamics.recording.recording import open_recording
 
 N_TEXTS = 20
+FOUR = RecordingOptions(shard_samples=4)
+OPTIONS = {field.name for field in fields(RecordingOptions)}
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +63,17 @@ def test_strings_and_token_lists_give_the_same_states(model, texts):
 
 
 def test_padding_changes_nothing(model, texts):
-    alone = record(model, texts, batch_tokens=1)
-    together = record(model, texts, batch_tokens=10_000)
+    alone = record(model, texts, options=RecordingOptions(batch_tokens=1))
+    together = record(model, texts, options=RecordingOptions(batch_tokens=10_000))
     scale = np.linalg.norm(alone.values, axis=2, keepdims=True)
     assert (np.abs(alone.values - together.values) / scale).max() < 1e-5
 
 
 def test_all_positions_contain_the_last_ones(model, texts):
-    everything, last = record(model, texts, "all", shard_samples=16), record(model, texts)
+    everything, last = (
+        record(model, texts, "all", options=RecordingOptions(shard_samples=16)),
+        record(model, texts),
+    )
     ends = everything.dataset["position"].values == (
         everything.dataset["n_tokens"].values[everything.text_index] - 1
     )
@@ -75,8 +82,12 @@ def test_all_positions_contain_the_last_ones(model, texts):
 
 
 def test_disk_equals_memory(model, texts, tmp_path):
-    stored = record(model, texts, out=tmp_path / "a.zarr", shard_samples=6)
-    np.testing.assert_array_equal(stored.values, record(model, texts, shard_samples=6).values)
+    stored = record(
+        model, texts, out=tmp_path / "a.zarr", options=RecordingOptions(shard_samples=6)
+    )
+    np.testing.assert_array_equal(
+        stored.values, record(model, texts, options=RecordingOptions(shard_samples=6)).values
+    )
     assert stored.texts == tuple(texts)
     assert stored.provenance["weights"] == model.weight_hash
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a.zarr.lock", "a.zarr"]
@@ -94,7 +105,7 @@ def test_open_recording_needs_no_torch(model, texts, tmp_path):
 
 
 def test_interrupted_recording_resumes_and_is_identical(model, texts, tmp_path, monkeypatch):
-    record(model, texts, out=tmp_path / "whole.zarr", shard_samples=4)
+    record(model, texts, out=tmp_path / "whole.zarr", options=FOUR)
     ran = []
     original = shards.shard_states
 
@@ -106,12 +117,14 @@ def test_interrupted_recording_resumes_and_is_identical(model, texts, tmp_path, 
 
     monkeypatch.setattr(shards, "shard_states", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
-        record(model, texts, out=tmp_path / "broken.zarr", shard_samples=4)
+        record(
+            model, texts, out=tmp_path / "broken.zarr", options=RecordingOptions(shard_samples=4)
+        )
     assert not (tmp_path / "broken.zarr").exists()
     with pytest.raises(RecordingError, match="unfinished one lies in"):
         open_recording(tmp_path / "broken.zarr")
     monkeypatch.setattr(shards, "shard_states", lambda *a: (ran.append(a[1]), original(*a))[1])
-    record(model, texts, out=tmp_path / "broken.zarr", shard_samples=4)
+    record(model, texts, out=tmp_path / "broken.zarr", options=FOUR)
     assert ran == [0, 1, 2, 3, 4]
     assert bytes_of(tmp_path / "broken.zarr") == bytes_of(tmp_path / "whole.zarr")
 
@@ -121,6 +134,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import tiny
 from transformer_dynamics.recording import shards
+from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
 import time
 original = shards.shard_states
@@ -130,14 +144,14 @@ def slowly(*args):
 shards.shard_states = slowly
 texts = tiny.words(tiny.token_lists({n}))
 print("ready", flush=True)
-record(tiny.model("llama"), texts, out={out!r}, shard_samples=2)
+record(tiny.model("llama"), texts, out={out!r}, options=RecordingOptions(shard_samples=2))
 print("done", flush=True)
 """
 
 
 def test_kill_9_at_three_instants_then_the_same_call_again(model, texts, tmp_path):
     whole, out = tmp_path / "whole.zarr", tmp_path / "killed.zarr"
-    record(model, texts, out=whole, shard_samples=2)
+    record(model, texts, out=whole, options=RecordingOptions(shard_samples=2))
     code = KILLED.format(tests=str(Path(tiny.__file__).parent), n=N_TEXTS, out=str(out))
     for delay in (0.2, 0.55, 0.9):
         process = subprocess.Popen(
@@ -150,7 +164,7 @@ def test_kill_9_at_three_instants_then_the_same_call_again(model, texts, tmp_pat
         assert process.stdout.read() == ""  # it was killed before it was done
         process.stdout.close()
         assert not out.exists()
-    record(model, texts, out=out, shard_samples=2)
+    record(model, texts, out=out, options=RecordingOptions(shard_samples=2))
     assert bytes_of(out) == bytes_of(whole)
 
 
@@ -180,7 +194,7 @@ def test_another_recording_in_the_folder_is_refused(change, named, model, texts,
 
 def test_second_writer_is_refused(model, texts, tmp_path):
     with (
-        recorder._only_writer(tmp_path / "a.zarr"),
+        store.only_writer(tmp_path / "a.zarr"),
         pytest.raises(RecordingError, match="another process is recording"),
     ):
         record(model, texts, out=tmp_path / "a.zarr")
@@ -194,7 +208,12 @@ def test_states_that_become_nan_are_refused_with_text_and_site(texts, tmp_path):
     lists = tiny.token_lists(N_TEXTS)
     first = next(i for i, ids in enumerate(lists) if 37 in ids)
     with pytest.raises(RecordingError, match=r"NaN or infinite states at the site 0\.pre_") as info:
-        record(model, texts, out=tmp_path / "a.zarr", batch_tokens=1, shard_samples=1)
+        record(
+            model,
+            texts,
+            out=tmp_path / "a.zarr",
+            options=RecordingOptions(batch_tokens=1, shard_samples=1),
+        )
     assert f"for text {first};" in str(info.value)
     assert not (tmp_path / "a.zarr").exists()
 
@@ -217,8 +236,15 @@ def test_large_finite_states_are_recorded(texts):
         ({"positions": "first"}, r"allowed are 'last', 'all'"),
         ({"bos": "maybe"}, "allowed are tokenizer, always, never"),
         ({"bos": "always"}, "has no BOS token"),
-        ({"shard_samples": 0}, "both are at least 1"),
-        ({"too_long": "cut"}, "allowed are refuse, truncate"),
+        ({"shard_samples": 0}, "a whole number from 1"),
+        ({"too_long": "cut"}, "allowed are refuse, truncate, window"),
+        ({"storage": "int8"}, "allowed are auto, float32, float16"),
+        ({"positions": "random:0"}, r"got positions='random:0'"),
+        ({"positions": [[0], [1]]}, "for 1 texts"),
+        ({"positions": [[2]]}, r"got positions \[2\] for text 0 of 2 tokens"),
+        ({"positions": lambda tokens: tokens}, "the mask function gave shape"),
+        ({"positions": "skip:2"}, "no position of any of the 1 texts is kept"),
+        ({"keep": "everything"}, "allowed are states, moments"),
         ({"out": "recording"}, "ends in .zarr"),
         ({"out": "/proc/nowhere/a.zarr"}, "cannot write to the folder"),
     ],
@@ -226,22 +252,29 @@ def test_large_finite_states_are_recorded(texts):
 def test_bad_input_is_named(call, message, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = {"texts": ["w1 w2"], "positions": "last", **call}
-    with pytest.raises(RecordingError if "proc" not in str(call) else Exception, match=message):
-        record(model, arguments.pop("texts"), arguments.pop("positions"), **arguments)
+    chosen = {name: arguments.pop(name) for name in OPTIONS & set(arguments)}
+    with pytest.raises(TdynError, match=message):
+        record(
+            model,
+            arguments.pop("texts"),
+            arguments.pop("positions"),
+            options=RecordingOptions(**chosen),
+            **arguments,
+        )
 
 
 def test_too_long_texts_are_truncated_when_asked(model):
-    recording = record(model, ["w1 " * 70], too_long="truncate")
+    recording = record(model, ["w1 " * 70], options=RecordingOptions(too_long="truncate"))
     assert int(recording.dataset["position"][0]) == 63
 
 
 def test_begin_token_policies():
     model = tiny.model("gpt2")
     model.tokenizer.bos_token = "w0"
-    with_begin = record(model, ["w5 w6"], bos="always")
+    with_begin = record(model, ["w5 w6"], options=RecordingOptions(bos="always"))
     assert with_begin.token_lists == ((0, 5, 6),)
-    assert record(model, ["w0 w5"], bos="never").token_lists == ((5,),)
-    assert record(model, ["w0 w5"], bos="always").token_lists == ((0, 5),)
+    assert record(model, ["w0 w5"], options=RecordingOptions(bos="never")).token_lists == ((5,),)
+    assert record(model, ["w0 w5"], options=RecordingOptions(bos="always")).token_lists == ((0, 5),)
 
 
 def test_no_head_is_run(model, texts, monkeypatch):
@@ -251,7 +284,12 @@ def test_no_head_is_run(model, texts, monkeypatch):
 
 def test_progress_counts_tokens(model, texts):
     calls = []
-    record(model, texts, shard_samples=7, on_progress=lambda *call: calls.append(call))
+    record(
+        model,
+        texts,
+        options=RecordingOptions(shard_samples=7),
+        on_progress=lambda *call: calls.append(call),
+    )
     total = sum(map(len, tiny.token_lists(N_TEXTS)))
     assert calls[-1] == (total, total)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)

@@ -17,8 +17,8 @@ import xarray as xr
 from transformer_dynamics.claims.claim import Claim, Floats, mean_path
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Path, Paths
+from transformer_dynamics.population.axes import principal_axes
 from transformer_dynamics.population.geometry import tortuosity
-from transformer_dynamics.population.pca import principal_axes
 from transformer_dynamics.recording.recording import Recording
 
 

@@ -6,6 +6,7 @@ shape. Cost: one recording each.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def untrained(
         model: the trained model.
         seed: of the initialisation.
         out: where to record to; in memory without it.
-        how: further arguments of `td.record`, such as `on_progress`.
+        how: `options` and `on_progress`, as `td.record` takes them.
     """
     return _rerun(recording, model.untrained_twin(seed), token_lists(recording), out, how)
 
@@ -82,7 +83,19 @@ def token_lists(recording: Recording) -> list[list[int]]:
 def _rerun(
     recording: Recording, model: Model, lists: list[list[int]], out: str | Path | None, how: Any
 ) -> Recording:
+    """Run token lists and keep the positions that the recording kept."""
+    from transformer_dynamics.recording.options import RecordingOptions
+    from transformer_dynamics.recording.positions import GIVEN, Positions
     from transformer_dynamics.recording.recorder import record
 
-    positions = recording.provenance.get("positions", "last")
-    return record(model, lists, positions, out=out, bos="never", **how)
+    made = recording.provenance
+    positions: Positions = made.get("positions", "last")
+    if positions == GIVEN:
+        places, texts = recording.dataset["position"].values, recording.text_index
+        positions = [places[texts == text].tolist() for text in range(len(lists))]
+    given: RecordingOptions = how.pop("options", None) or RecordingOptions()
+    # Texts that were cut are short already; those that ran in windows are whole.
+    too_long = "window" if made.get("too_long") == "window" else "refuse"
+    options = replace(given, bos="never", too_long=too_long, seed=made.get("seed", 0))
+    rerun: Recording = record(model, lists, positions, out=out, options=options, **how)
+    return rerun

@@ -169,6 +169,7 @@ def draw_geometry(result: xr.Dataset) -> list[Drawing]:
     title="Path length, tortuosity and turning angle",
     source="geometry of polygonal paths; compare arXiv 2606.09287",
     draw=draw_geometry,
+    per_sample=True,
 )
 def geometry(recording: Recording) -> xr.Dataset:
     """Length, straightness and turning of every sample's path over depth.

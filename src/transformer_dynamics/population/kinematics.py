@@ -327,6 +327,7 @@ def _one_pass(values: NDArray[Any]) -> tuple[Floats, Floats, Floats, Floats]:
     title="Speed, acceleration and cosine over depth",
     source="arXiv 2502.12131",
     draw=draw_kinematics,
+    per_sample=True,
 )
 def kinematics(recording: Recording) -> xr.Dataset:
     """Norm, speed, acceleration and cosine of every sample over depth.

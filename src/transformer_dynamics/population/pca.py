@@ -33,7 +33,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -42,20 +41,27 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.drawing import Drawing, Lines, Path, Paths, Series
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.population.axes import (
+    PrincipalAxes,
+    leading_axes,
+    require_components,
+    require_finite,
+    summed_products,
+)
 from transformer_dynamics.population.kinematics import (
     STREAM,
     Floats,
     ratio,
-    require_sites,
     site_states,
     warn_undefined,
 )
+from transformer_dynamics.recording.moments import Moments
+from transformer_dynamics.recording.products import Products
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
 MASSIVE_FACTOR = 100
 N_TOP_UNITS = 3
-BLOCK_ROWS = 2048
 # The mean is known to about 1e-13 of the spread; a sum of squares below the square of that is
 # rounding, and no denominator.
 ROUNDING = 1e-26
@@ -79,118 +85,6 @@ VARIABLES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
 }
 
 
-@dataclass(frozen=True)
-class PrincipalAxes:
-    """The leading principal components of a set of states.
-
-    Attributes:
-        mean: the centre, `(unit)`, in stream units.
-        components: unit vectors in rows, `(component, unit)`, by falling variance; the loading of
-            the largest magnitude is positive in each.
-        variance: mean square along each component, `(component)`, in stream units squared; the
-            denominator is the number of states.
-        total_variance: the same over all directions.
-    """
-
-    mean: Floats
-    components: Floats
-    variance: Floats
-    total_variance: float
-
-    def project(self, values: NDArray[Any]) -> Floats:
-        """Scores of states: `(..., unit)` to `(..., component)`, in stream units, float64."""
-        rows = np.reshape(values, (-1, self.mean.size))
-        scores = np.empty((len(rows), len(self.components)))
-        for start in range(0, len(rows), BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            scores[block] = (rows[block] - self.mean) @ self.components.T
-        return scores.reshape(*np.shape(values)[:-1], len(self.components))
-
-
-def principal_axes(
-    values: NDArray[Any], n_components: int, *, centre: NDArray[Any] | None = None
-) -> PrincipalAxes:
-    """The leading principal components, pooled over samples and sites about one mean.
-
-    Args:
-        values: states `(sample, site, unit)`.
-        n_components: how many components, at most min(units, samples times sites).
-        centre: `(unit)`, what to take deviations from; by default the mean over samples and sites.
-
-    Raises:
-        InputError: `values` or `centre` have another shape or are not finite, or there are not
-            `n_components` components.
-
-    >>> axes = principal_axes(np.array([[[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]]), 1)
-    >>> axes.components, axes.variance / axes.total_variance
-    (array([[0.6, 0.8]]), array([1.]))
-    """
-    require_sites(values, 1)
-    _require_components(n_components, values.shape[0] * values.shape[1], values.shape[2])
-    mean = _pooled_mean(values) if centre is None else np.asarray(centre, dtype=np.float64)
-    if mean.shape != values.shape[2:]:
-        raise InputError(
-            f"got a centre of shape {mean.shape} for {values.shape[2]} units; it is (unit), as in "
-            "centre=recording.values[:, 0].mean(axis=0)"
-        )
-    return _leading_axes(_covariance(values, mean), mean, n_components)
-
-
-def _require_components(n_components: int, n_states: int, n_units: int) -> None:
-    most = min(n_states, n_units)
-    if not 1 <= n_components <= most:
-        raise InputError(
-            f"got n_components={n_components}; {n_states} states of {n_units} units have 1 to "
-            f"{most} components: n_components={min(3, most)}"
-        )
-
-
-def _require_finite(per_unit: Floats) -> None:
-    if not np.isfinite(per_unit).all():
-        raise InputError(
-            "got states that are not finite; principal components need finite ones: "
-            "recording.select(samples=np.isfinite(recording.values).all(axis=(1, 2)))"
-        )
-
-
-def _pooled_mean(values: NDArray[Any]) -> Floats:
-    """Mean over samples and sites, `(unit)`; exactly the common state where all are the same."""
-    first = values[0, 0].astype(np.float64)
-    total = np.zeros(values.shape[2])
-    with np.errstate(invalid="ignore"):
-        for states in site_states(values):
-            total += (states - first).sum(axis=0)
-        mean: Floats = first + total / (values.shape[0] * values.shape[1])
-    _require_finite(mean)
-    return mean
-
-
-def _covariance(values: NDArray[Any], mean: Floats) -> Floats:
-    """Mean product of deviations over samples and sites, `(unit, unit)`."""
-    total = np.zeros((mean.size, mean.size))
-    with np.errstate(invalid="ignore"):
-        for states in site_states(values):
-            states -= mean
-            total += states.T @ states
-    _require_finite(np.diag(total))
-    total /= values.shape[0] * values.shape[1]
-    return total
-
-
-def _leading_axes(covariance: Floats, mean: Floats, n_components: int) -> PrincipalAxes:
-    leading = [mean.size - n_components, mean.size - 1]
-    variance, vectors = scipy.linalg.eigh(covariance, subset_by_index=leading)
-    components: Floats = vectors.T[::-1]
-    largest = np.abs(components).argmax(axis=1)
-    signs = np.sign(components[np.arange(n_components), largest])
-    return PrincipalAxes(
-        mean=mean,
-        components=components * signs[:, np.newaxis],
-        variance=np.maximum(variance[::-1], 0.0),
-        total_variance=float(np.trace(covariance)),
-    )
-
-
 def _top_units(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
     """The units of the most variance, and the share that the first 1, 2, ... hold together."""
     top = np.argsort(-variance, kind="stable")[:N_TOP_UNITS]
@@ -207,24 +101,114 @@ def _standardisation(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
     return massive, scale
 
 
+@dataclass(frozen=True)
+class _Centres:
+    """Mean of each site as the first sample's state and the mean of what others differ from it.
+
+    Kept apart, so that samples that agree deviate by exactly zero, and not by a rounding error.
+    """
+
+    first: Floats
+    offset: Floats
+
+    @property
+    def pooled(self) -> Floats:
+        """Mean over samples and sites, `(unit)`."""
+        common = self.first[0]
+        mean: Floats = common + (self.first - common + self.offset).mean(axis=0)
+        return mean
+
+
+def _centres(recording: Recording | Moments) -> _Centres:
+    """Means over samples, `(site, unit)`."""
+    if isinstance(recording, Moments):
+        means = recording.products.mean
+        return _Centres(means, np.zeros_like(means))
+    first: Floats | None = None
+    with np.errstate(invalid="ignore"):
+        for _, values in recording.blocks():
+            if first is None:
+                first, offset = values[0].astype(np.float64), np.zeros(values.shape[1:])
+            for site, states in enumerate(site_states(values)):
+                offset[site] += (states - first[site]).sum(axis=0)
+    assert first is not None  # a recording has a sample
+    require_finite(offset)
+    return _Centres(first, offset / recording.shape[0])
+
+
+def _covariance(recording: Recording | Moments, mean: Floats) -> Floats:
+    """Mean product of deviations over samples and sites, `(unit, unit)`."""
+    n_samples, n_sites, _ = recording.shape
+    if isinstance(recording, Moments):
+        products = _full_products(recording)
+        between_sites = products.mean - mean
+        within = products.within.sum(axis=0) / n_samples
+        covariance: Floats = (within + between_sites.T @ between_sites) / n_sites
+        return covariance
+    total = np.zeros((mean.size, mean.size))
+    for _, values in recording.blocks():
+        total += summed_products(values, mean)
+    total /= n_samples * n_sites
+    return total
+
+
+def _full_products(moments: Moments) -> Products:
+    if not moments.products.full:
+        raise InputError(
+            "these moments hold each unit's variance alone; principal components need all pairs: "
+            "td.record(..., keep='moments', options=td.RecordingOptions(covariance='full'))"
+        )
+    return moments.products
+
+
 def _site_shares(
-    values: NDArray[Any], axes: PrincipalAxes, scale: Floats
-) -> tuple[NDArray[np.float32], Floats, Floats]:
-    """Scores `(sample, site, component)` and the two shares of each site's variance `(site)`."""
-    n_samples, n_sites, _ = values.shape
-    scores = np.empty((n_samples, n_sites, len(axes.components)), dtype=np.float32)
-    parts, wholes = np.empty((2, 2, n_sites))
-    for site, states in enumerate(site_states(values)):
-        np.multiply(states - axes.mean, scale, out=states)
-        projected = states @ axes.components.T
-        scores[:, site] = projected
-        parts[0, site], wholes[0, site] = np.vdot(projected, projected), np.vdot(states, states)
-        _centred(states)
-        projected = states @ axes.components.T
-        parts[1, site], wholes[1, site] = np.vdot(projected, projected), np.vdot(states, states)
+    recording: Recording | Moments, axes: PrincipalAxes, centres: _Centres, scale: Floats
+) -> tuple[NDArray[np.float32] | None, Floats, Floats]:
+    """Scores `(sample, site, component)` and the two shares of each site's variance `(site)`.
+
+    Moments have no scores.
+    """
+    if isinstance(recording, Moments):
+        scores, (parts, wholes) = None, _sums_of_moments(recording, axes, scale)
+    else:
+        scores, (parts, wholes) = _sums_of_states(recording, axes, centres, scale)
     wholes[wholes <= ROUNDING * wholes[0].sum()] = 0
     about_global, about_site = np.minimum(ratio(parts, wholes), 1.0)
     return scores, about_global, about_site
+
+
+def _sums_of_states(
+    recording: Recording, axes: PrincipalAxes, centres: _Centres, scale: Floats
+) -> tuple[NDArray[np.float32], Floats]:
+    """Scores, and projected and whole sums of squares `(part, centre, site)`."""
+    n_samples, n_sites, _ = recording.shape
+    scores = np.empty((n_samples, n_sites, len(axes.components)), dtype=np.float32)
+    sums = np.zeros((2, 2, n_sites))
+    for rows, values in recording.blocks():
+        for site, states in enumerate(site_states(values)):
+            deviations = (states - axes.mean) * scale
+            projected = deviations @ axes.components.T
+            scores[rows, site] = projected
+            sums[:, 0, site] += np.vdot(projected, projected), np.vdot(deviations, deviations)
+            deviations = (states - centres.first[site] - centres.offset[site]) * scale
+            projected = deviations @ axes.components.T
+            sums[:, 1, site] += np.vdot(projected, projected), np.vdot(deviations, deviations)
+    return scores, sums
+
+
+def _sums_of_moments(moments: Moments, axes: PrincipalAxes, scale: Floats) -> Floats:
+    """Projected and whole sums of squares `(part, centre, site)`."""
+    products = _full_products(moments)
+    weighted = axes.components * scale
+    within = np.stack(
+        [
+            np.einsum("ku,suv,kv->s", weighted, products.within, weighted, optimize=True),
+            np.einsum("suu,u->s", products.within, scale**2),
+        ]
+    )
+    away = (products.mean - axes.mean) * scale
+    shift = np.stack([((away @ axes.components.T) ** 2).sum(axis=1), (away**2).sum(axis=1)])
+    return np.stack([within + moments.n_samples * shift, within], axis=1)
 
 
 def _centred(states: Floats) -> Floats:
@@ -279,17 +263,18 @@ def _share_lines(result: xr.Dataset, title: str, shares: Mapping[str, Floats]) -
     "population.pca", title="PCA of all sites together", source="arXiv 2502.12131", draw=draw_pca
 )
 def pca(
-    recording: Recording, *, n_components: int = 3, standardise_massive: bool = False
+    recording: Recording | Moments, *, n_components: int = 3, standardise_massive: bool = False
 ) -> xr.Dataset:
     """Principal components of all samples and sites, stacked about one global mean.
 
     Args:
-        recording: the states.
+        recording: the states, or their moments with full covariances.
         n_components: how many components, at most min(units, samples times sites).
         standardise_massive: whether to scale massive units to the median unit's deviation first.
 
     Returns:
-        `loading` `(component, unit)`; `mean` `(unit)`; float32 `score` `(sample, site, component)`;
+        `loading` `(component, unit)`; `mean` `(unit)`; float32 `score` `(sample, site, component)`,
+        not from moments;
         `mean_score` `(site, component)`; `explained_variance_ratio` `(component)`, pooled;
         `explained_about_global_mean`, `explained_about_site_mean` `(site)`, all components
         together, by the formulas at the head of this module; `top_unit` `(top)`, the three units of
@@ -305,17 +290,18 @@ def pca(
     >>> pca(Recording.from_array(circle[:, np.newaxis]))["explained_variance_ratio"].values.round(3)
     array([0.8, 0.2, 0. ])
     """
-    values = recording.values
-    _require_components(n_components, values.shape[0] * values.shape[1], values.shape[2])
-    mean = _pooled_mean(values)
-    covariance = _covariance(values, mean)
+    n_samples, n_sites, n_units = recording.shape
+    require_components(n_components, n_samples * n_sites, n_units)
+    centres = _centres(recording)
+    mean = centres.pooled
+    covariance = _covariance(recording, mean)
     top, top_share = _top_units(np.diag(covariance))
     massive, scale = _standardisation(np.diag(covariance))
     if not standardise_massive:
         scale = np.ones_like(scale)
     covariance *= scale[:, np.newaxis] * scale
-    axes = _leading_axes(covariance, mean, n_components)
-    scores, about_global, about_site = _site_shares(values, axes, scale)
+    axes = leading_axes(covariance, mean, n_components)
+    scores, about_global, about_site = _site_shares(recording, axes, centres, scale)
     shares = {
         "explained_variance_ratio": ratio(axes.variance, np.asarray(axes.total_variance)),
         "explained_about_global_mean": about_global,
@@ -323,16 +309,17 @@ def pca(
         "top_unit_share": top_share,
     }
     warn_undefined(shares, NO_VARIANCE, stacklevel=3)
+    site_means = centres.first + centres.offset
     arrays = {
         "loading": axes.components,
         "mean": mean,
-        "score": scores,
-        "mean_score": scores.mean(axis=0, dtype=np.float64),
+        **({} if scores is None else {"score": scores}),
+        "mean_score": ((site_means - mean) * scale) @ axes.components.T,
         "top_unit": top,
         **shares,
     }
     return xr.Dataset(
-        {name: (dims, arrays[name], attrs) for name, (dims, attrs) in VARIABLES.items()},
+        {name: (*VARIABLES[name][:1], array, VARIABLES[name][1]) for name, array in arrays.items()},
         coords={**recording.site_coords, **_counted(component=n_components, top=top.size)},
         attrs={"massive_unit": massive.tolist()},
     )
@@ -368,10 +355,11 @@ def pca_per_site(recording: Recording, *, n_components: int = 3) -> xr.Dataset:
     array([[0.8, 0.2]])
     """
     n_samples, n_sites, n_units = recording.shape
-    _require_components(n_components, n_samples, n_units)
+    require_components(n_components, n_samples, n_units)
     variance, total = np.empty((n_sites, n_components)), np.empty(n_sites)
-    for site, states in enumerate(site_states(recording.values)):
-        variance[site], total[site] = _leading_variance(_centred(states), n_components)
+    for sites, values in recording.site_blocks():
+        for site, states in enumerate(site_states(values), start=sites.start):
+            variance[site], total[site] = _leading_variance(_centred(states), n_components)
     shares = np.minimum(ratio(variance, total[:, np.newaxis]), 1.0)
     warn_undefined({"explained_variance_ratio": shares}, NO_VARIANCE, stacklevel=3)
     own = {"units": "1", "denominator": "the site's variance about its own mean, over all units"}
@@ -391,7 +379,7 @@ def _leading_variance(deviations: Floats, n_components: int) -> tuple[Floats, fl
     The products of samples have the same eigenvalues as those of units; the smaller of the two
     matrices is made.
     """
-    _require_finite(deviations.sum(axis=0))
+    require_finite(deviations.sum(axis=0))
     n_samples, n_units = deviations.shape
     product = deviations @ deviations.T if n_samples < n_units else deviations.T @ deviations
     leading = [len(product) - n_components, len(product) - 1]

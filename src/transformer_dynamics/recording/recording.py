@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.files import remove_folder
+from transformer_dynamics.recording.checks import require_whole
 from transformer_dynamics.residual import labels
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 FORMAT = "transformer-dynamics recording 1"
 DIMS = ("sample", "site", "unit")
 CHUNK_BYTES = 16 * 2**20
+# Blocks of units or sites are about this large; of a recording that is larger than 16 of them, each
+# is a 16th, so that it is never read more often.
+BLOCK_BYTES = 16 * 2**20
+MOST_PASSES = 16
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,64 @@ class Recording:
         """The states in memory, `(sample, site, unit)`."""
         return np.asarray(self.activation.data)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether the states are in memory, or are read from disk when they are asked for."""
+        return "values" in self.__dict__ or isinstance(self.activation.data, np.ndarray)
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """The states, some samples at a time: which samples, and `(sample, site, unit)`.
+
+        What is in memory comes as one block; what is on disk in whole chunks of the store, each
+        read once and let go.
+        """
+        if self.in_memory:
+            yield slice(0, self.shape[0]), self.values
+            return
+        start = 0
+        for rows in self.activation.variable.chunksizes["sample"]:
+            here = slice(start, start + rows)
+            yield here, np.asarray(self.activation[here].data)
+            start += rows
+
+    def sample_blocks(self) -> Iterator[Recording]:
+        """The same as recordings in memory, which join to this one along `sample`."""
+        for rows, states in self.blocks():
+            block = self.dataset.drop_vars("activation").isel(sample=rows, missing_dims="ignore")
+            yield Recording(block.assign(activation=(DIMS, states)))
+
+    def unit_blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """The states, some units at a time: which units, and `(sample, site, unit)`.
+
+        What is in memory comes as one block. What is on disk is read once per block, in at most 16.
+        """
+        yield from self._gathered(axis=2)
+
+    def site_blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """The states, some sites at a time: which sites, and `(sample, site, unit)`.
+
+        What is in memory comes as one block. What is on disk is read once per block, in at most 16.
+        """
+        yield from self._gathered(axis=1)
+
+    def _gathered(self, axis: int) -> Iterator[tuple[slice, NDArray[Any]]]:
+        size = self.shape[axis]
+        if self.in_memory:
+            yield slice(0, size), self.values
+            return
+        n_bytes = self.activation.nbytes
+        n_blocks = min(size, MOST_PASSES, -(-n_bytes // BLOCK_BYTES))
+        for places in np.array_split(np.arange(size), n_blocks):
+            chosen = slice(int(places[0]), int(places[-1]) + 1)
+            index: list[slice] = [slice(None)] * 3
+            index[axis] = chosen
+            shape = list(self.shape)
+            shape[axis] = len(places)
+            gathered = np.empty(shape, dtype=self.activation.dtype)
+            for rows, states in self.blocks():
+                gathered[rows] = states[tuple(index)]
+            yield chosen, gathered
+
     @cached_property
     def sites(self) -> tuple[str, ...]:
         """The labels of the sites in order of depth."""
@@ -162,7 +225,7 @@ class Recording:
         """Shape, dtype, sites' range, origin and a digest of the states: what a result cites."""
         return {
             "shape": list(self.shape),
-            "dtype": str(self.values.dtype),
+            "dtype": str(self.activation.dtype),
             "first_site": self.sites[0],
             "last_site": self.sites[-1],
             "provenance": self.provenance,
@@ -173,7 +236,8 @@ class Recording:
     def digest(self) -> str:
         """SHA-256 of the states and the sites."""
         hasher = hashlib.sha256("\0".join(self.sites).encode())
-        hasher.update(np.ascontiguousarray(self.values).data)
+        for _, states in self.blocks():
+            hasher.update(np.ascontiguousarray(states).data)
         return hasher.hexdigest()
 
     def select(
@@ -262,11 +326,16 @@ def create_states(path: Path, shape: tuple[int, int, int], dtype: Any, rows: int
     )
 
 
-def open_recording(path: str | Path) -> Recording:
+def open_recording(path: str | Path, *, check: bool = True) -> Recording:
     """Open a recording from disk; states are read when they are asked for. Needs no torch.
 
+    Args:
+        path: its folder.
+        check: refuse it if a chunk of states is missing or truncated; whether one was altered is
+            noticed when it is read.
+
     Raises:
-        RecordingError: nothing is there, it is unfinished, or it is no recording.
+        RecordingError: nothing is there, it is unfinished, it is no recording, or it is broken.
     """
     path = Path(path)
     if not path.exists():
@@ -289,4 +358,6 @@ def open_recording(path: str | Path) -> Recording:
             f"{path} is a Zarr store but no recording (its format is "
             f"{dataset.attrs.get('format')!r}, expected {FORMAT!r})"
         )
+    if check:
+        require_whole(path, read=False)
     return Recording(dataset)

@@ -64,10 +64,8 @@ def probe(hf_model: Any) -> list[LayerTrace]:
             states are not finite.
     """
     trunk = trunk_of(hf_model)
-    vocabulary = hf_model.get_input_embeddings().weight.shape[0]
-    tokens = (torch.arange(2 * PROBE_TOKENS) * 7919 + 13).reshape(2, PROBE_TOKENS) % vocabulary
-    tokens[1, :SHARED_TOKENS] = tokens[0, :SHARED_TOKENS]
-    tokens = tokens.to(hf_model.device)
+    _refuse_encoder_decoder(hf_model, trunk)
+    tokens = probe_tokens(hf_model)
     candidates = _candidates(trunk, hf_model)
     layers = [(f"{name}.{index}", layer) for name, found in candidates for index, layer in found]
     with evaluating(hf_model), _tracing(dict(layers)) as events:
@@ -76,7 +74,7 @@ def probe(hf_model: Any) -> list[LayerTrace]:
         except (TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
             raise ModelError(
                 f"{type(hf_model).__name__} does not run on token ids alone "
-                f"({type(error).__name__}: {error}); only decoders can be recorded"
+                f"({type(error).__name__}: {error}); decoders and encoders of text can be recorded"
             ) from error
     for name, found in candidates:
         paths = [f"{name}.{index}" for index, _ in found]
@@ -86,6 +84,23 @@ def probe(hf_model: Any) -> list[LayerTrace]:
     raise ModelError(
         f"no list of layers of {type(hf_model).__name__} ran once in one forward pass: {names}"
     )
+
+
+def probe_tokens(hf_model: Any) -> Tensor:
+    """Two texts that share their first tokens, `(text, position)`, on the model's device."""
+    vocabulary = hf_model.get_input_embeddings().weight.shape[0]
+    tokens = (torch.arange(2 * PROBE_TOKENS) * 7919 + 13).reshape(2, PROBE_TOKENS) % vocabulary
+    tokens[1, :SHARED_TOKENS] = tokens[0, :SHARED_TOKENS]
+    on_device: Tensor = tokens.to(hf_model.device)
+    return on_device
+
+
+def _refuse_encoder_decoder(hf_model: Any, trunk: nn.Module) -> None:
+    if getattr(hf_model.config, "is_encoder_decoder", False) and hasattr(trunk, "decoder"):
+        raise ModelError(
+            f"{type(hf_model).__name__} is an encoder and a decoder, which have a stream each; "
+            "give its encoder alone: td.load_model(hf_model.get_encoder(), tokenizer=tokenizer)"
+        )
 
 
 def _candidates(trunk: nn.Module, hf_model: Any) -> list[tuple[str, list[tuple[int, nn.Module]]]]:

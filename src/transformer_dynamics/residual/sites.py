@@ -9,18 +9,22 @@ and `c` a constant (1 but for families with a residual multiplier):
 - single: `y = x + c a`. One branch, as in state-space models: the input is a pre_block site.
 - parallel: `y = x + c (a + b)`. Attention and MLP are added at once: there is no stream between
   them, and only pre_attn is a site.
+- post-norm: a module receives `x + c a` and puts out `m`, and another receives `m + c b` and puts
+  out `y`. The stream itself is normalised, twice a layer, so that a step is not what a branch adds
+  alone; `m` is the pre_mlp site.
 
-Layers must pass the stream on unchanged (each one's input is the one before's output), and the
-stream must be causal (a later token changes nothing at an earlier one), on which right padding
-rests. A model that fails any of this is refused with what was seen.
-
-Does not handle: layers that normalise the stream itself (post-norm), encoders.
+Layers must pass the stream on unchanged (each one's input is the one before's output), and what
+stands behind a token must change nothing at it, on which right padding rests: in a causal model
+because it never sees it, in an encoder under an attention mask. A model that fails any of this is
+refused with what was seen; its sites can be given by hand, and then only the last is tested.
 """
 
 from __future__ import annotations
 
+import difflib
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +32,16 @@ import torch
 from torch import Tensor
 
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.residual.hooks import Site
-from transformer_dynamics.residual.labels import FINAL
-from transformer_dynamics.residual.probe import SHARED_TOKENS, Event, LayerTrace, probe
+from transformer_dynamics.residual.hooks import Site, evaluating, reading
+from transformer_dynamics.residual.labels import FINAL, KINDS, parse
+from transformer_dynamics.residual.probe import (
+    SHARED_TOKENS,
+    Event,
+    LayerTrace,
+    probe,
+    probe_tokens,
+    trunk_of,
+)
 
 # A sum recomputed from its parts in the model's own precision is exact or off by one rounding.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 4e-3, torch.float16: 5e-4}
@@ -59,7 +70,7 @@ class LayerProof:
 
     Attributes:
         layer: its index.
-        kind: sequential, single or parallel.
+        kind: sequential, single, parallel or post-norm.
         branches: what it adds to the stream, in order.
     """
 
@@ -81,13 +92,16 @@ class Sites:
         sites: where the stream is read.
         proofs: one per layer.
         n_units: dimension of the stream.
-        causality_error: largest change of an earlier token's state by later tokens, over its norm.
+        causal: whether no token sees a later one; otherwise padding needs an attention mask.
+        padding_error: largest change of a token's state by what stands behind it, over its norm;
+            under a mask where the model is not causal.
     """
 
     sites: tuple[Site, ...]
     proofs: tuple[LayerProof, ...]
     n_units: int
-    causality_error: float
+    causal: bool
+    padding_error: float
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -114,9 +128,62 @@ def find_sites(hf_model: Any) -> Sites:
         if pre_mlp is not None:
             sites.append(Site(f"{index}.pre_mlp", f"{trace.path}.{pre_mlp}", "input"))
     sites.append(Site(FINAL, traces[-1].path, "output"))
-    return Sites(
-        tuple(sites), tuple(proofs), traces[0].input.shape[-1], _causality(traces, tolerance)
-    )
+    causal, error = _padding(hf_model, sites, tolerance)
+    return Sites(tuple(sites), tuple(proofs), traces[0].input.shape[-1], causal, error)
+
+
+def given_sites(hf_model: Any, given: Mapping[str, str]) -> Sites:
+    """Sites named by hand, read once to see that they are there; no identity is proved.
+
+    Args:
+        hf_model: the model.
+        given: label to `path:input` or `path:output`, the path being that of a module within the
+            model without its head, in order of depth.
+
+    Raises:
+        ModelError: a label, path or port that does not exist, labels out of order, a module that
+            does not run once per pass, or states of different widths.
+    """
+    sites = [_given_site(hf_model, label, place) for label, place in given.items()]
+    depths = [_depth(site.label) for site in sites]
+    if not sites or depths != sorted(set(depths)):
+        raise ModelError(
+            f"got sites {', '.join(given) or 'of no name'}; give each once, in order of depth, as "
+            "sites={'0.pre_attn': 'layers.0:input', ..., 'final': 'layers.11:output'}"
+        )
+    states = _read(hf_model, sites, probe_tokens(hf_model))
+    widths = {label: read.shape[-1] for label, read in states.items()}
+    if len(set(widths.values())) > 1:
+        raise ModelError(f"got sites of different widths ({widths}); the stream has one width")
+    tolerance = TOLERANCE.get(next(iter(states.values())).dtype, 1e-5)
+    causal, error = _padding(hf_model, sites, tolerance)
+    return Sites(tuple(sites), (), next(iter(widths.values())), causal, error)
+
+
+def _given_site(hf_model: Any, label: str, place: str) -> Site:
+    path, _, port = place.rpartition(":")
+    paths = [name for name, _ in trunk_of(hf_model).named_modules()]
+    try:
+        parse(label)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    if port not in ("input", "output"):
+        raise ModelError(
+            f"got {place!r} for the site {label}; a place is a module's path and its port, as "
+            "'layers.0:input' or 'layers.0:output'"
+        )
+    if path not in paths:
+        near = ", ".join(difflib.get_close_matches(path, paths)) or ", ".join(paths[1:6])
+        raise ModelError(
+            f"there is no module {path!r} for the site {label} in {type(hf_model).__name__} "
+            f"without its head; near that name: {near}"
+        )
+    return Site(label, path, "input" if port == "input" else "output")
+
+
+def _depth(label: str) -> tuple[float, int]:
+    layer, kind = parse(label)
+    return (math.inf if kind == FINAL else layer), KINDS.index(kind)
 
 
 def _check_chain(traces: list[LayerTrace], tolerance: float) -> None:
@@ -153,7 +220,56 @@ def _prove(index: int, trace: LayerTrace, tolerance: float) -> tuple[LayerProof,
         seen.append(pairs)
         if pairs.error <= tolerance:
             return LayerProof(index, "parallel", (pairs,)), None
+    post_norm = _prove_post_norm(index, trace, tolerance)
+    if post_norm is not None:
+        return post_norm
     raise ModelError(_refusal(trace, seen, tolerance))
+
+
+def _prove_post_norm(
+    index: int, trace: LayerTrace, tolerance: float
+) -> tuple[LayerProof, str] | None:
+    """The proof of a layer whose two sums are normalised, and the module that then receives `m`."""
+    events = trace.events
+    for place, entry in enumerate(events):
+        first = _sum_into(entry, trace.input, events[:place], tolerance)
+        if first is None:
+            continue
+        left = _leaving(entry, events, place)
+        if left is None:
+            continue
+        middle = events[left].states
+        for other in range(left + 1, len(events)):
+            second = _sum_into(events[other], middle, events[left:other], tolerance)
+            end = None if second is None else _leaving(events[other], events, other)
+            if second is None or end is None or not torch.equal(events[end].states, trace.output):
+                continue
+            for event in events[left + 1 : other]:
+                if event.port == "input" and torch.equal(event.states, middle):
+                    return LayerProof(index, "post-norm", (first, second)), event.name
+    return None
+
+
+def _sum_into(
+    entry: Event, start: Tensor, before: Sequence[Event], tolerance: float
+) -> Branch | None:
+    """The branch with which `start` makes what enters a module, if there is one."""
+    if entry.port != "input" or torch.equal(entry.states, start):
+        return None
+    branch = _branch(entry.states, start, before, tolerance)
+    return branch if branch is not None and branch.error <= tolerance else None
+
+
+def _leaving(entry: Event, events: Sequence[Event], place: int) -> int | None:
+    """Where the module that `entry` enters puts out its result."""
+    return next(
+        (
+            later
+            for later in range(place + 1, len(events))
+            if events[later].name == entry.name and events[later].port == "output"
+        ),
+        None,
+    )
 
 
 def _refusal(trace: LayerTrace, seen: list[Branch], tolerance: float) -> str:
@@ -163,7 +279,8 @@ def _refusal(trace: LayerTrace, seen: list[Branch], tolerance: float) -> str:
     return (
         f"the residual identity fails in {trace.path}: what the modules in it ({names}) put out "
         f"does not add up to its update, in sequence, alone or in parallel{nearest} (allowed "
-        f"{tolerance:.0e}); this architecture is not supported"
+        f"{tolerance:.0e}). Where you know its stream, name the sites by hand: "
+        "td.load_model(model, sites={'0.pre_attn': 'layers.0:input', ...})"
     )
 
 
@@ -201,17 +318,55 @@ def _branch(
     return min(branches, key=lambda branch: branch.error, default=None)
 
 
-def _causality(traces: list[LayerTrace], tolerance: float) -> float:
-    error = max(
-        _difference(trace.output[0, :SHARED_TOKENS], trace.output[1, :SHARED_TOKENS])
-        for trace in traces
+def _padding(hf_model: Any, sites: Sequence[Site], tolerance: float) -> tuple[bool, float]:
+    """Whether the model is causal, and how far what stands behind a token changes its state."""
+    allowed = max(tolerance, 1e-4)
+    tokens = probe_tokens(hf_model)
+    seen = _read(hf_model, sites, tokens)
+    later = max(
+        _difference(states[1, :SHARED_TOKENS], states[0, :SHARED_TOKENS])
+        for states in seen.values()
     )
-    if error > max(tolerance, 1e-4):
-        raise ModelError(
-            f"the model is not causal: later tokens change earlier states by {error:.1e} of their "
-            "norm; only causal decoders can be recorded"
-        )
-    return error
+    if later <= allowed:
+        return True, later
+    mask = torch.ones_like(tokens)
+    mask[0, SHARED_TOKENS:] = 0
+    padded = _read(hf_model, sites, tokens, mask)
+    alone = _read(hf_model, sites, tokens[:1, :SHARED_TOKENS])
+    masked = max(
+        _difference(padded[site.label][0, :SHARED_TOKENS], alone[site.label][0]) for site in sites
+    )
+    if masked <= allowed:
+        return False, masked
+    raise ModelError(
+        f"the model is not causal (later tokens change earlier states by {later:.1e} of their "
+        f"norm), and an attention mask does not hide padding from it ({masked:.1e}; allowed "
+        f"{allowed:.0e}); record it one text at a time elsewhere and use td.from_captured"
+    )
+
+
+def _read(
+    hf_model: Any, sites: Sequence[Site], tokens: Tensor, mask: Tensor | None = None
+) -> dict[str, Tensor]:
+    """States `(text, position, unit)` at each site of one pass."""
+    trunk = trunk_of(hf_model)
+    states: dict[str, list[Tensor]] = {site.label: [] for site in sites}
+
+    def keep(label: str, read: Tensor) -> None:
+        states[label].append(read.detach().clone())
+
+    options = {} if mask is None else {"attention_mask": mask}
+    with evaluating(hf_model), reading(trunk, sites, keep):
+        trunk(input_ids=tokens, use_cache=False, **options)
+    for site in sites:
+        found = states[site.label]
+        if len(found) != 1 or found[0].numel() % tokens.numel():
+            shapes = ", ".join(str(tuple(each.shape)) for each in found) or "nothing"
+            raise ModelError(
+                f"the {site.port} of {site.module} gave {shapes} in one pass over tokens of shape "
+                f"{tuple(tokens.shape)}; a site gives states (text, position, unit) once"
+            )
+    return {label: found[0].reshape(*tokens.shape, -1) for label, found in states.items()}
 
 
 def _difference(states: Tensor, reference: Tensor) -> float:

@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.drawing import Drawing, Heatmap, Lines, Series
 from transformer_dynamics.errors import InputError, UndefinedWarning
+from transformer_dynamics.recording.moments import Moments
+from transformer_dynamics.recording.products import Products
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -87,9 +89,14 @@ def adjacent_correlation(values: NDArray[Any], weights: Floats | None = None) ->
 
 def check_states(values: NDArray[Any]) -> None:
     """Refuse what is not `(sample, site, unit)` with two sites or more."""
-    if values.ndim != 3 or values.shape[1] < 2:
+    require_steps(values.shape)
+
+
+def require_steps(shape: tuple[int, ...]) -> None:
+    """Refuse a shape that is not `(sample, site, unit)` with two sites or more."""
+    if len(shape) != 3 or shape[1] < 2:
         raise InputError(
-            f"got states of shape {values.shape}; steps take (sample, site, unit) with two sites "
+            f"got states of shape {shape}; steps take (sample, site, unit) with two sites "
             "or more, as in recording.select(sites=['0.pre_attn', '0.pre_mlp'])"
         )
 
@@ -231,8 +238,11 @@ def draw_correlation(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     draw=draw_correlation,
 )
-def correlation(recording: Recording) -> xr.Dataset:
+def correlation(recording: Recording | Moments) -> xr.Dataset:
     """Correlation over samples of each unit between neighbouring sites.
+
+    Args:
+        recording: states, or their moments.
 
     Returns:
         `correlation` `(step, unit)`, dimensionless; `mean` `(step)` over the units where it is
@@ -246,11 +256,10 @@ def correlation(recording: Recording) -> xr.Dataset:
     >>> result["mean"].values[[0, 8]].round(2)
     array([0.71, 0.95])
     """
-    values = recording.values
-    check_states(values)
-    plain = correlate_steps(lambda site: centred(values[:, site]), values.shape[1], None)[0]
+    require_steps(recording.shape)
+    plain = _plain_correlation(recording)
     warn_where_undefined(plain, "correlations", stacklevel=3)
-    attrs = {"units": "1", "denominator": f"{len(values)} samples"}
+    attrs = {"units": "1", "denominator": f"{recording.shape[0]} samples"}
     return xr.Dataset(
         {
             "correlation": (("step", "unit"), plain, attrs),
@@ -259,6 +268,18 @@ def correlation(recording: Recording) -> xr.Dataset:
         },
         coords=recording.step_coords,
     )
+
+
+def _plain_correlation(recording: Recording | Moments) -> Floats:
+    """Correlation `(step, unit)` without weights; one pass over states on disk."""
+    if isinstance(recording, Moments):
+        return recording.products.unit_correlation()
+    if recording.in_memory:
+        values = recording.values
+        n_sites = values.shape[1]
+        plain: Floats = correlate_steps(lambda site: centred(values[:, site]), n_sites, None)[0]
+        return plain
+    return Products.over(recording.blocks(), full=False).unit_correlation()
 
 
 def _pair_blocks(values: NDArray[Any]) -> Iterator[tuple[slice, Floats]]:
@@ -309,13 +330,13 @@ def correlation_pairs(recording: Recording) -> xr.Dataset:
     Raises:
         InputError: the recording has one site only.
     """
-    values = recording.values
-    check_states(values)
-    n_samples, n_sites, n_units = values.shape
+    require_steps(recording.shape)
+    n_samples, n_sites, n_units = recording.shape
     dtype = np.float32 if n_sites**2 * n_units * 8 > PAIR_BYTES else np.float64
     pairs = np.empty((n_sites, n_sites, n_units), dtype=dtype)
-    for chosen, block in _pair_blocks(values):
-        pairs[:, :, chosen] = block.transpose(1, 2, 0)
+    for units, values in recording.unit_blocks():
+        for chosen, block in _pair_blocks(values):
+            pairs[:, :, units][:, :, chosen] = block.transpose(1, 2, 0)
     warn_where_undefined(pairs, "correlations", stacklevel=3)
     attrs = {"units": "1", "denominator": f"{n_samples} samples"}
     return xr.Dataset(
@@ -382,9 +403,9 @@ def correlation_by_lag(recording: Recording) -> xr.Dataset:
     Raises:
         InputError: the recording has one site only.
     """
-    values = recording.values
-    check_states(values)
-    means = _lag_means(values)
+    require_steps(recording.shape)
+    blocks = [_lag_means(values) for _, values in recording.unit_blocks()]
+    means = np.concatenate(blocks, axis=1)
     warn_where_undefined(means, "mean correlations (lag, unit)", stacklevel=3)
     attrs = {"units": "1", "denominator": "units; each a mean over the pairs of sites at that lag"}
     low, high = band(means)
@@ -394,5 +415,5 @@ def correlation_by_lag(recording: Recording) -> xr.Dataset:
             "low": ("lag", low, attrs),
             "high": ("lag", high, attrs),
         },
-        coords={"lag": ("lag", np.arange(1, values.shape[1]), {"units": "sites"})},
+        coords={"lag": ("lag", np.arange(1, recording.shape[1]), {"units": "sites"})},
     )

@@ -198,6 +198,7 @@ def _over_samples(result: xr.Dataset, key: str, name: str) -> Series:
     title="Density of activation",
     source="arXiv 2502.12131 (claim); Treves & Rolls 1991 (index)",
     draw=draw_density,
+    per_sample=True,
 )
 def density(
     recording: Recording, *, threshold: float = 1.0, relative_threshold: float = 0.5

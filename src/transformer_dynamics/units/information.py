@@ -35,6 +35,7 @@ from scipy.special import digamma, ndtri
 
 from transformer_dynamics.drawing import Drawing, Lines, Series
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.recording.moments import Moments
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 from transformer_dynamics.units import continuity
@@ -265,13 +266,15 @@ def draw_mutual_information(result: xr.Dataset) -> list[Drawing]:
         Series(name="mean (5-95 % of units)", x=steps, y=mean, low=low, high=high, labels=names),
         Series(name="plain walk, ln(s+1)/2", x=steps, y=walk, labels=names, role="reference"),
     ]
-    at = np.flatnonzero(result["near_discrete"].values)
+    source = str(result["information"].attrs["estimator"])
+    at = np.flatnonzero(result["near_discrete"].values) if "near_discrete" in result else steps[:0]
     if at.size:
         labels = [names[step] for step in at]
         flag = "near-discrete states"
         series += [Series(name=flag, x=at, y=mean[at], labels=labels, role="detail", markers=True)]
-    distinct, estimator = result["n_distinct_first"], result["information"].attrs["estimator"]
-    source = f"{estimator}; {distinct.item()} {distinct.attrs['units']}"
+    if "n_distinct_first" in result:
+        distinct = result["n_distinct_first"]
+        source += f"; {distinct.item()} {distinct.attrs['units']}"
     title = f"Information between neighbouring sites ({source})"
     return [Lines(title=title, x_label=STEP_LABEL, y_label=INFORMATION_LABEL, series=series)]
 
@@ -283,7 +286,7 @@ def draw_mutual_information(result: xr.Dataset) -> list[Drawing]:
     draw=draw_mutual_information,
 )
 def mutual_information(
-    recording: Recording,
+    recording: Recording | Moments,
     *,
     estimator: str = "copula",
     subtract_permutations: int = 0,
@@ -293,7 +296,8 @@ def mutual_information(
     """Mutual information over samples of each unit between neighbouring sites, in nats.
 
     Args:
-        recording: the states.
+        recording: the states; or their moments, which give "gaussian", and "copula" from counts in
+            bins.
         estimator: "copula", "gaussian", "ksg" or "kde"; the last two loop over units.
         subtract_permutations: how many permutations of the samples to average and subtract.
         seed: of the permutations, which are the same for all steps and units.
@@ -303,33 +307,38 @@ def mutual_information(
         `information` `(step, unit)`; `mean` `(step)` over the units where it is defined;
         `near_discrete` `(step)`, whether either site has fewer distinct states than half the
         samples; `n_distinct_first`, the number of distinct last tokens, or of distinct states at
-        the first site where the tokens are not known; with permutations also `permutation_mean`
-        `(step, unit)`. Infinite where a unit at one site fixes it at the next (but not by "ksg");
-        NaN, with one `UndefinedWarning`, where a unit does not vary.
+        the first site where the tokens are not known, both only from states; with permutations
+        also `permutation_mean` `(step, unit)`. Infinite where a unit at one site fixes it at the
+        next (but not by "ksg"); NaN, with one `UndefinedWarning`, where a unit does not vary.
 
     Raises:
         InputError: an unknown estimator, one site only, a negative number of permutations, or
             `neighbours` not between 1 and the number of samples less one.
     """
-    values = recording.values
-    continuity.check_states(values)
-    chosen = _choose(estimator, len(values), neighbours)
+    continuity.require_steps(recording.shape)
+    n_samples = recording.shape[0]
+    chosen = _choose(estimator, n_samples, neighbours)
     if subtract_permutations < 0:
         raise InputError(
             f"got subtract_permutations={subtract_permutations}; it is 0 or more: "
             "mutual_information(recording, subtract_permutations=10)"
         )
     rng = np.random.default_rng(seed)
-    permutations = [rng.permutation(len(values)) for _ in range(subtract_permutations)]
-    information, chance = _steps(values, chosen, permutations)
+    permutations = [rng.permutation(n_samples) for _ in range(subtract_permutations)]
+    distinctness: dict[str, xr.Variable] = {}
+    if isinstance(recording, Moments):
+        information = chance = _of_moments(recording, estimator, subtract_permutations)
+    else:
+        information, chance = _in_unit_blocks(recording, chosen, permutations)
+        distinctness = _distinctness(recording)
     warn_where_undefined(information, "values of information", stacklevel=3)
-    attrs = {"units": "nats", "denominator": f"{len(values)} samples", "estimator": estimator}
+    attrs = {"units": "nats", "denominator": f"{n_samples} samples", "estimator": estimator}
     over_units = {"units": "nats", "denominator": "units where it is defined"}
     result = xr.Dataset(
         {
             "information": (("step", "unit"), information, attrs),
             "mean": ("step", continuity.defined_mean(information), over_units),
-            **_distinctness(recording),
+            **distinctness,
         },
         coords=recording.step_coords,
     )
@@ -365,6 +374,26 @@ def information_between(
     )
 
 
+def _of_moments(moments: Moments, estimator: str, permutations: int) -> Floats:
+    if estimator not in ("gaussian", "copula") or permutations:
+        raise InputError(
+            f"got estimator={estimator!r} with {permutations} permutations for moments, which give "
+            "'gaussian' and 'copula' without any; the rest needs the states: keep='states'"
+        )
+    if estimator == "gaussian":
+        return gaussian_information(moments.products.unit_correlation())
+    return gaussian_information(moments.rank_correlation())
+
+
+def _in_unit_blocks(
+    recording: Recording, estimator: Estimator, permutations: list[NDArray[np.intp]]
+) -> tuple[Floats, Floats]:
+    """As `_steps`, some units at a time."""
+    pieces = [_steps(values, estimator, permutations) for _, values in recording.unit_blocks()]
+    information, chance = (np.concatenate(each, axis=1) for each in zip(*pieces, strict=True))
+    return information, chance
+
+
 def _steps(
     values: NDArray[Any], estimator: Estimator, permutations: list[NDArray[np.intp]]
 ) -> tuple[Floats, Floats]:
@@ -387,9 +416,12 @@ def _steps(
 def _distinctness(recording: Recording) -> dict[str, xr.Variable]:
     """`near_discrete` `(step)` and `n_distinct_first`: how far the states come from few values."""
     n_samples, n_sites, _ = recording.shape
-    sites = (recording.values[:, site] for site in range(n_sites))
-    # Adding zero makes -0.0 the same as 0.0.
-    distinct = np.array([len({row.tobytes() for row in columns + 0.0}) for columns in sites])
+    hashes = np.empty((n_samples, n_sites), dtype=np.int64)
+    for rows, states in recording.blocks():
+        for site in range(n_sites):
+            # Adding zero makes -0.0 the same as 0.0.
+            hashes[rows, site] = [hash(row.tobytes()) for row in states[:, site] + 0.0]
+    distinct = np.array([np.unique(column).size for column in hashes.T])
     near_discrete = np.minimum(distinct[:-1], distinct[1:]) < n_samples / 2
     units, count = "distinct states at the first site", int(distinct[0])
     if "token_id" in recording.dataset.coords:

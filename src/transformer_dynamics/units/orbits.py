@@ -211,12 +211,12 @@ def _carried(theta: Floats, still: NDArray[np.bool_]) -> Floats:
     return carried
 
 
-def _warn_where_undefined(result: Floats, *, stacklevel: int) -> None:
-    undefined = int(np.count_nonzero(np.isnan(result)))
+def _warn_where_undefined(*results: NDArray[Any], stacklevel: int) -> None:
+    undefined = sum(int(np.count_nonzero(np.isnan(result))) for result in results)
     if undefined:
         warnings.warn(
-            f"{undefined} of {np.size(result)} traces have no rotation count (NaN): they are "
-            "constant over depth, or not finite",
+            f"{undefined} of {sum(map(np.size, results))} traces have no rotation count (NaN): "
+            "they are constant over depth, or not finite",
             UndefinedWarning,
             stacklevel=stacklevel + 1,
         )
@@ -257,14 +257,16 @@ def rotations(recording: Recording) -> xr.Dataset:
     >>> result["rotation_count_per_sample"].mean().item(), result["random_walk_count"].item()
     (-10.9..., -10.94...)
     """
-    traces = recording.values.swapaxes(1, 2)
+    n_samples, n_sites, n_units = recording.shape
     mean_traces = _mean_traces(recording).T
-    counts = _in_blocks(_rotation, traces).astype(np.float32)
+    counts = np.empty((n_samples, n_units), dtype=np.float32)
+    for rows, states in recording.blocks():
+        counts[rows] = _in_blocks(_rotation, states.swapaxes(1, 2))
     count, winding = _in_blocks(_rotation, mean_traces), _in_blocks(_winding, mean_traces)
-    _warn_where_undefined(np.concatenate([count, counts.ravel()]), stacklevel=3)
+    _warn_where_undefined(count, counts, stacklevel=3)
     turns = {"units": "turns", "denominator": "none"}
-    mean_attrs = {**turns, "trace": f"mean over {len(traces)} samples"}
-    walk = RANDOM_WALK_TURNS * (traces.shape[-1] - 2)
+    mean_attrs = {**turns, "trace": f"mean over {n_samples} samples"}
+    walk = RANDOM_WALK_TURNS * (n_sites - 2)
     return xr.Dataset(
         {
             "rotation_count": ("unit", count, mean_attrs),
@@ -277,8 +279,11 @@ def rotations(recording: Recording) -> xr.Dataset:
 
 def _mean_traces(recording: Recording) -> Floats:
     """Traces averaged over samples, `(site, unit)`."""
+    total = np.zeros(recording.shape[1:])
     with np.errstate(invalid="ignore"):
-        return np.asarray(recording.values.mean(axis=0, dtype=np.float64))
+        for _, states in recording.blocks():
+            total += states.sum(axis=0, dtype=np.float64)
+        return total / recording.shape[0]
 
 
 def draw_phase_portrait(result: xr.Dataset) -> list[Drawing]:

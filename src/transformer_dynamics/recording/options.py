@@ -1,0 +1,67 @@
+"""How a recording is made, beyond which model, which texts and which positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transformer_dynamics.errors import RecordingError
+
+if TYPE_CHECKING:
+    from transformer_dynamics.recording.moments import Moments
+
+CHOICES = {
+    "bos": ("tokenizer", "always", "never"),
+    "too_long": ("refuse", "truncate", "window"),
+    "storage": ("auto", "float32", "float16"),
+    "covariance": ("full", "unit"),
+}
+
+
+@dataclass(frozen=True)
+class RecordingOptions:
+    """Options of `td.record`.
+
+    Attributes:
+        bos: whether texts get a begin token: the `"tokenizer"`'s own rule, `"always"`, `"never"`.
+        too_long: what to do with a text longer than the context: `"refuse"` it, `"truncate"` it to
+            its first tokens, or run it in overlapping `"window"`s, in which every token is seen
+            once, behind at least half a context.
+        seed: of the positions that `positions="random:k"` draws.
+        storage: `"auto"` keeps what the model computes (float32, or float64 for a float64 model);
+            `"float16"` halves the size at a relative precision of 5e-4 and refuses a state beyond
+            65504.
+        batch_tokens: tokens in one forward pass, padding included; by default by device.
+        shard_samples: rows per shard, the unit of resuming; rounded up to whole chunks.
+        covariance: what `keep="moments"` keeps of pairs of units: the `"full"` matrices, or of each
+            `"unit"` with itself alone.
+        grid: moments whose histogram bins are to be used, so that the two can be merged.
+
+    Raises:
+        RecordingError: a value that is not among those allowed.
+    """
+
+    bos: str = "tokenizer"
+    too_long: str = "refuse"
+    seed: int = 0
+    storage: str = "auto"
+    batch_tokens: int | None = None
+    shard_samples: int | None = None
+    covariance: str = "full"
+    grid: Moments | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise RecordingError(
+                    f"got {name}={value!r}; allowed are {', '.join(allowed)}: "
+                    f"td.RecordingOptions({name}={allowed[0]!r})"
+                )
+        for name in ("batch_tokens", "shard_samples"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RecordingError(
+                    f"got {name}={value}; it is a whole number from 1: "
+                    f"td.RecordingOptions({name}=256)"
+                )

@@ -1,0 +1,116 @@
+"""From texts to what the model runs: token ids, and windows of them no longer than the context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformer_dynamics.errors import RecordingError
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tokens that run as one sequence: a whole text, or a part of one that is too long.
+
+    Attributes:
+        text: index of the text.
+        tokens: what runs.
+        first: position in the text of the first token whose state this window gives.
+        place: where in `tokens` that one stands.
+    """
+
+    text: int
+    tokens: tuple[int, ...]
+    first: int
+    place: int
+
+
+def tokenise(tokenizer: Any, texts: Sequence[str], bos: str = "tokenizer") -> list[list[int]]:
+    """Token ids of each text, without padding.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer.
+        texts: the texts.
+        bos: `"tokenizer"` leaves the begin token to the tokenizer's own rule, `"always"` puts one
+            in front where there is none, `"never"` takes it away.
+
+    Raises:
+        RecordingError: there is no tokenizer, or the policy needs a begin token and it has none.
+    """
+    if tokenizer is None:
+        raise RecordingError(
+            "this model has no tokenizer; give one, td.load_model(hf_model, tokenizer=tokenizer), "
+            "or give texts as lists of token ids"
+        )
+    begin = tokenizer.bos_token_id
+    if bos == "always" and begin is None:
+        raise RecordingError("bos='always', but this tokenizer has no BOS token; use bos='never'")
+    given = [storable(text) for text in texts]
+    token_lists = [list(ids) for ids in tokenizer(given, verbose=False)["input_ids"]]
+    if bos == "always":
+        return [ids if ids[:1] == [begin] else [begin, *ids] for ids in token_lists]
+    if bos == "never" and begin is not None:
+        return [ids[1:] if ids[:1] == [begin] else ids for ids in token_lists]
+    return token_lists
+
+
+def storable(text: str) -> str:
+    """Text as UTF-8 can hold it: lone surrogates become question marks."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def fit(
+    token_lists: Sequence[Sequence[int]], *, context_length: int | None, too_long: str
+) -> list[list[int]]:
+    """The token lists as they are recorded: cut to the context only where that is asked for.
+
+    Raises:
+        RecordingError: one is longer and `too_long` is `"refuse"`.
+    """
+    if context_length is None or too_long == "window":
+        return [list(ids) for ids in token_lists]
+    over = [index for index, ids in enumerate(token_lists) if len(ids) > context_length]
+    if over and too_long == "refuse":
+        raise RecordingError(
+            f"{len(over)} of {len(token_lists)} texts are longer than the model's context of "
+            f"{context_length} tokens (text {over[0]} has {len(token_lists[over[0]])}); shorten "
+            "them, keep their first tokens, options=td.RecordingOptions(too_long='truncate') "
+            "(--too-long truncate), or run them in overlapping windows, too_long='window'"
+        )
+    return [list(ids[:context_length]) for ids in token_lists]
+
+
+def windows(
+    token_lists: Sequence[Sequence[int]], context_length: int | None, begin: int | None = None
+) -> list[Window]:
+    """What runs: each text that fits as one window, a longer one as several.
+
+    The first window holds as many tokens as fit. Each further one is full as well and gives the
+    states of the next half a context, so that every token is given by exactly one window, and sees
+    at least half a context, or all of the text before it. A begin token in front of the text stands
+    in front of each of its windows.
+
+    >>> [(w.tokens, w.first, w.place) for w in windows([[1, 2, 3, 4, 5, 6, 7]], 4)]
+    [((1, 2, 3, 4), 0, 0), ((3, 4, 5, 6), 4, 2), ((4, 5, 6, 7), 6, 3)]
+    """
+    result = []
+    for text, ids in enumerate(token_lists):
+        tokens = tuple(int(token) for token in ids)
+        result.append(Window(text, tokens[:context_length], 0, 0))
+        if context_length is None or len(tokens) <= context_length:
+            continue
+        lead = tokens[:1] if begin is not None and tokens[0] == begin else ()
+        room = context_length - len(lead)
+        if room < 2:
+            raise RecordingError(
+                f"a context of {context_length} tokens is too short for windows; "
+                "use too_long='truncate'"
+            )
+        first = context_length
+        while first < len(tokens):
+            stop = min(len(tokens), first + room // 2)
+            inside = lead + tokens[stop - room : stop]
+            result.append(Window(text, inside, first, len(inside) - (stop - first)))
+            first = stop
+    return result
