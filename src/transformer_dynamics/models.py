@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,7 +26,7 @@ from transformer_dynamics import assets
 from transformer_dynamics.errors import ModelError
 from transformer_dynamics.files import make_folder, remove_folder
 from transformer_dynamics.residual.probe import trunk_of
-from transformer_dynamics.residual.sites import Sites, find_sites
+from transformer_dynamics.residual.sites import Sites, find_sites, given_sites
 
 BUNDLED = "smollm2-135m"
 DTYPES = {
@@ -33,6 +34,13 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
     "float64": torch.float64,
+}
+SPREAD = ("balanced", "balanced_low_0", "sequential")
+# In the order in which they are tried, with the table of transformers that says what each loads.
+AUTO_CLASSES = {
+    "AutoModelForCausalLM": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+    "AutoModelForImageTextToText": "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
+    "AutoModelForMaskedLM": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
 }
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 # Part of the cached folder's name, so that a change in the conversion is never served from before.
@@ -48,20 +56,24 @@ class Model:
         tokenizer: its tokenizer, or None where texts will be given as token ids.
         name: what it is called in provenance and reports.
         provenance: anything further that says where it comes from.
+        given_sites: sites named by hand, label to `path:port`; found and proved without.
     """
 
     hf_model: Any
     tokenizer: Any
     name: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    given_sites: Mapping[str, str] | None = None
 
     @cached_property
     def found_sites(self) -> Sites:
-        """The sites with their proofs; found by a probe pass at first use.
+        """The sites with their proofs, or as given by hand; found by a probe pass at first use.
 
         Raises:
-            ModelError: the residual identity does not hold.
+            ModelError: the residual identity does not hold, or a given site does not exist.
         """
+        if self.given_sites is not None:
+            return given_sites(self.hf_model, self.given_sites)
         return find_sites(self.hf_model)
 
     @property
@@ -76,15 +88,21 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """Where token ids go: the device of the embedding, or of the whole model."""
+        spread = getattr(self.hf_model, "hf_device_map", {})
+        places = [place for place in spread.values() if place not in ("disk", "cpu")]
+        if places:
+            return torch.device(places[0])
         device: torch.device = self.hf_model.device
-        return device
+        return torch.device("cpu") if device.type == "meta" else device
 
     @property
     def placement(self) -> str:
         """The kinds of device that hold its weights, as `cuda` or `cpu+cuda`."""
         spread = getattr(self.hf_model, "hf_device_map", {})
-        kinds = {torch.device(place).type for place in spread.values() if place != "disk"}
+        kinds = {
+            "disk" if place == "disk" else torch.device(place).type for place in spread.values()
+        }
         return "+".join(sorted(kinds)) or self.device.type
 
     @property
@@ -109,12 +127,10 @@ class Model:
 
     @cached_property
     def weight_hash(self) -> str:
-        """SHA-256 over the names, shapes, dtypes and bytes of all weights."""
+        """SHA-256 over the names, shapes, dtypes and bytes of all weights, wherever they lie."""
         hasher = hashlib.sha256()
-        for name, weight in sorted(self.hf_model.state_dict().items()):
-            hasher.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())
-            flat = weight.detach().cpu().contiguous().reshape(-1)
-            hasher.update(flat.view(torch.uint8).numpy().data)
+        for name, digest in sorted(_weight_digests(self.hf_model)):
+            hasher.update(f"{name} {digest}\n".encode())
         return hasher.hexdigest()
 
     def untrained_twin(self, seed: int = 0) -> Model:
@@ -126,20 +142,20 @@ class Model:
             torch.manual_seed(seed)
             twin = type(self.hf_model)(self.hf_model.config)
         twin = twin.to(device=self.device, dtype=self.hf_model.dtype).eval()
-        return Model(
-            twin, self.tokenizer, f"{self.name} (untrained, seed {seed})", {"untrained_seed": seed}
-        )
+        name = f"{self.name} (untrained, seed {seed})"
+        return Model(twin, self.tokenizer, name, {"untrained_seed": seed}, self.given_sites)
 
 
 def load_model(
     model: str | Path | Any = BUNDLED,
     *,
     tokenizer: Any = None,
-    device: str = "auto",
+    device: str | Mapping[str, Any] = "auto",
     dtype: str = "float32",
     attention: str | None = None,
     offline: bool = False,
     trust_remote_code: bool = False,
+    sites: Mapping[str, str] | None = None,
 ) -> Model:
     """Load a model.
 
@@ -147,37 +163,74 @@ def load_model(
         model: `"smollm2-135m"` (bundled), a hub id, a folder, a `.gguf` file, or a model already
             built, which is taken as it is.
         tokenizer: a tokenizer to use instead of the model's own.
-        device: `"auto"` (CUDA if there is one, else the CPU) or any torch device.
+        device: `"auto"` (CUDA if there is one, else the CPU) or any torch device; to spread the
+            weights over several, `"balanced"`, `"sequential"` or a mapping from module to device,
+            as the `device_map` of transformers.
         dtype: `float32` (default), `bfloat16`, `float16` or `float64`.
         attention: attention implementation, as transformers names them; by default its choice.
         offline: never reach for the network.
         trust_remote_code: let a hub repository run its own code; never without being asked.
+        sites: sites of the residual stream by hand, in order of depth, for a model where they are
+            not found: `{"0.pre_attn": "layers.0:input", ..., "final": "layers.11:output"}`, paths
+            within the model without its head.
 
     Raises:
-        ModelError: there is no such model, it cannot be reached, or it is no causal decoder.
+        ModelError: there is no such model, or it cannot be reached.
     """
     if isinstance(model, torch.nn.Module):
-        return _wrap(model, tokenizer)
+        return _wrap(model, tokenizer, sites)
     if dtype not in DTYPES:
         raise ModelError(f"got dtype {dtype!r}; allowed are {', '.join(DTYPES)}: dtype='float32'")
-    place = _device(device)
+    spread = device in SPREAD or not isinstance(device, str)
+    place = None if spread else _device(str(device))
     folder, name, provenance = _locate(str(model), offline)
     options = {"local_files_only": offline, "trust_remote_code": trust_remote_code}
-    chosen = {} if attention is None else {"attn_implementation": attention}
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    chosen: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    if spread:
+        chosen |= _device_map(device)
+    from transformers import AutoTokenizer
 
     with quiet_transformers():
+        auto = _auto_class(name, folder, options)
         hf_model = _hub(
-            name,
-            AutoModelForCausalLM.from_pretrained,
-            folder,
-            dtype=DTYPES[dtype],
-            **chosen,
-            **options,
+            name, auto.from_pretrained, folder, dtype=DTYPES[dtype], **chosen, **options
         )
         if tokenizer is None:
             tokenizer = _hub(name, AutoTokenizer.from_pretrained, folder, **options)
-    return Model(hf_model.to(place).eval(), tokenizer, name, provenance)
+    if place is not None:
+        hf_model = hf_model.to(place)
+    return Model(hf_model.eval(), tokenizer, name, provenance, sites)
+
+
+def _auto_class(name: str, folder: str, options: Mapping[str, Any]) -> Any:
+    """The class of transformers that loads what a configuration names, with its head."""
+    import transformers
+    from transformers.models.auto import modeling_auto
+
+    options = {key: value for key, value in options.items() if key != "dtype"}
+    config = _hub(name, transformers.AutoConfig.from_pretrained, folder, **options)
+    built = (getattr(config, "architectures", None) or [""])[0]
+    remote = getattr(config, "auto_map", None) or {}
+    for auto, mapping in AUTO_CLASSES.items():
+        known = getattr(modeling_auto, mapping).get(config.model_type)
+        if auto in remote or built == known or (not built and known):
+            return getattr(transformers, auto)
+    return transformers.AutoModel
+
+
+def _device_map(device: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Options of transformers that spread weights over devices."""
+    try:
+        import accelerate  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            f"device={device!r} spreads the weights over devices, which needs the package "
+            "accelerate: pip install 'transformer-dynamics[gguf]'"
+        ) from error
+    options: dict[str, Any] = {"device_map": device if isinstance(device, str) else dict(device)}
+    if not isinstance(device, str) and "disk" in device.values():
+        options["offload_folder"] = tempfile.mkdtemp(prefix="tdyn-offload-")
+    return options
 
 
 @contextmanager
@@ -200,14 +253,40 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _wrap(model: Any, tokenizer: Any) -> Model:
+def _weight_digests(hf_model: Any) -> Iterator[tuple[str, str]]:
+    """Name and SHA-256 of every weight, those brought in for the moment that lie elsewhere."""
+    for path, module in hf_model.named_modules():
+        with _aligned(module):
+            own = itertools.chain(
+                module.named_parameters(path, recurse=False), module.named_buffers(path, False)
+            )
+            for name, weight in own:
+                hasher = hashlib.sha256(f"{tuple(weight.shape)} {weight.dtype}\n".encode())
+                flat = weight.detach().cpu().contiguous().reshape(-1)
+                hasher.update(flat.view(torch.uint8).numpy().data)
+                yield name, hasher.hexdigest()
+
+
+@contextmanager
+def _aligned(module: torch.nn.Module) -> Iterator[None]:
+    """Weights that accelerate keeps elsewhere are at hand inside the block."""
+    if not hasattr(module, "_hf_hook"):
+        yield
+        return
+    from accelerate.utils import align_module_device
+
+    with align_module_device(module):
+        yield
+
+
+def _wrap(model: Any, tokenizer: Any, sites: Mapping[str, str] | None) -> Model:
     if not hasattr(model, "config") or not hasattr(model, "get_input_embeddings"):
         raise ModelError(
             f"got a {type(model).__name__}; a model is a transformers PreTrainedModel, a hub id, a "
             f"folder, a .gguf file or {BUNDLED!r}: td.load_model(hf_model, tokenizer=tokenizer)"
         )
     name = getattr(model.config, "_name_or_path", "") or type(model).__name__
-    return Model(model, tokenizer, name)
+    return Model(model, tokenizer, name, given_sites=sites)
 
 
 def _device(device: str) -> torch.device:

@@ -1,10 +1,12 @@
 """Sites are proved on real architectures, and refused where the residual identity fails."""
 
+import numpy as np
 import pytest
 import torch
 import transformers
 
 import tiny
+import transformer_dynamics as td
 from transformer_dynamics.errors import ModelError
 from transformer_dynamics.recording.recorder import record
 from transformer_dynamics.residual.hooks import evaluating, reading
@@ -41,8 +43,17 @@ def test_identity_holds_in_every_family_and_is_of_the_right_kind(family):
         kind = "parallel"
     elif family in tiny.SINGLE:
         kind = "single"
+    elif family in {*tiny.POST_NORM, *tiny.ENCODERS} - {"modernbert"}:
+        kind = "post-norm"
     assert {proof.kind for proof in proofs} == {kind}
     assert max(proof.error for proof in proofs) < 1e-6
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_decoders_are_causal_and_encoders_are_not(family):
+    sites = find_sites(tiny.hf_model(family))
+    assert sites.causal == (family not in tiny.ENCODERS)
+    assert sites.padding_error < 1e-6
 
 
 def test_residual_multiplier_is_found():
@@ -74,40 +85,56 @@ def test_sites_are_found_in_low_precision(dtype):
         )
 
 
-def test_stream_that_is_itself_normalised_is_refused():
-    torch.manual_seed(0)
-    arguments = {**tiny.PLAIN, "ffn_dim": 32, "word_embed_proj_dim": 16}
-    config = transformers.OPTConfig(**arguments, do_layer_norm_before=False)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    with pytest.raises(ModelError, match=r"residual identity fails in decoder\.layers\.0"):
-        find_sites(model)
-
-
-def test_encoder_decoders_are_refused():
+def test_encoder_of_an_encoder_decoder_is_recorded_and_the_pair_refused():
     torch.manual_seed(0)
     config = transformers.T5Config(
-        d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, vocab_size=64
+        d_model=16, d_kv=8, d_ff=32, num_layers=3, num_heads=2, vocab_size=64
     )
-    with pytest.raises(ModelError):
-        find_sites(transformers.T5ForConditionalGeneration(config).eval())
+    pair = transformers.T5ForConditionalGeneration(config).eval()
+    with pytest.raises(ModelError, match=r"an encoder and a decoder.*get_encoder\(\)"):
+        find_sites(pair)
+    sites = find_sites(pair.get_encoder())
+    assert len(sites.sites) == 7
+    assert not sites.causal
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2", "gpt_neox"])
+def test_language_model_of_a_llava_is_found():
+    torch.manual_seed(0)
+    vision = transformers.CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        image_size=28, patch_size=14,
+    )  # fmt: skip
+    config = transformers.LlavaConfig(
+        vision_config=vision, text_config=transformers.LlamaConfig(**tiny.FULL), image_token_id=63
+    )
+    sites = find_sites(transformers.LlavaForConditionalGeneration(config).eval())
+    assert sites.sites[0].module == "language_model.layers.0"
+    assert len(sites.sites) == 7
+
+
+NO_FINAL_NORM = {"opt-350m", "openai-gpt", *tiny.ENCODERS} - {"modernbert"}
+
+
+@pytest.mark.parametrize("family", sorted(set(tiny.FAMILIES) - NO_FINAL_NORM))
 def test_final_site_is_what_enters_the_final_norm(family):
+    """The final norm is the last module of the trunk that receives states and is no layer."""
     model = tiny.model(family)
-    norm = next(
-        child
-        for name, child in model.trunk.named_children()
-        if name in {"norm", "ln_f", "final_layer_norm"}
-    )
-    entering = []
-    hook = norm.register_forward_pre_hook(lambda _, args: entering.append(args[0].clone()))
+    layers = model.found_sites.sites[-1].module
+    stack = model.trunk.get_submodule(layers.rpartition(".")[0])
+    inside = set(stack.modules())
+    entering = {}
+    hooks = [
+        module.register_forward_pre_hook(
+            lambda module, args: entering.__setitem__(module, args[0].clone())
+        )
+        for module in model.trunk.modules()
+        if module not in inside and "Norm" in type(module).__name__
+    ]
     recording = record(model, tiny.token_lists(1), "last")
-    hook.remove()
-    # The first call is the probe's.
-    torch.testing.assert_close(
-        torch.tensor(recording.values[0, -1]), entering[-1][0, -1], rtol=1e-6, atol=1e-6
-    )
+    for hook in hooks:
+        hook.remove()
+    states = list(entering.values())[-1].reshape(-1, recording.shape[2])[-1]
+    torch.testing.assert_close(torch.tensor(recording.values[0, -1]), states, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma3_text", "gpt2"])
@@ -173,7 +200,7 @@ def test_stream_changed_between_layers_is_refused():
 def test_model_that_sees_later_tokens_is_refused():
     model = tiny.hf_model("llama")
     model.model.embed_tokens.register_forward_hook(lambda *a: a[2] + a[2].mean(1, keepdim=True))
-    with pytest.raises(ModelError, match="not causal"):
+    with pytest.raises(ModelError, match=r"not causal.*does not hide padding"):
         find_sites(model)
 
 
@@ -218,3 +245,68 @@ def test_hooks_are_gone_after_the_block_and_after_an_error():
     with pytest.raises(AttributeError), reading(model.trunk, missing, lambda *_: None):
         pass
     assert n_hooks() == 0
+
+
+HAND = {
+    "0.pre_attn": "layers.0:input",
+    "0.pre_mlp": "layers.0.mlp:input",
+    "1.pre_attn": "layers.1:input",
+    "final": "layers.2:output",
+}
+
+
+def untidy():
+    """A layer that scales the stream after its last sum, so that no identity holds."""
+    model = tiny.hf_model("llama")
+    for layer in model.model.layers:
+        layer.register_forward_hook(lambda *a: 0.9 * a[2])
+    return model
+
+
+def test_sites_by_hand_where_none_are_found(tmp_path):
+    with pytest.raises(ModelError, match=r"name the sites by hand: .*sites=\{"):
+        td.load_model(untidy()).sites  # noqa: B018
+    model = td.load_model(untidy(), sites=HAND)
+    assert model.sites == tuple(HAND)
+    assert model.found_sites.proofs == ()
+    recording = record(model, tiny.token_lists(6), "all")
+    alone = record(model, tiny.token_lists(6)[2:3], "all")
+    rows = recording.text_index == 2
+    np.testing.assert_allclose(recording.values[rows], alone.values, rtol=1e-4, atol=1e-5)
+    seen = []
+    hook = model.hf_model.model.layers[1].register_forward_pre_hook(
+        lambda _, args: seen.append(args[0].clone())
+    )
+    record(model, tiny.token_lists(1), "all")
+    hook.remove()
+    one = record(model, tiny.token_lists(1), "all").values[:, 2]
+    np.testing.assert_array_equal(one, seen[-1][0].numpy())
+    twin = model.untrained_twin()
+    assert twin.given_sites == HAND
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"0.before": "layers.0:input"}, "is no site label"),
+        ({"0.pre_attn": "layers.0"}, r"a place is a module's path and its port"),
+        ({"0.pre_attn": "layer.0:input"}, r"no module 'layer\.0'.*near that name: layers\.0"),
+        ({"final": "layers.2:output", "0.pre_attn": "layers.0:input"}, "in order of depth"),
+        ({}, "in order of depth"),
+        (
+            {"0.pre_attn": "layers.0:input", "0.pre_mlp": "layers.0.mlp.up_proj:output"},
+            "of different widths",
+        ),
+        ({"0.pre_attn": "layers.0.self_attn.rotary:input"}, "no module"),
+    ],
+)
+def test_sites_by_hand_that_cannot_be_are_refused(change, message):
+    with pytest.raises(ModelError, match=message):
+        td.load_model(tiny.hf_model("llama"), sites=change).sites  # noqa: B018
+
+
+def test_module_that_runs_more_than_once_is_no_site():
+    model = tiny.hf_model("llama")
+    model.model.layers[1].mlp = model.model.layers[0].mlp
+    with pytest.raises(ModelError, match=r"gave \(2, 8, 16\), .* in one pass"):
+        td.load_model(model, sites={"0.pre_mlp": "layers.0.mlp:input"}).sites  # noqa: B018

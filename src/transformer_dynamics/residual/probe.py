@@ -96,7 +96,7 @@ def probe_tokens(hf_model: Any) -> Tensor:
 
 
 def _refuse_encoder_decoder(hf_model: Any, trunk: nn.Module) -> None:
-    if getattr(hf_model.config, "is_encoder_decoder", False) and hasattr(trunk, "decoder"):
+    if hasattr(trunk, "encoder") and hasattr(trunk, "decoder"):
         raise ModelError(
             f"{type(hf_model).__name__} is an encoder and a decoder, which have a stream each; "
             "give its encoder alone: td.load_model(hf_model.get_encoder(), tokenizer=tokenizer)"
