@@ -18,6 +18,7 @@ _HOMES = {
     "RecordingOptions": "recording.options",
     "Moments": "recording.moments",
     "open_moments": "recording.moments",
+    "from_captured": "recording.captured",
     "Recording": "recording.recording",
     "open_recording": "recording.recording",
     "test_claims": "claims",

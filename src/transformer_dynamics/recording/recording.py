@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,8 +103,24 @@ class Recording:
 
     @cached_property
     def values(self) -> NDArray[Any]:
-        """The states in memory, `(sample, site, unit)`."""
-        return np.asarray(self.activation.data)
+        """The states in memory, `(sample, site, unit)`.
+
+        Raises:
+            RecordingError: a chunk on disk was altered; names it.
+        """
+        with self._broken_chunks_named():
+            return np.asarray(self.activation.data)
+
+    @contextmanager
+    def _broken_chunks_named(self) -> Iterator[None]:
+        """The reader says that a checksum is wrong, but not which."""
+        try:
+            yield
+        except ValueError as error:
+            if "checksum" not in str(error).lower():
+                raise
+            require_whole(Path(self.activation.encoding["source"]), read=True)
+            raise
 
     @property
     def in_memory(self) -> bool:
@@ -122,7 +139,9 @@ class Recording:
         start = 0
         for rows in self.activation.variable.chunksizes["sample"]:
             here = slice(start, start + rows)
-            yield here, np.asarray(self.activation[here].data)
+            with self._broken_chunks_named():
+                states = np.asarray(self.activation[here].data)
+            yield here, states
             start += rows
 
     def sample_blocks(self) -> Iterator[Recording]:
@@ -271,7 +290,8 @@ class Recording:
 
     def load(self) -> Recording:
         """The same recording with everything in memory."""
-        return Recording(self.dataset.load())
+        with self._broken_chunks_named():
+            return Recording(self.dataset.load())
 
     def save(self, path: str | Path) -> None:
         """Write to a Zarr store; it appears under its name only when it is whole.
@@ -360,4 +380,5 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
         )
     if check:
         require_whole(path, read=False)
+    dataset["activation"].encoding["source"] = str(path)
     return Recording(dataset)

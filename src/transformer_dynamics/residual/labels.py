@@ -8,6 +8,7 @@ sites of the kind `state`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 FINAL = "final"
@@ -41,6 +42,16 @@ def parse(label: str) -> tuple[int, str]:
             "'7.state' or 'final'"
         )
     return int(layer), kind
+
+
+def depth(label: str) -> tuple[float, int]:
+    """A sort key: sites in order of depth.
+
+    >>> sorted(["final", "10.pre_attn", "9.pre_mlp", "9.pre_attn"], key=depth)
+    ['9.pre_attn', '9.pre_mlp', '10.pre_attn', 'final']
+    """
+    layer, kind = parse(label)
+    return (math.inf if kind == FINAL else layer), KINDS.index(kind)
 
 
 def step_kind(start: str, stop: str) -> str:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +32,7 @@ from torch import Tensor
 
 from transformer_dynamics.errors import ModelError
 from transformer_dynamics.residual.hooks import Site, evaluating, reading
-from transformer_dynamics.residual.labels import FINAL, KINDS, parse
+from transformer_dynamics.residual.labels import FINAL, depth, parse
 from transformer_dynamics.residual.probe import (
     SHARED_TOKENS,
     Event,
@@ -145,7 +144,7 @@ def given_sites(hf_model: Any, given: Mapping[str, str]) -> Sites:
             does not run once per pass, or states of different widths.
     """
     sites = [_given_site(hf_model, label, place) for label, place in given.items()]
-    depths = [_depth(site.label) for site in sites]
+    depths = [depth(site.label) for site in sites]
     if not sites or depths != sorted(set(depths)):
         raise ModelError(
             f"got sites {', '.join(given) or 'of no name'}; give each once, in order of depth, as "
@@ -179,11 +178,6 @@ def _given_site(hf_model: Any, label: str, place: str) -> Site:
             f"without its head; near that name: {near}"
         )
     return Site(label, path, "input" if port == "input" else "output")
-
-
-def _depth(label: str) -> tuple[float, int]:
-    layer, kind = parse(label)
-    return (math.inf if kind == FINAL else layer), KINDS.index(kind)
 
 
 def _check_chain(traces: list[LayerTrace], tolerance: float) -> None:
