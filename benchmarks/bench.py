@@ -18,7 +18,7 @@ import sys
 import numpy as np
 import torch
 from _measures import measure_rows, walk
-from _recording import bundled_texts, recording_rows, tiny_texts
+from _recording import bundled_texts, missing_peers, peer_rows, recording_rows, tiny_texts
 from _timing import Row
 from rich.console import Console
 from rich.table import Table
@@ -37,14 +37,18 @@ def main() -> None:
     measures, total = measure_rows(walk(*(QUICK_WALK if options.quick else WALK)), options.rounds)
     model, token_lists = (tiny_texts if options.quick else bundled_texts)(options.texts)
     recording = recording_rows(model, token_lists, options.rounds)
-    console.print(_table(measures, recording))
+    peers = peer_rows(model, token_lists[: options.peer_texts], options.rounds)
+    console.print(_table(measures, recording, peers))
     console.print(total, highlight=False)
+    for peer in missing_peers():
+        console.print(f"{peer} is not installed and was not measured", highlight=False)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Ratios measured side by side, as one table.")
     parser.add_argument("--rounds", type=_positive, default=5, help="interleaved rounds")
-    parser.add_argument("--texts", type=_positive, default=128, help="texts to record")
+    parser.add_argument("--texts", type=_positive, default=1000, help="texts to record")
+    parser.add_argument("--peer-texts", type=_positive, default=64, help="texts for the peers")
     parser.add_argument("--quick", action="store_true", help="small sizes, a tiny random model")
     return parser.parse_args()
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,21 @@ ROWS = (
     "population.pca",
     "units.rotation_count (mean traces alone)",
     "bare forward pass, no head, no hooks",
-    "hooks alone",
-    "td.record(..., out=) (goal: at most 1.05)",
+    "hooks alone: states in memory (goal: at most 1.03)",
+    "td.record, tokens to a closed store (goal: at most 1.10)",
+    "bare forward pass of fewer texts",
+    "hooks alone, of fewer texts",
     "output_hidden_states, no head",
     "output_hidden_states, whole model",
     "batches of 16 as given, padded, mask",
+    "TransformerLens bridge, cache of the stream",
+    "nnsight, layers' inputs and last output",
 )
-REFERENCE = "output_hidden_states, no head"
+REFERENCES = (
+    "hooks alone: states in memory (goal: at most 1.03)",
+    "output_hidden_states, no head",
+)
+PEERS = {"TransformerLens": "transformer_lens", "nnsight": "nnsight"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +54,12 @@ def table(printed):
 
 
 def test_every_row_is_there(table):
-    assert tuple(table) == ROWS
+    installed = [
+        row
+        for row in ROWS
+        if all(find_spec(package) or not row.startswith(peer) for peer, package in PEERS.items())
+    ]
+    assert list(table) == installed
     assert table["bare forward pass, no head, no hooks"][0] == "1.000"
     for ratio, lowest_highest, seconds, baseline_seconds, *_ in table.values():
         lowest, highest = map(float, lowest_highest.split())
@@ -56,7 +70,8 @@ def test_every_row_is_there(table):
 
 def test_both_sides_compute_the_same(table):
     differences = {name: cells[-1] for name, cells in table.items()}
-    assert differences.pop(REFERENCE) == "the reference"
+    for reference in REFERENCES:
+        assert differences.pop(reference) == "the reference"
     for name, difference in differences.items():
         assert 0 <= float(difference) < 1e-5, name
 

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+import transformers
 
 import tiny
 import transformer_dynamics as td
@@ -186,3 +188,71 @@ def test_importing_the_package_loads_neither_torch_nor_transformers():
 def test_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         td.nothing  # noqa: B018
+
+
+def saved(family, folder):
+    """A tiny model on disk, as a hub would hand it over."""
+    model = tiny.hf_model(family)
+    model.config.architectures = [type(model).__name__]
+    model.save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("family", "loaded"),
+    [("llama", "LlamaForCausalLM"), ("bert", "BertModel"), ("modernbert", "ModernBertModel")],
+)
+def test_the_class_that_the_configuration_names_is_loaded(family, loaded, tmp_path):
+    model = td.load_model(saved(family, tmp_path))
+    assert type(model.hf_model).__name__ == loaded
+    expected = record(tiny.model(family), tiny.token_lists(5))
+    np.testing.assert_array_equal(record(model, tiny.token_lists(5)).values, expected.values)
+
+
+def test_masked_and_multimodal_models_are_loaded_with_their_heads(tmp_path):
+    masked = transformers.AutoModelForMaskedLM.from_config(tiny.config("bert"))
+    masked.save_pretrained(tmp_path / "masked")
+    tiny.tokenizer().save_pretrained(tmp_path / "masked")
+    model = td.load_model(tmp_path / "masked")
+    assert type(model.hf_model).__name__ == "BertForMaskedLM"
+    assert not model.found_sites.causal
+    vision = transformers.CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        image_size=28, patch_size=14,
+    )  # fmt: skip
+    config = transformers.LlavaConfig(
+        vision_config=vision, text_config=transformers.LlamaConfig(**tiny.FULL), image_token_id=63
+    )
+    transformers.LlavaForConditionalGeneration(config).save_pretrained(tmp_path / "llava")
+    tiny.tokenizer().save_pretrained(tmp_path / "llava")
+    model = td.load_model(tmp_path / "llava")
+    assert type(model.hf_model).__name__ == "LlavaForConditionalGeneration"
+    assert len(model.sites) == 7
+
+
+LAYERS = {f"model.layers.{index}": "cpu" for index in range(3)}
+WHOLE = {"model.embed_tokens": "cpu", **LAYERS, "model.norm": "cpu", "model.rotary_emb": "cpu",
+         "lm_head": "cpu"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spread", "placement"),
+    [("sequential", "cpu"), (WHOLE, "cpu"), ({**WHOLE, "model.layers.1": "disk"}, "cpu+disk")],
+)
+def test_weights_on_several_devices_give_the_same_states(spread, placement, tmp_path):
+    folder = saved("llama", tmp_path)
+    plain, model = td.load_model(folder, device="cpu"), td.load_model(folder, device=spread)
+    assert model.placement == placement
+    assert model.weight_hash == plain.weight_hash
+    assert model.device.type == "cpu"
+    expected = record(plain, tiny.token_lists(6), "all")
+    found = record(model, tiny.token_lists(6), "all")
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.provenance["device"] == placement
+
+
+def test_spreading_weights_without_accelerate_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(ModelError, match="needs the package accelerate"):
+        td.load_model(saved("llama", tmp_path), device="balanced")

@@ -58,9 +58,16 @@ def record_to_disk(job: Job, template: xr.Dataset, out: Path, count: Count) -> R
                 count(job.plan.n_tokens(shard))
             else:
                 record_shard(job, folder, shard, count)
+        _sweep(folder / STORE)
         (folder / STORE).rename(out)
         remove_folder(folder)
     return open_recording(out)
+
+
+def _sweep(store: Path) -> None:
+    """Remove files that a killed process left half written, under the names zarr gives those."""
+    for stray in store.rglob("*.partial"):
+        stray.unlink()
 
 
 def partial_folder(out: Path) -> Path:

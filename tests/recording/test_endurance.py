@@ -1,0 +1,149 @@
+"""Killed fifty times, repeated fifty times, ten times as long: nothing lost, nothing grown."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tiny
+
+HERE = str(Path(tiny.__file__).parent)
+
+KILLED = """
+import os, random, shutil, signal, sys, time
+sys.path.insert(0, {here!r})
+import torch
+torch.set_num_threads(1)
+import tiny
+from pathlib import Path
+from transformer_dynamics.recording.options import RecordingOptions
+from transformer_dynamics.recording import store
+from transformer_dynamics.recording.recorder import record
+
+model, texts = tiny.model("llama"), tiny.words(tiny.token_lists(40))
+model.sites, model.weight_hash
+options = RecordingOptions(shard_samples=2)
+folder = Path({folder!r})
+
+def content(path):
+    return {{str(f.relative_to(path)): f.read_bytes() for f in path.rglob("*") if f.is_file()}}
+
+def require_same(path):
+    found = content(path)
+    assert found == whole, [name for name in whole | found if whole.get(name) != found.get(name)]
+
+def child(work):
+    process = os.fork()
+    if process == 0:
+        work()
+        os._exit(0)
+    return process
+
+def make(name):
+    return lambda: record(model, texts, "last", out=folder / name, options=options)
+
+# No thread runs in this process before it forks: all recording happens in its children.
+start = time.perf_counter()
+os.waitpid(child(make("whole.zarr")), 0)
+length = time.perf_counter() - start
+whole = content(folder / "whole.zarr")
+instants, kills, finished = random.Random(0), 0, 0
+while kills < 50:
+    process = child(make("killed.zarr"))
+    time.sleep(instants.uniform(0.0, length))
+    os.kill(process, signal.SIGKILL)
+    _, status = os.waitpid(process, 0)
+    kills += os.WIFSIGNALED(status)
+    if (folder / "killed.zarr").exists():
+        os.waitpid(child(make("killed.zarr")), 0)
+        require_same(folder / "killed.zarr")
+        shutil.rmtree(folder / "killed.zarr")
+        finished += 1
+os.waitpid(child(make("killed.zarr")), 0)
+require_same(folder / "killed.zarr")
+assert not (folder / "killed.zarr.partial").exists()
+print(kills, finished + 1)
+"""
+
+
+@pytest.mark.slow
+def test_fifty_random_kills_and_every_recording_is_the_same(tmp_path):
+    code = KILLED.format(here=HERE, folder=str(tmp_path))
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    kills, finished = map(int, ran.stdout.split())
+    assert kills == 50
+    assert finished >= 2
+
+
+REPEATED = """
+import gc, shutil, sys
+sys.path.insert(0, {here!r})
+import torch
+torch.set_num_threads(1)
+import tiny
+import transformer_dynamics as td
+
+def resident():
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1])
+
+model, lists = tiny.model("llama"), tiny.token_lists(200)
+sizes = []
+for index in range(50):
+    out = None if index % 2 else {folder!r} + "/a.zarr"
+    td.record(model, lists, "all", out=out)
+    if out:
+        shutil.rmtree(out)
+    sizes.append(resident())
+print(sizes[4], sizes[49])
+"""
+
+
+@pytest.mark.slow
+def test_fifty_recordings_take_no_more_memory_than_five(tmp_path):
+    code = REPEATED.format(here=HERE, folder=str(tmp_path))
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    early, late = map(int, ran.stdout.split())
+    assert late <= 1.02 * early
+
+
+PEAK = """
+import resource, sys
+sys.path.insert(0, {here!r})
+import torch, transformers
+torch.set_num_threads(1)
+import numpy as np
+import transformer_dynamics as td
+torch.manual_seed(0)
+config = transformers.LlamaConfig(
+    hidden_size=512, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2,
+    vocab_size=64, max_position_embeddings=64, eos_token_id=0,
+)
+model = td.load_model(transformers.AutoModelForCausalLM.from_config(config).eval())
+lists = np.random.default_rng(0).integers(1, 64, ({texts}, 32)).tolist()
+options = td.RecordingOptions(shard_samples=512)
+recording = td.record(model, lists, "all", out={folder!r} + "/{texts}.zarr", options=options)
+assert recording.shape[0] == {texts} * 32
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, recording.activation.nbytes)
+"""
+
+
+@pytest.mark.slow
+def test_peak_memory_does_not_depend_on_the_number_of_texts(tmp_path):
+    """Ten times the texts, and a recording larger than the peak grew by, within 10 %."""
+    peaks, sizes = {}, {}
+    for texts in (96, 960):
+        code = PEAK.format(here=HERE, folder=str(tmp_path), texts=texts)
+        ran = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        peak, sizes[texts] = map(int, ran.stdout.split())
+        peaks[texts] = peak * 1024
+    assert peaks[960] <= 1.1 * peaks[96]
+    assert sizes[960] > 4 * (peaks[960] - peaks[96])
+    assert sizes[960] > 4e8
