@@ -33,6 +33,8 @@ from transformer_dynamics.recording.shards import Job, shard_states
 from transformer_dynamics.residual.hooks import evaluating, reading
 
 PADDED_TEXTS = 16
+# Tokens of a bundled text: mixed, and so few that five rounds of 1000 take a quarter of an hour.
+SHORTEST, LONGEST = 8, 48
 BARE = "bare forward pass, no head, no hooks"
 HOOKS = "hooks alone: states in memory (goal: at most 1.03)"
 RECORD = "td.record, tokens to a closed store (goal: at most 1.10)"
@@ -47,10 +49,12 @@ Forward = Callable[[Batch], Sequence[Tensor]]
 
 
 def bundled_texts(n_texts: int) -> tuple[Model, list[list[int]]]:
-    """The bundled model, and bundled texts as its tokens."""
+    """The bundled model, and the beginnings of bundled texts as its tokens, of mixed lengths."""
     model = td.load_model()
     plan = make_job(model, td.load_texts(n=n_texts)).plan
-    return model, [list(ids) for ids in plan.token_lists]
+    lengths = np.random.default_rng(0).integers(SHORTEST, LONGEST + 1, n_texts)
+    pairs = zip(plan.token_lists, lengths, strict=True)
+    return model, [list(ids[:length]) for ids, length in pairs]
 
 
 def tiny_texts(n_texts: int) -> tuple[Model, list[list[int]]]:

@@ -215,3 +215,53 @@ def test_usage_errors_are_not_tracebacks(tdyn):
     assert status == 2
     assert "valid integer" in err
     assert "Traceback" not in err
+
+
+def test_record_moments_then_measure_them(tdyn, folder, text_file, tmp_path):
+    out = tmp_path / "m.zarr"
+    words = ("record", folder, "--texts", text_file, "--positions", "all", "--out", out)
+    status, text, _ = tdyn(*words, "--keep", "moments")
+    assert status == 0
+    assert "moments of" in text
+    status, text, _ = tdyn("measure", out)
+    assert status == 0
+    for name in ("units.correlation", "population.pca", "population.kinematics"):
+        assert name in text
+    assert "units.rotations" not in text
+    status, _, err = tdyn("measure", out, "--measure", "units.rotations")
+    assert status == 1
+    assert "hold no means of 'units.rotations'" in err
+    status, _, err = tdyn(*words)
+    assert status == 1
+    assert "no recording" in err
+
+
+def test_record_options(tdyn, folder, text_file, tmp_path):
+    out = tmp_path / "a.zarr"
+    words = ("record", folder, "--texts", text_file, "--out", out)
+    status, _, _ = tdyn(*words, "--positions", "random:2", "--storage", "float16", "--seed", 3)
+    assert status == 0
+    recording = open_recording(out)
+    assert recording.values.dtype == np.float16
+    assert recording.provenance["positions"] == "random:2"
+    assert recording.provenance["seed"] == 3
+    status, _, err = tdyn(*words, "--positions", "some")
+    assert status == 1
+    assert "allowed are 'last', 'all', 'skip:4', 'random:8'" in err
+
+
+def test_sites_by_hand(tdyn, folder, text_file, tmp_path):
+    chosen = {"0.pre_attn": "layers.0:input", "final": "layers.2:output"}
+    file = tmp_path / "sites.json"
+    file.write_text(json.dumps(chosen))
+    status, text, _ = tdyn("sites", folder, "--sites", file)
+    assert status == 0
+    assert "layers.2" in text
+    assert "Named by hand and not proved" in text
+    out = tmp_path / "a.zarr"
+    status, _, _ = tdyn("record", folder, "--texts", text_file, "--out", out, "--sites", file)
+    assert status == 0
+    assert open_recording(out).sites == ("0.pre_attn", "final")
+    status, _, err = tdyn("sites", folder, "--sites", tmp_path / "none.json")
+    assert status == 1
+    assert "holds no sites" in err

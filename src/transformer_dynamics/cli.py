@@ -5,27 +5,33 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Column, Table
 from rich.text import Text
 
+from transformer_dynamics.cli_options import (
+    AttentionOption,
+    BatchOption,
+    BosOption,
+    CodeOption,
+    ColumnOption,
+    DeviceOption,
+    DtypeOption,
+    MaxOption,
+    MinOption,
+    ModelArgument,
+    OfflineOption,
+    SamplesOption,
+    SeedOption,
+    SitesOption,
+    TextsOption,
+    TooLongOption,
+)
+from transformer_dynamics.cli_progress import Bars, complaints
 from transformer_dynamics.errors import TdynError
 
 DEFAULT_SAMPLES = 512
@@ -39,38 +45,6 @@ app = typer.Typer(
     help="The residual stream of a transformer as a dynamical system over depth.",
 )
 console = Console()
-complaints = Console(stderr=True)
-
-ModelArgument = Annotated[
-    str, typer.Argument(help="Hub id, folder, .gguf file, or smollm2-135m (bundled).")
-]
-TextsOption = Annotated[
-    str,
-    typer.Option(help="wikipedia-sample, a .txt, .jsonl, .csv or .parquet file, or hf://NAME."),
-]
-SamplesOption = Annotated[
-    int | None, typer.Option(help="Number of texts; by default 512, or all where there are fewer.")
-]
-SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-DtypeOption = Annotated[str, typer.Option(help="float32, bfloat16, float16, float64.")]
-AttentionOption = Annotated[
-    str | None, typer.Option(help="Attention implementation: sdpa, eager, flash_attention_2.")
-]
-BosOption = Annotated[str, typer.Option(help="Begin token: tokenizer, always, never.")]
-TooLongOption = Annotated[
-    str, typer.Option(help="Texts longer than the context: refuse, truncate.")
-]
-BatchOption = Annotated[
-    int | None, typer.Option(help="Tokens in one forward pass; by default by device.")
-]
-OfflineOption = Annotated[bool, typer.Option("--offline", help="Never reach for the network.")]
-CodeOption = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Let a hub repository run its own code.")
-]
-ColumnOption = Annotated[str, typer.Option(help="Column of .csv, .jsonl, .parquet and hf://.")]
-MinOption = Annotated[int | None, typer.Option(help="Least characters of a text.")]
-MaxOption = Annotated[int | None, typer.Option(help="Most characters of a text.")]
 
 
 @app.command()
@@ -110,7 +84,7 @@ def run(
         n_bootstrap=bootstrap,
         command=shlex.join(["tdyn", *sys.argv[1:]]),
     )
-    with _Bars() as bars:
+    with Bars() as bars:
         verdicts = Experiment(loaded, chosen, folder, settings, bars).run()
     console.print(_verdict_table(verdicts))
     console.print(
@@ -147,6 +121,7 @@ def record(
     max_chars: MaxOption = None,
     offline: OfflineOption = False,
     trust_remote_code: CodeOption = False,
+    sites: SitesOption = None,
 ) -> None:
     """Record the residual stream of a model over texts."""
     from transformer_dynamics.recording.options import RecordingOptions
@@ -155,9 +130,9 @@ def record(
     options = RecordingOptions(
         bos=bos, too_long=too_long, seed=seed, storage=storage, batch_tokens=batch_tokens
     )
-    loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
+    loaded = _load(model, device, dtype, attention, offline, trust_remote_code, sites)
     chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
-    with _Bars() as bars, bars.stage("record", "tokens") as progress:
+    with Bars() as bars, bars.stage("record", "tokens") as progress:
         made = record_states(
             loaded,
             chosen,
@@ -176,7 +151,7 @@ def record(
 
 @app.command()
 def measure(
-    recording: Annotated[Path, typer.Argument(help="A recording, as runs/demo/recording.zarr.")],
+    recording: Annotated[Path, typer.Argument(help="A recording or moments, as recording.zarr.")],
     name: Annotated[
         list[str] | None, typer.Option("--measure", help="A measure; may be given again.")
     ] = None,
@@ -184,22 +159,25 @@ def measure(
         Path | None, typer.Option(help="Store of results; by default results.zarr beside it.")
     ] = None,
 ) -> None:
-    """Run measures on a recording and keep their results."""
+    """Run measures on a recording, or on moments, and keep their results."""
     from transformer_dynamics import results
     from transformer_dynamics.recording import open_recording
+    from transformer_dynamics.recording.moments import holds_moments, open_moments
     from transformer_dynamics.registry import MEASURES
 
     known = MEASURES.all()
-    chosen = name or list(known)
+    moments = open_moments(recording) if holds_moments(recording) else None
+    able = [each for each in known if moments is None or moments.can_measure(each)]
+    chosen = name or able
     for each in chosen:
         if each not in known:
             raise TdynError(f"there is no measure {each!r}; there are: {', '.join(known)}")
-    loaded = open_recording(recording).load()
+    loaded = None if moments is not None else open_recording(recording).load_if_small()
     store = out or recording.parent / "results.zarr"
     table = Table("measure", Column("variables", overflow="fold"), "seconds")
     for each in chosen:
         start = time.perf_counter()
-        result = known[each].function(loaded)
+        result = known[each].function(loaded) if moments is None else moments.measure(each)
         results.save_result(store, each, result)
         seconds = f"{time.perf_counter() - start:.2f}"
         table.add_row(each, ", ".join(str(variable) for variable in result.data_vars), seconds)
@@ -225,16 +203,36 @@ def sites(
     attention: AttentionOption = None,
     offline: OfflineOption = False,
     trust_remote_code: CodeOption = False,
+    by_hand: SitesOption = None,
 ) -> None:
     """Print where a model's residual stream is read, and the proof, layer by layer."""
-    loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
+    loaded = _load(model, device, dtype, attention, offline, trust_remote_code, by_hand)
     found = loaded.found_sites
+    console.print(_proof_table(loaded.name, found) if found.proofs else _given_table(found))
+    if any(proof.kind == "parallel" for proof in found.proofs):
+        console.print(
+            "Attention and MLP are added at once: no stream between them, no pre_mlp site."
+        )
+    unseen = "Later tokens" if found.causal else "An encoder: masked tokens behind it"
+    if any(proof.kind == "post-norm" for proof in found.proofs):
+        console.print("The stream itself is normalised: a step is not what a branch adds alone.")
+    if found.proofs:
+        console.print(
+            "Errors are norms of the difference over the norm of the sum, on a probe of a few "
+            "tokens."
+        )
+    else:
+        console.print("Named by hand and not proved: no residual identity was tested.")
+    console.print(f"{unseen} change a token's state by {found.padding_error:.1e} of its norm.")
+
+
+def _proof_table(name: str, found: Any) -> Table:
     table = Table(
         "layer",
         "identity",
         "added to the stream, in order",
         "errors",
-        title=f"{loaded.name}: {len(found.sites)} sites of {found.n_units} units",
+        title=f"{name}: {len(found.sites)} sites of {found.n_units} units",
     )
     for proof in found.proofs:
         table.add_row(
@@ -246,16 +244,14 @@ def sites(
             ),
             "; ".join(f"{branch.error:.1e}" for branch in proof.branches),
         )
-    console.print(table)
-    if any(proof.kind == "parallel" for proof in found.proofs):
-        console.print(
-            "Attention and MLP are added at once: no stream between them, no pre_mlp site."
-        )
-    unseen = "Later tokens" if found.causal else "An encoder: masked tokens behind it"
-    console.print(
-        "Errors are norms of the difference over the norm of the sum, on a probe of a few tokens. "
-        f"{unseen} change a token's state by {found.padding_error:.1e} of its norm."
-    )
+    return table
+
+
+def _given_table(found: Any) -> Table:
+    table = Table("site", "module", "port", title=f"{len(found.sites)} sites, named by hand")
+    for site in found.sites:
+        table.add_row(site.label, site.module, site.port)
+    return table
 
 
 @app.command("list")
@@ -304,9 +300,23 @@ def main() -> None:
 
 
 def _load(
-    model: str, device: str, dtype: str, attention: str | None, offline: bool, trust: bool
+    model: str,
+    device: str,
+    dtype: str,
+    attention: str | None,
+    offline: bool,
+    trust: bool,
+    sites: Path | None = None,
 ) -> Any:
+    from transformer_dynamics.files import read_json
     from transformer_dynamics.models import load_model
+
+    given = None if sites is None else read_json(sites)
+    if sites is not None and not isinstance(given, dict):
+        raise TdynError(
+            f"{sites} holds no sites; it is a JSON object like "
+            '{"0.pre_attn": "layers.0:input", "final": "layers.11:output"}'
+        )
 
     with complaints.status(f"loading {model}"):
         return load_model(
@@ -316,6 +326,7 @@ def _load(
             attention=attention,
             offline=offline,
             trust_remote_code=trust,
+            sites=given,
         )
 
 
@@ -367,50 +378,3 @@ def _verdict_table(verdicts: list[Any]) -> Table:
             end_section=True,
         )
     return table
-
-
-class _Rate(ProgressColumn):
-    """Work per second, with its unit."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.0f} {task.fields['unit']}/s")
-
-
-class _Bars:
-    """Stages as bars with rate and time left."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=complaints,
-        )
-
-    def __enter__(self) -> _Bars:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
-
-    @contextmanager
-    def stage(self, name: str, unit: str) -> Iterator[Any]:
-        """One bar."""
-        task = self._progress.add_task(name.replace("_", " "), total=None, unit=unit)
-
-        def advance(done: int, total: int) -> None:
-            self._progress.update(task, completed=done, total=total)
-
-        yield advance
-        if self._progress.tasks[task].total is None:  # a stage that is one piece of work
-            advance(1, 1)
-
-    def skipped(self, name: str) -> None:
-        """A line that says so."""
-        self._progress.console.print(f"  {name.replace('_', ' ')}: done before")

@@ -137,7 +137,7 @@ class Experiment:
         if not pending:
             self.reporter.skipped("measure")
             return
-        loaded = recording.load()
+        loaded = recording.load_if_small()
         with self.reporter.stage("measure", "measures") as progress:
             for place, name in enumerate(pending):
                 with self._timed(f"measure {name}", inputs):

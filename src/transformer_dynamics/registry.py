@@ -83,6 +83,7 @@ class Measure:
         draw: result in, drawings out.
         per_sample: whether its variables along `sample` depend on that sample alone, so that their
             means can be gathered while a model runs.
+        of_moments: whether the function takes moments as well.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Measure:
     function: Callable[..., xr.Dataset]
     draw: Callable[[xr.Dataset], list[Drawing]]
     per_sample: bool = False
+    of_moments: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def measure(
     source: str,
     draw: Callable[[xr.Dataset], list[Drawing]],
     per_sample: bool = False,
+    of_moments: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a measure and stamp what it returns.
 
@@ -153,7 +156,7 @@ def measure(
                 recording=recording.description,
             )
 
-        MEASURES.add(name, Measure(name, title, source, stamped, draw, per_sample))
+        MEASURES.add(name, Measure(name, title, source, stamped, draw, per_sample, of_moments))
         return stamped  # type: ignore[return-value]
 
     return decorate

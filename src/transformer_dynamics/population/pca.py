@@ -260,7 +260,11 @@ def _share_lines(result: xr.Dataset, title: str, shares: Mapping[str, Floats]) -
 
 
 @measure(
-    "population.pca", title="PCA of all sites together", source="arXiv 2502.12131", draw=draw_pca
+    "population.pca",
+    title="PCA of all sites together",
+    source="arXiv 2502.12131",
+    draw=draw_pca,
+    of_moments=True,
 )
 def pca(
     recording: Recording | Moments, *, n_components: int = 3, standardise_massive: bool = False

@@ -27,8 +27,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from transformer_dynamics import registry
 from transformer_dynamics.errors import RecordingError, UndefinedWarning
-from transformer_dynamics.files import remove_folder
+from transformer_dynamics.files import read_json, remove_folder
 from transformer_dynamics.recording import histograms
 from transformer_dynamics.recording.histograms import (
     BINS,
@@ -185,6 +186,22 @@ class Moments:
             )
         return xr.Dataset(variables, attrs={"measure": measure, "n_samples": self.n_samples})
 
+    def can_measure(self, name: str) -> bool:
+        """Whether `measure` gives something for this name."""
+        return name in self.per_sample or registry.MEASURES.get(name).of_moments
+
+    def measure(self, name: str) -> xr.Dataset:
+        """What a registered measure gives of these moments: its result, or its means.
+
+        Raises:
+            RecordingError: it needs the states.
+        """
+        entry = registry.MEASURES.get(name)
+        if entry.of_moments:
+            result: xr.Dataset = entry.function(self)
+            return result
+        return self.means(name)
+
     def merge(self, other: Moments, *, same_origin: bool = False) -> Moments:
         """The moments of the samples of both.
 
@@ -279,6 +296,12 @@ def open_moments(path: str | Path) -> Moments:
             "record again"
         ) from error
     return Moments(dataset, gathered)
+
+
+def holds_moments(path: str | Path) -> bool:
+    """Whether a folder is a store of moments, and not of states."""
+    described = read_json(Path(path) / "zarr.json") or {}
+    return bool(described.get("attributes", {}).get("format") == FORMAT)
 
 
 def moments_bytes(n_sites: int, n_units: int, covariance: str) -> int:

@@ -38,6 +38,7 @@ CHUNK_BYTES = 16 * 2**20
 # is a 16th, so that it is never read more often.
 BLOCK_BYTES = 16 * 2**20
 MOST_PASSES = 16
+LOADED_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
@@ -292,6 +293,10 @@ class Recording:
         """The same recording with everything in memory."""
         with self._broken_chunks_named():
             return Recording(self.dataset.load())
+
+    def load_if_small(self) -> Recording:
+        """In memory where it takes at most 4 GiB; else as it is, to be measured block by block."""
+        return self.load() if self.activation.nbytes <= LOADED_BYTES else self
 
     def save(self, path: str | Path) -> None:
         """Write to a Zarr store; it appears under its name only when it is whole.

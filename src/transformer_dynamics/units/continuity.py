@@ -237,6 +237,7 @@ def draw_correlation(result: xr.Dataset) -> list[Drawing]:
     title="Unit correlation of neighbouring sites",
     source=SOURCE,
     draw=draw_correlation,
+    of_moments=True,
 )
 def correlation(recording: Recording | Moments) -> xr.Dataset:
     """Correlation over samples of each unit between neighbouring sites.

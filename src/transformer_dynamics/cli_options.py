@@ -1,0 +1,48 @@
+"""Arguments and options that several commands of `tdyn` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelArgument = Annotated[
+    str, typer.Argument(help="Hub id, folder, .gguf file, or smollm2-135m (bundled).")
+]
+TextsOption = Annotated[
+    str,
+    typer.Option(help="wikipedia-sample, a .txt, .jsonl, .csv or .parquet file, or hf://NAME."),
+]
+SamplesOption = Annotated[
+    int | None, typer.Option(help="Number of texts; by default 512, or all where there are fewer.")
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, or balanced over several.")
+]
+DtypeOption = Annotated[str, typer.Option(help="float32, bfloat16, float16, float64.")]
+AttentionOption = Annotated[
+    str | None, typer.Option(help="Attention implementation: sdpa, eager, flash_attention_2.")
+]
+BosOption = Annotated[str, typer.Option(help="Begin token: tokenizer, always, never.")]
+TooLongOption = Annotated[
+    str, typer.Option(help="Texts longer than the context: refuse, truncate, window.")
+]
+BatchOption = Annotated[
+    int | None, typer.Option(help="Tokens in one forward pass; by default by device.")
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Never reach for the network.")]
+CodeOption = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let a hub repository run its own code.")
+]
+ColumnOption = Annotated[str, typer.Option(help="Column of .csv, .jsonl, .parquet and hf://.")]
+MinOption = Annotated[int | None, typer.Option(help="Least characters of a text.")]
+MaxOption = Annotated[int | None, typer.Option(help="Most characters of a text.")]
+SitesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--sites",
+        help="JSON file with the sites by hand: label to module:port, in order of depth.",
+    ),
+]
