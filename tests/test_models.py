@@ -147,22 +147,6 @@ def test_what_is_no_model_is_refused(model, message):
         td.load_model(model)
 
 
-def test_encoders_are_refused():
-    import transformers
-
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        vocab_size=64,
-    )
-    model = td.load_model(transformers.BertModel(config).eval())
-    with pytest.raises(ModelError):
-        model.sites  # noqa: B018
-
-
 def test_transformers_is_as_loud_after_as_before():
     from transformers.utils import logging
 

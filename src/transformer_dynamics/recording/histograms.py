@@ -30,8 +30,8 @@ def rank_correlation(joint: NDArray[Any]) -> Floats:
     Returns:
         `(...)`, dimensionless; NaN where all samples lie in one bin of either.
 
-    >>> rank_correlation(np.eye(BINS)).round(3)
-    array(1.)
+    >>> float(rank_correlation(np.eye(BINS)).round(3))
+    1.0
     """
     share = joint / joint.sum(axis=(-2, -1), keepdims=True)
     before, after = share.sum(axis=-1), share.sum(axis=-2)
