@@ -171,6 +171,7 @@ def _in_blocks(
         warnings.simplefilter("always", UndefinedWarning)
         for block in recording.sample_blocks():
             pieces.append(function(block, *args, **kwargs))
+            del block
     if caught:
         warnings.warn(
             f"in {len(caught)} of {len(pieces)} blocks of samples, the first of which says: "

@@ -364,6 +364,7 @@ def pca_per_site(recording: Recording, *, n_components: int = 3) -> xr.Dataset:
     for sites, values in recording.site_blocks():
         for site, states in enumerate(site_states(values), start=sites.start):
             variance[site], total[site] = _leading_variance(_centred(states), n_components)
+        del values, states
     shares = np.minimum(ratio(variance, total[:, np.newaxis]), 1.0)
     warn_undefined({"explained_variance_ratio": shares}, NO_VARIANCE, stacklevel=3)
     own = {"units": "1", "denominator": "the site's variance about its own mean, over all units"}

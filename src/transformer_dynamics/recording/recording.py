@@ -140,10 +140,12 @@ class Recording:
         start = 0
         for rows in self.activation.variable.chunksizes["sample"]:
             here = slice(start, start + rows)
-            with self._broken_chunks_named():
-                states = np.asarray(self.activation[here].data)
-            yield here, states
+            yield here, self._read(here)
             start += rows
+
+    def _read(self, rows: slice) -> NDArray[Any]:
+        with self._broken_chunks_named():
+            return np.asarray(self.activation[rows].data)
 
     def sample_blocks(self) -> Iterator[Recording]:
         """The same as recordings in memory, which join to this one along `sample`."""
@@ -154,14 +156,16 @@ class Recording:
     def unit_blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
         """The states, some units at a time: which units, and `(sample, site, unit)`.
 
-        What is in memory comes as one block. What is on disk is read once per block, in at most 16.
+        What is in memory comes as one block. What is on disk is read once per block, in at most 16;
+        a loop that ends with `del` of the states holds one block at a time, not two.
         """
         yield from self._gathered(axis=2)
 
     def site_blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
         """The states, some sites at a time: which sites, and `(sample, site, unit)`.
 
-        What is in memory comes as one block. What is on disk is read once per block, in at most 16.
+        What is in memory comes as one block. What is on disk is read once per block, in at most 16,
+        as with `unit_blocks`.
         """
         yield from self._gathered(axis=1)
 
@@ -174,14 +178,17 @@ class Recording:
         n_blocks = min(size, MOST_PASSES, -(-n_bytes // BLOCK_BYTES))
         for places in np.array_split(np.arange(size), n_blocks):
             chosen = slice(int(places[0]), int(places[-1]) + 1)
-            index: list[slice] = [slice(None)] * 3
-            index[axis] = chosen
-            shape = list(self.shape)
-            shape[axis] = len(places)
-            gathered = np.empty(shape, dtype=self.activation.dtype)
-            for rows, states in self.blocks():
-                gathered[rows] = states[tuple(index)]
-            yield chosen, gathered
+            yield chosen, self._gather(axis, chosen)
+
+    def _gather(self, axis: int, chosen: slice) -> NDArray[Any]:
+        index: list[slice] = [slice(None)] * 3
+        index[axis] = chosen
+        shape = list(self.shape)
+        shape[axis] = chosen.stop - chosen.start
+        gathered = np.empty(shape, dtype=self.activation.dtype)
+        for rows, states in self.blocks():
+            gathered[rows] = states[tuple(index)]
+        return gathered
 
     @cached_property
     def sites(self) -> tuple[str, ...]:

@@ -338,6 +338,7 @@ def correlation_pairs(recording: Recording) -> xr.Dataset:
     for units, values in recording.unit_blocks():
         for chosen, block in _pair_blocks(values):
             pairs[:, :, units][:, :, chosen] = block.transpose(1, 2, 0)
+        del values
     warn_where_undefined(pairs, "correlations", stacklevel=3)
     attrs = {"units": "1", "denominator": f"{n_samples} samples"}
     return xr.Dataset(
@@ -405,7 +406,10 @@ def correlation_by_lag(recording: Recording) -> xr.Dataset:
         InputError: the recording has one site only.
     """
     require_steps(recording.shape)
-    blocks = [_lag_means(values) for _, values in recording.unit_blocks()]
+    blocks = []
+    for _, values in recording.unit_blocks():
+        blocks.append(_lag_means(values))
+        del values
     means = np.concatenate(blocks, axis=1)
     warn_where_undefined(means, "mean correlations (lag, unit)", stacklevel=3)
     attrs = {"units": "1", "denominator": "units; each a mean over the pairs of sites at that lag"}

@@ -315,7 +315,10 @@ def _in_unit_blocks(
     recording: Recording, estimator: Estimator, permutations: list[NDArray[np.intp]]
 ) -> tuple[Floats, Floats]:
     """As `_steps`, some units at a time."""
-    pieces = [_steps(values, estimator, permutations) for _, values in recording.unit_blocks()]
+    pieces = []
+    for _, values in recording.unit_blocks():
+        pieces.append(_steps(values, estimator, permutations))
+        del values
     information, chance = (np.concatenate(each, axis=1) for each in zip(*pieces, strict=True))
     return information, chance
 
