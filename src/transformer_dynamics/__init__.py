@@ -21,6 +21,7 @@ _HOMES = {
     "from_captured": "recording.captured",
     "Recording": "recording.recording",
     "open_recording": "recording.recording",
+    "LinearFlowMap": "residual.flow_map",
     "test_claims": "claims",
     "write_report": "report",
     "Experiment": "experiment",

@@ -13,7 +13,7 @@ import io
 import itertools
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,10 +23,12 @@ from typing import Any
 import torch
 
 from transformer_dynamics import assets
-from transformer_dynamics.errors import ModelError
+from transformer_dynamics.errors import InputError, ModelError
 from transformer_dynamics.files import make_folder, remove_folder
+from transformer_dynamics.residual.model_flow import ModelFlowMap, Way, find_way
 from transformer_dynamics.residual.probe import trunk_of
 from transformer_dynamics.residual.sites import Sites, find_sites, given_sites
+from transformer_dynamics.tokens import tokenise
 
 BUNDLED = "smollm2-135m"
 DTYPES = {
@@ -80,6 +82,30 @@ class Model:
     def sites(self) -> tuple[str, ...]:
         """The labels of the sites in order of depth."""
         return self.found_sites.labels
+
+    @cached_property
+    def _way(self) -> Way:
+        return find_way(self.hf_model, self.found_sites)
+
+    def flow_map(self, text: str | Sequence[int], *, bos: str = "tokenizer") -> ModelFlowMap:
+        """What carries other states of a text's last token over depth, its context held fixed.
+
+        Args:
+            text: the text, or its token ids.
+            bos: as in `td.RecordingOptions`.
+
+        Raises:
+            ModelError: the model is not causal, or its sites were named by hand.
+            InputError: the text has no tokens, or more than the model's context.
+            RecordingError: a text was given to a model without a tokenizer.
+        """
+        ids = tokenise(self.tokenizer, [text], bos)[0] if isinstance(text, str) else list(text)
+        if self.context_length is not None and len(ids) > self.context_length:
+            raise InputError(
+                f"got a text of {len(ids)} tokens; the context of {self.name} holds "
+                f"{self.context_length}: model.flow_map(token_ids[-{self.context_length}:])"
+            )
+        return ModelFlowMap(self.hf_model, self.found_sites, ids, way=self._way, name=self.name)
 
     @property
     def trunk(self) -> torch.nn.Module:

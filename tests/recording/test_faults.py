@@ -19,7 +19,7 @@ from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.positions import kept_positions
 from transformer_dynamics.recording.recorder import make_job, record
 from transformer_dynamics.recording.recording import open_recording
-from transformer_dynamics.recording.tokens import windows
+from transformer_dynamics.recording.windows import windows
 
 FOUR = RecordingOptions(shard_samples=4)
 

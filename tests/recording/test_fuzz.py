@@ -16,7 +16,7 @@ from transformer_dynamics.errors import TdynError
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
 from transformer_dynamics.recording.recording import open_recording
-from transformer_dynamics.recording.tokens import storable
+from transformer_dynamics.tokens import storable
 
 LONGEST = 512
 HOSTILE = st.text(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording.options import RecordingOptions
-from transformer_dynamics.recording.tokens import Window
+from transformer_dynamics.recording.windows import Window
 
 __all__ = ["Batch", "Plan", "RecordingOptions", "make_plan"]
 

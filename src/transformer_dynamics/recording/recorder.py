@@ -32,7 +32,8 @@ from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.recording.shards import Job, Progress, shard_states
 from transformer_dynamics.recording.store import record_to_disk
 from transformer_dynamics.recording.stream import stream_moments
-from transformer_dynamics.recording.tokens import Window, fit, storable, tokenise, windows
+from transformer_dynamics.recording.windows import Window, fit, windows
+from transformer_dynamics.tokens import storable, tokenise
 
 SHARD_SAMPLES = 256
 # With many rows to a text, a shard is as large as this, so that few texts lie in two shards and

@@ -8,7 +8,7 @@ what `keep` selects; nothing of the model's own buffers is held on to.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -90,13 +90,21 @@ def _attach(module: nn.Module, site: Site, keep: Callable[[str, Tensor], None]) 
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off and no autograd inside the block; every module's mode is put back after it."""
+def evaluating(
+    model: nn.Module, mode: Callable[[], AbstractContextManager[Any]] = torch.inference_mode
+) -> Iterator[None]:
+    """Dropout off and no autograd inside the block; every module's mode is put back after it.
+
+    Args:
+        model: the model.
+        mode: what of autograd is on: `torch.no_grad` for tensors that are to meet gradients later,
+            `torch.enable_grad` for gradients.
+    """
     training = [module for module in model.modules() if module.training]
     try:
         for module in training:
             module.training = False
-        with torch.inference_mode():
+        with mode():
             yield
     finally:
         for module in training:

@@ -71,11 +71,13 @@ class LayerProof:
         layer: its index.
         kind: sequential, single, parallel or post-norm.
         branches: what it adds to the stream, in order.
+        between: in a post-norm layer the module that puts out the stream between the branches.
     """
 
     layer: int
     kind: str
     branches: tuple[Branch, ...]
+    between: str = ""
 
     @property
     def error(self) -> float:
@@ -240,7 +242,8 @@ def _prove_post_norm(
                 continue
             for event in events[left + 1 : other]:
                 if event.port == "input" and torch.equal(event.states, middle):
-                    return LayerProof(index, "post-norm", (first, second)), event.name
+                    proof = LayerProof(index, "post-norm", (first, second), events[left].name)
+                    return proof, event.name
     return None
 
 
