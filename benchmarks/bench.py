@@ -1,12 +1,12 @@
 """Ratios measured side by side in one run: `make bench` prints one table.
 
 Measures stand beside a plain loop that computes the same numbers, recording beside the bare forward
-pass of the same batches. A ratio is seconds over the baseline's, so less is better; medians over
-interleaved rounds. `python benchmarks/bench.py --quick` does the same on small sizes and a tiny
-model, where the ratios mean nothing. On a machine with other work a ratio's lowest and highest
-value lie far apart, and its median says little.
+pass of the same batches, the model in the loop beside re-runs of the text. A ratio is seconds over
+the baseline's, so less is better; medians over interleaved rounds. `--quick` does the same on small
+sizes and a tiny model, where the ratios mean nothing; `--only flow` a section alone. On a machine
+with other work a ratio's lowest and highest value lie far apart, and its median says little.
 
-Not measured: loading, memory, measures with the model in the loop.
+Not measured: loading, memory but where a line says so.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 
 import numpy as np
 import torch
+from _flow import FULL, QUICK, flow_rows, memory_line, scaling_table
 from _measures import measure_rows, walk
 from _recording import bundled_texts, missing_peers, peer_rows, recording_rows, tiny_texts
 from _timing import Row
@@ -25,6 +26,7 @@ from rich.table import Table
 
 WALK = (1000, 30, 576)
 QUICK_WALK = (60, 4, 24)
+SECTIONS = ("measures", "recording", "peers", "flow", "scaling")
 # Where the output is no terminal, wide enough that no cell is broken.
 FILE_WIDTH = 200
 
@@ -34,14 +36,25 @@ def main() -> None:
     options = _options()
     console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
     console.print(_machine(options.rounds), highlight=False)
-    measures, total = measure_rows(walk(*(QUICK_WALK if options.quick else WALK)), options.rounds)
+    sections, lines = [], []
+    if "measures" in options.only:
+        measured = measure_rows(walk(*(QUICK_WALK if options.quick else WALK)), options.rounds)
+        sections.append(measured[0])
+        lines.append(measured[1])
     model, token_lists = (tiny_texts if options.quick else bundled_texts)(options.texts)
-    recording = recording_rows(model, token_lists, options.rounds)
-    peers = peer_rows(model, token_lists[: options.peer_texts], options.rounds)
-    console.print(_table(measures, recording, peers))
-    console.print(total, highlight=False)
-    for peer in missing_peers():
-        console.print(f"{peer} is not installed and was not measured", highlight=False)
+    if "recording" in options.only:
+        sections.append(recording_rows(model, token_lists, options.rounds))
+    if "peers" in options.only:
+        sections.append(peer_rows(model, token_lists[: options.peer_texts], options.rounds))
+        lines += [f"{peer} is not installed and was not measured" for peer in missing_peers()]
+    if "flow" in options.only:
+        sections.append(flow_rows(model, QUICK if options.quick else FULL, options.rounds))
+        lines.append(memory_line(options.quick))
+    console.print(_table(*sections))
+    if "scaling" in options.only:
+        console.print(scaling_table(options.rounds, quick=options.quick))
+    for line in lines:
+        console.print(line, highlight=False)
 
 
 def _options() -> argparse.Namespace:
@@ -49,6 +62,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, default=5, help="interleaved rounds")
     parser.add_argument("--texts", type=_positive, default=1000, help="texts to record")
     parser.add_argument("--peer-texts", type=_positive, default=64, help="texts for the peers")
+    parser.add_argument(
+        "--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="some sections alone"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes, a tiny random model")
     return parser.parse_args()
 

@@ -29,6 +29,7 @@ _HOMES = {
 _PACKAGES = (
     "units",
     "population",
+    "perturbation",
     "nulls",
     "inference",
     "claims",

@@ -25,6 +25,7 @@ from transformer_dynamics.cli_options import (
     MinOption,
     ModelArgument,
     OfflineOption,
+    PerturbedOption,
     SamplesOption,
     SeedOption,
     SitesOption,
@@ -32,6 +33,7 @@ from transformer_dynamics.cli_options import (
     TooLongOption,
 )
 from transformer_dynamics.cli_progress import Bars, complaints
+from transformer_dynamics.cli_tables import given_table, proof_table, verdict_table
 from transformer_dynamics.errors import TdynError
 
 DEFAULT_SAMPLES = 512
@@ -67,10 +69,11 @@ def run(
     max_chars: MaxOption = None,
     nulls: Annotated[int, typer.Option(help="Draws of each null.")] = 199,
     bootstrap: Annotated[int, typer.Option(help="Draws of the bootstrap over texts.")] = 499,
+    perturbed: PerturbedOption = None,
     offline: OfflineOption = False,
     trust_remote_code: CodeOption = False,
 ) -> None:
-    """Record, measure, test the claims against their nulls, and write the report."""
+    """Record, measure, perturb, test the claims against their nulls, and write the report."""
     from transformer_dynamics.experiment import Experiment, Settings
     from transformer_dynamics.recording.options import RecordingOptions
 
@@ -82,11 +85,12 @@ def run(
         recording=RecordingOptions(bos=bos, too_long=too_long, batch_tokens=batch_tokens),
         n_null=nulls,
         n_bootstrap=bootstrap,
+        n_perturbed=perturbed,
         command=shlex.join(["tdyn", *sys.argv[1:]]),
     )
     with Bars() as bars:
         verdicts = Experiment(loaded, chosen, folder, settings, bars).run()
-    console.print(_verdict_table(verdicts))
+    console.print(verdict_table(verdicts))
     console.print(
         f"\n{folder / 'report.html'}\n{folder / 'claims.json'}", highlight=False, soft_wrap=True
     )
@@ -186,6 +190,60 @@ def measure(
 
 
 @app.command()
+def perturb(
+    model: ModelArgument = "smollm2-135m",
+    texts: TextsOption = "wikipedia-sample",
+    samples: SamplesOption = None,
+    seed: SeedOption = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; by default runs/<model>.")
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--perturbation", help="A perturbation; may be given again."),
+    ] = None,
+    perturbed: PerturbedOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+    attention: AttentionOption = None,
+    bos: BosOption = "tokenizer",
+    too_long: TooLongOption = "refuse",
+    batch_tokens: BatchOption = None,
+    column: ColumnOption = "text",
+    min_chars: MinOption = None,
+    max_chars: MaxOption = None,
+    offline: OfflineOption = False,
+    trust_remote_code: CodeOption = False,
+) -> None:
+    """Put other states into the model and follow them; Jacobians, layers left out or swapped.
+
+    Records first what is not recorded yet; a later `tdyn run` into the same folder goes on from it.
+    """
+    from transformer_dynamics.experiment import Experiment, Settings
+    from transformer_dynamics.recording.options import RecordingOptions
+
+    loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
+    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
+    folder = out or Path("runs") / Path(loaded.name).name
+    settings = Settings(
+        seed=seed,
+        recording=RecordingOptions(bos=bos, too_long=too_long, batch_tokens=batch_tokens),
+        n_perturbed=perturbed,
+        command=shlex.join(["tdyn", *sys.argv[1:]]),
+    )
+    with Bars() as bars:
+        made = Experiment(loaded, chosen, folder, settings, bars).perturb(name)
+    table = Table("perturbation", Column("variables", overflow="fold"), "texts")
+    for each, result in made.items():
+        followed = str(result.attrs["parameters"]["n_texts"])
+        table.add_row(each, ", ".join(str(variable) for variable in result.data_vars), followed)
+    console.print(table)
+    console.print(
+        f"{folder / 'results.zarr'}\n{folder / 'report.html'}", highlight=False, soft_wrap=True
+    )
+
+
+@app.command()
 def report(
     run_folder: Annotated[Path, typer.Argument(help="A run's folder, as runs/demo.")],
 ) -> None:
@@ -208,7 +266,7 @@ def sites(
     """Print where a model's residual stream is read, and the proof, layer by layer."""
     loaded = _load(model, device, dtype, attention, offline, trust_remote_code, by_hand)
     found = loaded.found_sites
-    console.print(_proof_table(loaded.name, found) if found.proofs else _given_table(found))
+    console.print(proof_table(loaded.name, found) if found.proofs else given_table(found))
     if any(proof.kind == "parallel" for proof in found.proofs):
         console.print(
             "Attention and MLP are added at once: no stream between them, no pre_mlp site."
@@ -226,49 +284,24 @@ def sites(
     console.print(f"{unseen} change a token's state by {found.padding_error:.1e} of its norm.")
 
 
-def _proof_table(name: str, found: Any) -> Table:
-    table = Table(
-        "layer",
-        "identity",
-        "added to the stream, in order",
-        "errors",
-        title=f"{name}: {len(found.sites)} sites of {found.n_units} units",
-    )
-    for proof in found.proofs:
-        table.add_row(
-            str(proof.layer),
-            proof.kind,
-            "; ".join(
-                branch.name if branch.scale == 1 else f"{branch.scale:.4g} x {branch.name}"
-                for branch in proof.branches
-            ),
-            "; ".join(f"{branch.error:.1e}" for branch in proof.branches),
-        )
-    return table
-
-
-def _given_table(found: Any) -> Table:
-    table = Table("site", "module", "port", title=f"{len(found.sites)} sites, named by hand")
-    for site in found.sites:
-        table.add_row(site.label, site.module, site.port)
-    return table
-
-
 @app.command("list")
 def list_entries() -> None:
-    """Print the measures, nulls and claims that there are."""
-    from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS
+    """Print the measures, perturbations, nulls and claims that there are."""
+    from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS, PERTURBATIONS
 
     measures = Table("measure", "what", "source", title="Measures")
     for entry in MEASURES.all().values():
         measures.add_row(entry.name, entry.title, entry.source)
+    perturbations = Table("perturbation", "what", "source", title="Perturbations")
+    for each in PERTURBATIONS.all().values():
+        perturbations.add_row(each.name, each.title, each.source)
     nulls = Table("null", "keeps", "destroys", title="Nulls")
     for null in NULLS.all().values():
         nulls.add_row(null.name, null.keeps, null.destroys)
     claims = Table("claim", "statement", "must exceed", title="Claims")
     for claim in CLAIMS.all().values():
         claims.add_row(claim.id, claim.statement, ", ".join(claim.nulls))
-    for table in (measures, nulls, claims):
+    for table in (measures, perturbations, nulls, claims):
         console.print(table)
 
 
@@ -352,29 +385,3 @@ def _texts(
         if samples is None:
             samples = min(DEFAULT_SAMPLES, len(load_texts(source, **choice)))
         return load_texts(source, samples, **choice)
-
-
-def _verdict_table(verdicts: list[Any]) -> Table:
-    table = Table(
-        "claim",
-        Column("statement", overflow="fold"),
-        "value [95 % over texts]",
-        Column("nulls: mean (p)", overflow="fold"),
-        "verdict",
-    )
-    for verdict in verdicts:
-        low, high = verdict.interval
-        nulls = "\n".join(
-            f"{name.replace('_', ' ')} {null.mean:.3g} ({null.p:.3g})"
-            + ("" if null.decides else " shown only")
-            for name, null in verdict.ordered_nulls()
-        )
-        table.add_row(
-            verdict.id,
-            verdict.statement,
-            f"{verdict.value:.3g} [{low:.3g}, {high:.3g}]",
-            nulls,
-            Text(verdict.verdict, style="bold"),
-            end_section=True,
-        )
-    return table

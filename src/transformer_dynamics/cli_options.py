@@ -46,3 +46,9 @@ SitesOption = Annotated[
         help="JSON file with the sites by hand: label to module:port, in order of depth.",
     ),
 ]
+PerturbedOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Texts that each perturbation follows; by default its own number, mostly 20."
+    ),
+]

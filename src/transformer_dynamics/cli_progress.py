@@ -68,3 +68,7 @@ class Bars:
     def skipped(self, name: str) -> None:
         """A line that says so."""
         self._progress.console.print(f"  {name.replace('_', ' ')}: done before")
+
+    def refused(self, name: str, why: str) -> None:
+        """A line that says why."""
+        self._progress.console.print(Text(f"  {name.replace('_', ' ')}: left out: {why}"))

@@ -1,4 +1,4 @@
-"""The main job: record, draw the nulls that run a model, measure, test the claims, report.
+"""The main job: record, draw the nulls that run a model, measure, perturb, test, report.
 
 Each stage leaves its output in the run's folder and a fingerprint of its inputs in `run.json`; a
 stage whose inputs have not changed is not done again, and an interrupted run goes on where it
@@ -6,7 +6,7 @@ stopped.
 
     <out>/recording.zarr        the recording
     <out>/nulls/<name>.zarr     the untrained twin's, and that of the shuffled texts
-    <out>/results.zarr          every measure's result, and the evidence of every claim
+    <out>/results.zarr          results of measures and perturbations, and the claims' evidence
     <out>/claims.json           the verdicts
     <out>/report.html           the page
     <out>/run.json              model, texts, settings, versions, timings
@@ -14,33 +14,28 @@ stopped.
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
 import xarray as xr
 
-import transformer_dynamics
-from transformer_dynamics import assets, results
+from transformer_dynamics import results
 from transformer_dynamics.claims import Verdict, test_claims
 from transformer_dynamics.claims.testing import N_BOOTSTRAP, N_NULL, check_size
-from transformer_dynamics.errors import TdynError
+from transformer_dynamics.environment import system_information, version
+from transformer_dynamics.errors import InputError, ModelError, TdynError
 from transformer_dynamics.files import fingerprint, make_folder, read_json, write_json
 from transformer_dynamics.models import Model
+from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
-from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS
+from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS, PERTURBATIONS
 from transformer_dynamics.report import write_report
-
-PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "xarray", "zarr", "plotly")
 
 Progress = Callable[[int, int], None]
 
@@ -56,6 +51,10 @@ class Reporter(Protocol):
         """A stage was done before."""
         ...
 
+    def refused(self, name: str, why: str) -> None:
+        """A stage cannot be done with this model."""
+        ...
+
 
 class Silent:
     """The reporter that says nothing."""
@@ -65,6 +64,9 @@ class Silent:
         return nullcontext()
 
     def skipped(self, name: str) -> None:
+        """Nothing is shown."""
+
+    def refused(self, name: str, why: str) -> None:
         """Nothing is shown."""
 
 
@@ -77,6 +79,8 @@ class Settings:
         recording: options of `td.record`.
         n_null: draws of each null.
         n_bootstrap: draws of the bootstrap over texts.
+        n_perturbed: texts that each perturbation follows; by default its own number, or all texts
+            where there are fewer.
         command: the command that was given, for provenance.
     """
 
@@ -84,6 +88,7 @@ class Settings:
     recording: RecordingOptions = field(default_factory=RecordingOptions)
     n_null: int = N_NULL
     n_bootstrap: int = N_BOOTSTRAP
+    n_perturbed: int | None = None
     command: str = ""
 
 
@@ -117,16 +122,41 @@ class Experiment:
         make_folder(self.out)
         recording = self._record()  # refuses a folder that holds another run, and changes nothing
         self._note_provenance()
-        nulls = self._nulls(recording)
+        nulls = self._nulls(recording, self._named_nulls())
         self.measure(recording)
-        verdicts = self._test(recording, nulls)
+        perturbed = self._perturb(recording, nulls["untrained"], list(PERTURBATIONS.all()))
+        verdicts = self._test(recording, nulls, perturbed)
         self._report()
         return verdicts
+
+    def perturb(self, names: Sequence[str] | None = None) -> dict[str, xr.Dataset]:
+        """Record, and do perturbations alone, all or those named.
+
+        Raises:
+            TdynError: no such perturbation, or the model allows none of them.
+        """
+        chosen = list(PERTURBATIONS.all()) if names is None else list(names)
+        unknown = [name for name in chosen if name not in PERTURBATIONS.all()]
+        if unknown:
+            raise TdynError(
+                f"there is no perturbation {unknown[0]!r}; there are: "
+                f"{', '.join(PERTURBATIONS.all())}"
+            )
+        make_folder(self.out)
+        recording = self._record()
+        self._note_provenance()
+        nulls = self._nulls(recording, {"untrained"})
+        perturbed = self._perturb(recording, nulls["untrained"], chosen)
+        if not perturbed:
+            refused = (read_json(self.out / "run.json") or {}).get("refused", {})
+            raise TdynError("; ".join(f"{name}: {why}" for name, why in refused.items()))
+        self._report()
+        return perturbed
 
     def measure(self, recording: Recording, names: Sequence[str] | None = None) -> None:
         """Run measures with their defaults and keep their results."""
         chosen = list(MEASURES.all()) if names is None else list(names)
-        inputs = {"recording": self._identity(recording), "version": _version()}
+        inputs = {"recording": self._identity(recording), "version": version()}
         store = self.out / "results.zarr"
         pending = [
             name
@@ -163,9 +193,12 @@ class Experiment:
             on_progress=progress,
         )
 
-    def _nulls(self, recording: Recording) -> dict[str, Recording]:
-        """Recordings of the nulls that run a model and that some claim names."""
-        named = {name for claim in CLAIMS.all().values() for name in claim.all_nulls}
+    def _named_nulls(self) -> set[str]:
+        """The nulls that some claim names."""
+        return {name for claim in CLAIMS.all().values() for name in claim.all_nulls}
+
+    def _nulls(self, recording: Recording, named: set[str]) -> dict[str, Recording]:
+        """Recordings of those of the named nulls that run a model."""
         drawn = {}
         for name, null in NULLS.all().items():
             if not null.needs_model or name not in named:
@@ -182,15 +215,65 @@ class Experiment:
                 )
         return drawn
 
-    def _test(self, recording: Recording, nulls: dict[str, Recording]) -> list[Verdict]:
+    def _perturb(
+        self, recording: Recording, twin: Recording, names: Sequence[str]
+    ) -> dict[str, xr.Dataset]:
+        """Results of perturbations; those that the model does not allow are noted as refused."""
+        store = self.out / "results.zarr"
+        done: dict[str, xr.Dataset] = {}
+        pending = []
+        for name in names:
+            result = results.load_result(store, name)
+            if result is not None and self._is_done(name, self._perturbing(name, recording, twin)):
+                self.reporter.skipped(name)
+                done[name] = result
+            else:
+                pending.append(name)
+        refused = {}
+        if pending:
+            systems = make_systems(self.model, recording, twin=twin, seed=self.settings.seed)
+        for name in pending:
+            inputs = self._perturbing(name, recording, twin)
+            how = {"n_texts": inputs["n_texts"], "seed": self.settings.seed}
+            try:
+                with self.reporter.stage(name, "texts") as progress, self._timed(name, inputs):
+                    function = PERTURBATIONS.get(name).function
+                    done[name] = function(systems, on_progress=progress, **how)
+                    results.save_result(store, name, done[name])
+            except (ModelError, InputError) as error:
+                refused[name] = str(error)
+                self.reporter.refused(name, str(error))
+        self._note(refused=refused)
+        return done
+
+    def _perturbing(self, name: str, recording: Recording, twin: Recording) -> dict[str, Any]:
+        """What a perturbation's result depends on."""
+        asked = self.settings.n_perturbed or PERTURBATIONS.get(name).n_texts
+        return {
+            "recording": self._identity(recording),
+            "untrained": self._identity(twin),
+            "n_texts": min(asked, len(self.texts)),
+            "seed": self.settings.seed,
+            "version": version(),
+        }
+
+    def _test(
+        self,
+        recording: Recording,
+        nulls: dict[str, Recording],
+        perturbed: dict[str, xr.Dataset],
+    ) -> list[Verdict]:
         inputs = {
             "recording": self._identity(recording),
             "nulls": {name: self._identity(null) for name, null in nulls.items()},
+            "perturbed": {
+                name: self._perturbing(name, recording, nulls["untrained"]) for name in perturbed
+            },
             "claims": list(CLAIMS.all()),
             "seed": self.settings.seed,
             "n_null": self.settings.n_null,
             "n_bootstrap": self.settings.n_bootstrap,
-            "version": _version(),
+            "version": version(),
         }
         if self._is_done("test", inputs) and (self.out / "claims.json").exists():
             self.reporter.skipped("test")
@@ -199,6 +282,7 @@ class Experiment:
             verdicts = test_claims(
                 recording,
                 model_nulls=nulls,
+                perturbed=perturbed,
                 n_null=self.settings.n_null,
                 n_bootstrap=self.settings.n_bootstrap,
                 seed=self.settings.seed,
@@ -255,12 +339,13 @@ class Experiment:
         """Note a stage's time and inputs in `run.json` once it has ended without an error."""
         start = time.perf_counter()
         yield
-        run = read_json(self.out / "run.json") or {}
-        run.setdefault("stages", {})[stage] = {
-            "seconds": round(time.perf_counter() - start, 2),
-            "inputs": fingerprint(inputs),
-        }
-        write_json(self.out / "run.json", run)
+        seconds = round(time.perf_counter() - start, 2)
+        stages = (read_json(self.out / "run.json") or {}).get("stages", {})
+        self._note(stages={**stages, stage: {"seconds": seconds, "inputs": fingerprint(inputs)}})
+
+    def _note(self, **entries: Any) -> None:
+        """Put entries into `run.json`."""
+        write_json(self.out / "run.json", {**(read_json(self.out / "run.json") or {}), **entries})
 
 
 def load_verdicts(out: Path) -> list[Verdict]:
@@ -286,7 +371,8 @@ def report_run(out: Path) -> Path:
             f"there is no run in {out}: recording.zarr is missing; make one with "
             f"`tdyn run --out {out}`"
         )
-    names = [name for name in results.saved_names(out / "results.zarr") if name in MEASURES.all()]
+    known = {*MEASURES.all(), *PERTURBATIONS.all()}
+    names = [name for name in results.saved_names(out / "results.zarr") if name in known]
     found = {name: results.load_result(out / "results.zarr", name) for name in names}
     return write_report(
         out / "report.html",
@@ -295,60 +381,3 @@ def report_run(out: Path) -> Path:
         recording=open_recording(out / "recording.zarr"),
         run=read_json(out / "run.json") or {},
     )
-
-
-def system_information() -> dict[str, Any]:
-    """Versions and machine, as a report states them."""
-    return {
-        "transformer_dynamics": _version(),
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        **{name: _package_version(name) for name in PACKAGES},
-    }
-
-
-def examine() -> dict[str, Any]:
-    """What `tdyn doctor` prints: system, cache, bundled files, extras."""
-    import torch
-
-    cache = assets.cache_dir()
-    extras = {
-        "gguf": ("gguf", "accelerate"),
-        "wiki": ("mwparserfromhell",),
-        "datasets": ("datasets",),
-        "parquet": ("pandas", "pyarrow"),
-    }
-    return {
-        **system_information(),
-        "threads of torch": torch.get_num_threads(),
-        "CUDA": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        "cache": cache,
-        **{
-            f"bundled: {asset.name}": _presence(asset)
-            for asset in (assets.SMOLLM2, assets.WIKIPEDIA_SAMPLE)
-        },
-        **{
-            f"extra [{extra}]": ", ".join(f"{name} {_package_version(name)}" for name in names)
-            for extra, names in extras.items()
-        },
-    }
-
-
-def _presence(asset: assets.Asset) -> str:
-    return (
-        "in the cache"
-        if assets.location(asset).is_file()
-        else "not fetched yet; the first use fetches it"
-    )
-
-
-def _version() -> str:
-    return transformer_dynamics.__version__
-
-
-def _package_version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

@@ -1,9 +1,10 @@
-"""The one list of measures, nulls and claims.
+"""The one list of measures, perturbations, nulls and claims.
 
-The command, the report and the documentation read this list, so adding a measure, a null or a
-claim is one module that registers itself. Built-in modules are found by walking the packages
-`units`, `population`, `nulls` and `claims`; a third party's module is found through the entry
-point group `transformer_dynamics.plugins` (its value names a module; importing it registers).
+The command, the report and the documentation read this list, so adding a measure, a perturbation,
+a null or a claim is one module that registers itself. Built-in modules are found by walking the
+packages `units`, `population`, `perturbation`, `nulls` and `claims`; a third party's module is
+found through the entry point group `transformer_dynamics.plugins` (its value names a module;
+importing it registers).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import xarray as xr
 
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 
     from transformer_dynamics.drawing import Drawing
 
+# What a null is drawn from: a recording, a flow map, step Jacobians, one layer's updates.
+NullOf = Literal["recording", "flow", "jacobians", "updates"]
 DIGITS = re.compile(r"(\d+)")
 PLUGIN_GROUP = "transformer_dynamics.plugins"
-BUILT_IN_PACKAGES = ("units", "population", "nulls", "claims")
+BUILT_IN_PACKAGES = ("units", "population", "perturbation", "nulls", "claims")
 
 Entry = TypeVar("Entry")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -96,15 +99,40 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Perturbation:
+    """A registered experiment with the model in the loop.
+
+    Attributes:
+        name: the name in the command and the report, `perturbation.function`.
+        title: a heading for people.
+        source: where the definition comes from.
+        function: systems in, `xarray.Dataset` with a dimension `system` out.
+        draw: result in, drawings out.
+    """
+
+    name: str
+    title: str
+    source: str
+    function: Callable[..., xr.Dataset]
+    draw: Callable[[xr.Dataset], list[Drawing]]
+
+    @property
+    def n_texts(self) -> int:
+        """How many texts it follows by default."""
+        return int(inspect.signature(self.function).parameters["n_texts"].default)
+
+
+@dataclass(frozen=True)
 class Null:
-    """A registered null: a function from a recording to a recording of the same shape.
+    """A registered null: from a recording to one of the same shape, or from a flow map to another.
 
     Attributes:
         name: the name in claims and figures.
         keeps: what of the recording it leaves as it is.
         destroys: what it takes away.
-        function: `(recording, seed=0) -> recording`.
+        function: `(recording, seed=0) -> recording`, or the same of what it is drawn from.
         needs_model: whether a model must be run to draw it.
+        of: what it is drawn from.
     """
 
     name: str
@@ -112,9 +140,11 @@ class Null:
     destroys: str
     function: Callable[..., Any]
     needs_model: bool = False
+    of: NullOf = "recording"
 
 
 MEASURES: Registry[Measure] = Registry("measure")
+PERTURBATIONS: Registry[Perturbation] = Registry("perturbation")
 NULLS: Registry[Null] = Registry("null")
 CLAIMS: Registry[Any] = Registry("claim")
 
@@ -147,19 +177,53 @@ def measure(
                 result = _in_blocks(function, recording, args, kwargs)
             else:
                 result = function(recording, *args, **kwargs)
-            return result.assign_attrs(
-                measure=name,
-                title=title,
-                source=source,
-                parameters={key: _plain(value) for key, value in parameters},
-                version=transformer_dynamics.__version__,
-                recording=recording.description,
-            )
+            stamp = _stamp(name, title, source, parameters)
+            return result.assign_attrs(**stamp, recording=recording.description)
 
         MEASURES.add(name, Measure(name, title, source, stamped, draw, per_sample, of_moments))
         return stamped  # type: ignore[return-value]
 
     return decorate
+
+
+def perturbation(
+    name: str, *, title: str, source: str, draw: Callable[[xr.Dataset], list[Drawing]]
+) -> Callable[[Function], Function]:
+    """Register an experiment with the model in the loop; its results are stamped as a measure's.
+
+    `attrs["recording"]` describes the recording of the first stack.
+    """
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def stamped(systems: Any, *args: Any, **kwargs: Any) -> xr.Dataset:
+            bound = signature.bind(systems, *args, **kwargs)
+            bound.apply_defaults()
+            _, *parameters = bound.arguments.items()
+            told = [item for item in parameters if item[0] != "on_progress"]
+            result: xr.Dataset = function(systems, *args, **kwargs)
+            stamp = _stamp(name, title, source, told)
+            return result.assign_attrs(**stamp, recording=systems[0].recording.description)
+
+        PERTURBATIONS.add(name, Perturbation(name, title, source, stamped, draw))
+        return stamped  # type: ignore[return-value]
+
+    return decorate
+
+
+def _stamp(
+    name: str, title: str, source: str, parameters: Iterable[tuple[str, Any]]
+) -> dict[str, Any]:
+    """What says by itself what a result is."""
+    return {
+        "measure": name,
+        "title": title,
+        "source": source,
+        "parameters": {key: _plain(value) for key, value in parameters},
+        "version": transformer_dynamics.__version__,
+    }
 
 
 def _in_blocks(
@@ -183,12 +247,17 @@ def _in_blocks(
 
 
 def null(
-    name: str, *, keeps: str, destroys: str, needs_model: bool = False
+    name: str,
+    *,
+    keeps: str,
+    destroys: str,
+    needs_model: bool = False,
+    of: NullOf = "recording",
 ) -> Callable[[Function], Function]:
     """Register a null."""
 
     def decorate(function: Function) -> Function:
-        NULLS.add(name, Null(name, keeps, destroys, function, needs_model))
+        NULLS.add(name, Null(name, keeps, destroys, function, needs_model, of))
         return function
 
     return decorate
@@ -208,7 +277,9 @@ class Drawn:
     @property
     def drawings(self) -> list[Drawing]:
         """Every drawing that the measure makes of its result, the main one first."""
-        return MEASURES.get(self._result.attrs["measure"]).draw(self._result)
+        name = self._result.attrs["measure"]
+        known = PERTURBATIONS if name in PERTURBATIONS.all() else MEASURES
+        return known.get(name).draw(self._result)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The main drawing, with matplotlib."""

@@ -24,9 +24,15 @@ def save_result(store: Path, name: str, result: xr.Dataset) -> None:
     target = store / name
     partial = store.with_name(f".{store.name}.{name.replace('/', '.')}.partial")
     remove_folder(partial)
-    result.drop_encoding().to_zarr(partial, mode="w", consolidated=False)
+    _with_plain_strings(result).drop_encoding().to_zarr(partial, mode="w", consolidated=False)
     remove_folder(target)
     partial.rename(target)
+
+
+def _with_plain_strings(result: xr.Dataset) -> xr.Dataset:
+    """Strings of any length: those of a fixed one have no agreed form on disk."""
+    fixed = {name: values for name, values in result.variables.items() if values.dtype.kind == "U"}
+    return result.assign_coords({name: values.astype(object) for name, values in fixed.items()})
 
 
 def load_result(store: Path, name: str) -> xr.Dataset | None:

@@ -78,6 +78,11 @@ def thirds(profile: Floats) -> Floats:
     return change
 
 
+def by_system(result: xr.Dataset) -> dict[str, xr.Dataset]:
+    """A perturbation's result taken apart by system: the model and its nulls."""
+    return {str(name): result.sel(system=name) for name in result["system"].values}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """One claim.
@@ -87,7 +92,7 @@ class Claim:
         statement: what is claimed, in words.
         statistic: what the number is, with its unit and denominator.
         source: the publication that makes the claim, and what it reports.
-        profile: `(recording, weights) -> (draw, ...)`.
+        profile: `(recording, weights) -> (draw, ...)`, one weight per sample.
         summary: `(draw, ...) -> (draw)`: the statistic.
         dims: names of the profile's dimensions.
         coords: `recording -> coordinates` of the profile.
@@ -101,6 +106,10 @@ class Claim:
         picture: `recording -> (...)`: what a figure shows of the recording and of one draw of each
             null beside the profile.
         picture_dims: names of the picture's dimensions.
+        perturbation: the perturbation whose result it looks at, in place of a recording; its
+            profile, coordinates, picture and remark take what `subjects` makes of that result.
+        subjects: of a perturbation's result, what the claim is tested on, as `model`, and its nulls
+            by name.
         remark: a sentence on this recording's evidence, or an empty string.
         caveat: what the statistic cannot tell.
         draw: evidence in, drawings out.
@@ -110,10 +119,10 @@ class Claim:
     statement: str
     statistic: str
     source: str
-    profile: Callable[[Recording, Floats], Floats]
+    profile: Callable[[Any, Floats], Floats]
     summary: Callable[[Floats], Floats]
     dims: tuple[str, ...]
-    coords: Callable[[Recording], Mapping[str, Any]]
+    coords: Callable[[Any], Mapping[str, Any]]
     threshold: float
     nulls: tuple[str, ...]
     draw: Callable[[xr.Dataset], list[Drawing]]
@@ -121,9 +130,11 @@ class Claim:
     shown: tuple[str, ...] = ("shuffled_tokens",)
     drawn_from: Callable[[Recording], Recording] = itself
     own_nulls: Mapping[str, Callable[[Recording, int], Floats]] = field(default_factory=dict)
-    picture: Callable[[Recording], Floats] | None = None
+    picture: Callable[[Any], Floats] | None = None
     picture_dims: tuple[str, ...] = ()
-    remark: Callable[[Recording, xr.Dataset], str] = lambda recording, evidence: ""
+    perturbation: str | None = None
+    subjects: Callable[[xr.Dataset], Mapping[str, xr.Dataset]] = by_system
+    remark: Callable[[Any, xr.Dataset], str] = lambda subject, evidence: ""
     caveat: str = ""
 
     @property

@@ -5,9 +5,10 @@ measuring. Each draw has a seed of its own, made from the run's seed, the null's
 draw's number, so the numbers do not depend on how the draws are spread over threads.
 
 Nulls that run a model (untrained twin, shuffled tokens) are one recording each and not a
-distribution. Against them the statistic is compared text by text: the p-value is the bootstrap's
-share of draws over texts in which the recording does not exceed the null, mean and standard
-deviation are those of the null's bootstrap.
+distribution, and so are all nulls of claims that look at a perturbation's result. Against them the
+statistic is compared text by text: the p-value is the bootstrap's share of draws over texts in
+which the recording does not exceed the null, mean and standard deviation are those of the null's
+bootstrap.
 
 Cost: for each null `n_null` times drawing it and measuring it. Memory: two recordings per thread.
 """
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 import xarray as xr
+from numpy.typing import NDArray
 
 from transformer_dynamics.claims.claim import Claim, Floats, NullComparison
 from transformer_dynamics.inference.bootstrap import (
@@ -34,6 +36,9 @@ from transformer_dynamics.inference.bootstrap import (
 from transformer_dynamics.inference.significance import effect_size, monte_carlo_p
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import NULLS
+
+# A null that scatters less than this over its mean does not scatter but for rounding.
+ROUNDING = 1e-9
 
 
 @dataclass
@@ -55,10 +60,39 @@ class Gathered:
     pictures: dict[str, Floats] = field(default_factory=dict)
 
 
-def gather(
-    claims: Iterable[Claim],
+@dataclass(frozen=True)
+class Subject:
+    """What a claim is tested on.
+
+    Attributes:
+        data: the recording, or a perturbation's result on the model.
+        nulls: those of its nulls that are one recording or result each, by name.
+        text_index: the text of each sample, `(sample)`.
+    """
+
+    data: Any
+    nulls: Mapping[str, Any]
+    text_index: NDArray[np.int64]
+
+
+def subject_of(
+    claim: Claim,
     recording: Recording,
     model_nulls: Mapping[str, Recording],
+    perturbed: Mapping[str, xr.Dataset],
+) -> Subject:
+    """What the claim looks at."""
+    if claim.perturbation is None:
+        return Subject(recording, model_nulls, recording.text_index)
+    nulls = dict(claim.subjects(perturbed[claim.perturbation]))
+    data = nulls.pop("model")
+    return Subject(data, nulls, np.arange(data.sizes["sample"]))
+
+
+def gather(
+    claims: Iterable[Claim],
+    subjects: Mapping[str, Subject],
+    recording: Recording,
     *,
     n_null: int,
     n_bootstrap: int,
@@ -68,20 +102,22 @@ def gather(
 ) -> dict[str, Gathered]:
     """Profiles of the recording, its bootstrap and its nulls, by claim id."""
     claims = list(claims)
-    weights = text_weights(recording.text_index, n_bootstrap, seed=draw_seed(seed, "bootstrap", 0))
-    one = uniform_weights(recording.shape[0])
+    drawn_weights = draw_seed(seed, "bootstrap", 0)
     gathered = {}
     for claim in claims:
-        plain = claim.profile(recording, one)[0]
-        gathered[claim.id] = Gathered(plain, claim.profile(recording, weights))
+        subject = subjects[claim.id]
+        weights = text_weights(subject.text_index, n_bootstrap, seed=drawn_weights)
+        one = uniform_weights(len(subject.text_index))
+        plain = claim.profile(subject.data, one)[0]
+        gathered[claim.id] = Gathered(plain, claim.profile(subject.data, weights))
         for name in claim.all_nulls:
-            if name in model_nulls:
+            if name in subject.nulls:
                 found = gathered[claim.id]
-                found.nulls[name] = claim.profile(model_nulls[name], one)
-                found.paired[name] = claim.profile(model_nulls[name], weights)
+                found.nulls[name] = claim.profile(subject.nulls[name], one)
+                found.paired[name] = claim.profile(subject.nulls[name], weights)
                 if claim.picture is not None:
-                    found.pictures[name] = claim.picture(model_nulls[name])
-    groups = _groups(claims, set(model_nulls))
+                    found.pictures[name] = claim.picture(subject.nulls[name])
+    groups = _groups([claim for claim in claims if claim.perturbation is None])
     total, done = n_null * len(groups), 0
     # One thread per draw and one BLAS thread each: draws are independent, matrix products small.
     with threadpoolctl.threadpool_limits(1, user_api="blas"), _pool(n_threads) as pool:
@@ -137,12 +173,12 @@ class _Group:
         return [claim.profile(drawn, weights)[0] for claim in self.claims]
 
 
-def _groups(claims: list[Claim], by_model: set[str]) -> list[_Group]:
+def _groups(claims: list[Claim]) -> list[_Group]:
     shared: dict[tuple[str, Callable[[Recording], Recording]], list[Claim]] = {}
     groups = []
     for claim in claims:
         for name in claim.all_nulls:
-            if name not in by_model and not NULLS.get(name).needs_model:
+            if not NULLS.get(name).needs_model:
                 shared.setdefault((name, claim.drawn_from), []).append(claim)
         groups += [
             _Group(name, claim.drawn_from, (claim,), own) for name, own in claim.own_nulls.items()
@@ -168,7 +204,7 @@ def compare(claim: Claim, gathered: Gathered) -> dict[str, NullComparison]:
             p = monte_carlo_p(0.0, -difference, direction=claim.direction)
             mean = float(claim.summary(profiles)[0])
             sd = _sd(null)
-            effect = (value - mean) / sd if sd > 0 else np.nan
+            effect = (value - mean) / sd if sd > ROUNDING * abs(mean) else np.nan
         else:
             null = claim.summary(profiles)
             p = monte_carlo_p(value, null, direction=claim.direction)
@@ -188,7 +224,7 @@ def _sd(draws: Floats) -> float:
     return float(np.std(draws, ddof=1))
 
 
-def as_dataset(claim: Claim, gathered: Gathered, recording: Recording) -> xr.Dataset:
+def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset:
     """The evidence as one Dataset, from which the figures are drawn."""
     names = sorted(gathered.nulls, key=lambda name: (name not in claim.nulls, name))
     low, high = percentile_interval(gathered.bootstrap)
@@ -220,7 +256,7 @@ def as_dataset(claim: Claim, gathered: Gathered, recording: Recording) -> xr.Dat
             "null_mean": ("null", [claim.summary(gathered.nulls[n]).mean() for n in names]),
             "null_statistic": (("null", "draw"), draws),
         },
-        coords={"null": np.array(names, dtype=object), **claim.coords(recording)},
+        coords={"null": np.array(names, dtype=object), **claim.coords(subject.data)},
         attrs={
             "claim": claim.id,
             "statistic": claim.statistic,
@@ -234,7 +270,7 @@ def as_dataset(claim: Claim, gathered: Gathered, recording: Recording) -> xr.Dat
     )
     if claim.picture is None:
         return evidence
-    own = claim.picture(recording)
+    own = claim.picture(subject.data)
     pictures = np.stack([gathered.pictures.get(name, np.full_like(own, np.nan)) for name in names])
     return evidence.assign(
         picture=(claim.picture_dims, own), null_picture=(("null", *claim.picture_dims), pictures)

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from transformer_dynamics.drawing import Heatmap, Interval, Intervals, Lines, Role, Series
 from transformer_dynamics.inference.bootstrap import percentile_interval
 
-STEP_LABEL = "step (index of the sublayer it starts from)"
-SITE_LABEL = "sublayer (index of the site)"
+X_LABELS = {
+    "step": "step (index of the sublayer or layer it starts from)",
+    "site": "sublayer (index of the site)",
+    "layer": "layer (index)",
+}
 KIND_NAMES = {"attention": "within a layer (attention)", "mlp": "across layers (MLP)"}
 
 
@@ -27,7 +30,7 @@ def profile_lines(
     *,
     title: str,
     y_label: str,
-    along: Literal["step", "site"] = "step",
+    along: Literal["step", "site", "layer"] = "step",
     y_scale: Literal["linear", "log"] = "linear",
     walk_reference: bool = False,
 ) -> Lines:
@@ -84,7 +87,7 @@ def profile_lines(
                 role="reference",
             )
         )
-    x_label = STEP_LABEL if along == "step" else SITE_LABEL
+    x_label = X_LABELS[along]
     return Lines(title=title, x_label=x_label, y_label=y_label, series=series, y_scale=y_scale)
 
 

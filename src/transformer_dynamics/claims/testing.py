@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from transformer_dynamics.claims.claim import LEVEL, Claim, NullComparison, Verdict, largest_p
-from transformer_dynamics.claims.evidence import Gathered, as_dataset, compare, gather
+from transformer_dynamics.claims.evidence import (
+    Gathered,
+    Subject,
+    as_dataset,
+    compare,
+    gather,
+    subject_of,
+)
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.inference.bootstrap import percentile_interval
 from transformer_dynamics.inference.significance import benjamini_hochberg
+from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.registry import CLAIMS, NULLS
+from transformer_dynamics.registry import CLAIMS, NULLS, PERTURBATIONS
 from transformer_dynamics.residual.labels import FINAL
 
 BEYOND_NO_NULL = "reproduced, not beyond null"
@@ -27,6 +37,7 @@ def test_claims(
     *,
     model: object = None,
     model_nulls: Mapping[str, Recording] | None = None,
+    perturbed: Mapping[str, xr.Dataset] | None = None,
     claims: Sequence[str] | None = None,
     n_null: int = N_NULL,
     n_bootstrap: int = N_BOOTSTRAP,
@@ -41,7 +52,10 @@ def test_claims(
         model: its model, with which the untrained twin and the shuffled texts are recorded; without
             it and without `model_nulls` these nulls are left out and every verdict says so.
         model_nulls: those recordings, by name of the null, where they were made already.
-        claims: ids of the claims to test; by default all that are registered.
+        perturbed: results of perturbations by name, where they were made already; with `model` the
+            others that claims look at are made, with their defaults.
+        claims: ids of the claims to test; by default all that are registered, those that perturb
+            the model only where `model` or `perturbed` allows it.
         n_null: draws of each null; the least possible p-value is 1/(n_null + 1).
         n_bootstrap: draws of the bootstrap over texts.
         seed: the same seed gives the same bits.
@@ -52,22 +66,27 @@ def test_claims(
         One verdict per claim.
 
     Raises:
-        InputError: too few samples or sites, or numbers of draws below 1.
+        InputError: too few samples or sites, numbers of draws below 1, or a claim that perturbs
+            the model, which was not given.
         KeyError: no such claim.
     """
     check_size(recording.shape[0], recording.sites, n_null, n_bootstrap)
     sublayers = recording.sublayers.load()
-    chosen = list(CLAIMS.all()) if claims is None else list(claims)
-    tested: list[Claim] = [CLAIMS.get(name) for name in chosen]
+    made = dict(perturbed or {})
+    tested = _chosen(claims, made, model)
     reruns = dict(model_nulls or {})
     if model is not None:
-        for name in sorted({null for claim in tested for null in claim.all_nulls} - set(reruns)):
+        plain = [claim for claim in tested if claim.perturbation is None]
+        for name in sorted({null for claim in plain for null in claim.all_nulls} - set(reruns)):
             if NULLS.get(name).needs_model:
                 reruns[name] = NULLS.get(name).function(recording, model=model, seed=seed)
+        made |= _perturbed(tested, made, recording, model, reruns.get("untrained"), seed)
+    nulls = {name: null.sublayers.load() for name, null in reruns.items()}
+    subjects = {claim.id: subject_of(claim, sublayers, nulls, made) for claim in tested}
     gathered = gather(
         tested,
+        subjects,
         sublayers,
-        {name: null.sublayers.load() for name, null in reruns.items()},
         n_null=n_null,
         n_bootstrap=n_bootstrap,
         seed=seed,
@@ -79,9 +98,48 @@ def test_claims(
         np.array([largest_p(list(comparisons[claim.id].values())) for claim in tested])
     )
     return [
-        _verdict(claim, gathered[claim.id], comparisons[claim.id], float(q), sublayers)
+        _verdict(claim, gathered[claim.id], comparisons[claim.id], float(q), subjects[claim.id])
         for claim, q in zip(tested, adjusted, strict=True)
     ]
+
+
+def _chosen(
+    names: Sequence[str] | None, perturbed: Mapping[str, xr.Dataset], model: object
+) -> list[Claim]:
+    """The claims to test."""
+    claims: list[Claim] = [CLAIMS.get(name) for name in (CLAIMS.all() if names is None else names)]
+    able = [
+        claim for claim in claims if claim.perturbation in {None, *perturbed} or model is not None
+    ]
+    if names is not None and len(able) < len(claims):
+        refused = ", ".join(claim.id for claim in claims if claim not in able)
+        raise InputError(
+            f"{refused} perturb the model, which was not given: td.test_claims(recording, "
+            f"model=model, claims={list(names)})"
+        )
+    return able
+
+
+def _perturbed(
+    claims: Sequence[Claim],
+    made: Mapping[str, xr.Dataset],
+    recording: Recording,
+    model: Any,
+    twin: Recording | None,
+    seed: int,
+) -> dict[str, xr.Dataset]:
+    """Results of the perturbations that claims look at and that are not made yet."""
+    names = {claim.perturbation for claim in claims if claim.perturbation is not None} - set(made)
+    if not names:
+        return {}
+    systems = make_systems(model, recording, twin=twin, seed=seed)
+    n_there = len(recording.token_lists)
+    results = {}
+    for name in sorted(names):
+        perturbation = PERTURBATIONS.get(name)
+        n_texts = min(perturbation.n_texts, n_there)
+        results[name] = perturbation.function(systems, n_texts=n_texts, seed=seed)
+    return results
 
 
 def check_size(n_samples: int, sites: Sequence[str], n_null: int, n_bootstrap: int) -> None:
@@ -108,11 +166,11 @@ def _verdict(
     gathered: Gathered,
     comparisons: Mapping[str, NullComparison],
     adjusted_p: float,
-    recording: Recording,
+    subject: Subject,
 ) -> Verdict:
     value = float(claim.summary(gathered.plain[np.newaxis])[0])
     low, high = (float(end) for end in percentile_interval(claim.summary(gathered.bootstrap)))
-    evidence = as_dataset(claim, gathered, recording)
+    evidence = as_dataset(claim, gathered, subject)
     near, far = (low, high) if claim.direction == "greater" else (-high, -low)
     threshold = claim.threshold if claim.direction == "greater" else -claim.threshold
     if not np.isfinite([value, low, high]).all():
@@ -132,7 +190,7 @@ def _verdict(
         comparisons,
         verdict,
         _why(claim, verdict, (value, low, high), comparisons, adjusted_p)
-        + _sentence(claim.remark(recording, evidence))
+        + _sentence(claim.remark(subject.data, evidence))
         + _sentence(claim.caveat),
         evidence,
     )
@@ -146,9 +204,10 @@ def _why(
     adjusted_p: float,
 ) -> str:
     deciding = {name: comparisons[name] for name in claim.nulls if name in comparisons}
+    greater = claim.direction == "greater"
     groups: dict[str, Callable[[float], bool]] = {
-        "exceeds": lambda p: p <= LEVEL,
-        "does not exceed": lambda p: p > LEVEL,
+        "exceeds" if greater else "lies below": lambda p: p <= LEVEL,
+        "does not exceed" if greater else "does not lie below": lambda p: p > LEVEL,
         "is not comparable with": math.isnan,
     }
     parts = []

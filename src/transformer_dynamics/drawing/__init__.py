@@ -14,11 +14,12 @@ from transformer_dynamics.drawing.lines import (
     Lines,
     Series,
 )
-from transformer_dynamics.drawing.maps import Heatmap, Path, Paths
+from transformer_dynamics.drawing.maps import Field, Heatmap, Path, Paths
 from transformer_dynamics.drawing.style import Drawing, Role
 
 __all__ = [
     "Drawing",
+    "Field",
     "Group",
     "Heatmap",
     "Histogram",

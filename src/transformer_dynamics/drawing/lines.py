@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from transformer_dynamics.drawing.style import (
     MATPLOTLIB_DASHES,
+    Labelled,
     Numbers,
     Role,
     escape,
@@ -52,12 +53,9 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lines:
+class Lines(Labelled):
     """Lines over a common axis, each with an optional band."""
 
-    title: str
-    x_label: str
-    y_label: str
     series: Sequence[Series]
     y_scale: Literal["linear", "log"] = "linear"
 
@@ -125,14 +123,12 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Histogram:
+class Histogram(Labelled):
     """Distributions over common bins, as the share of each that falls in a bin."""
 
-    title: str
-    x_label: str
     groups: Sequence[Group]
     n_bins: int = 40
-    y_label: str = field(default="share of values per bin (1)")
+    y_label: str = "share of values per bin (1)"
 
     def _shares(self) -> tuple[Numbers, list[Numbers]]:
         finite = [group.values[np.isfinite(group.values)] for group in self.groups]
@@ -198,11 +194,9 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intervals:
+class Intervals(Labelled):
     """Values with their intervals, one below the other, over a common axis."""
 
-    title: str
-    x_label: str
     intervals: Sequence[Interval]
     y_label: str = ""
 

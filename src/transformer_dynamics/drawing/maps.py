@@ -10,6 +10,7 @@ import numpy as np
 
 from transformer_dynamics.drawing.style import (
     MATPLOTLIB_DASHES,
+    Labelled,
     Numbers,
     Role,
     escape,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heatmap:
+class Heatmap(Labelled):
     """A matrix in colour; `values` has shape `(y, x)`.
 
     A symmetric scale is centred on zero. The colour scale ends at the 99th percentile of the
@@ -32,9 +33,6 @@ class Heatmap:
     beyond is drawn in the end colour, and `colour_label` should say so where it matters.
     """
 
-    title: str
-    x_label: str
-    y_label: str
     colour_label: str
     values: Numbers
     x_names: Sequence[str] = ()
@@ -99,20 +97,24 @@ class Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paths:
-    """Paths in a plane, or in space where `z_label` is given; a dot marks where each begins."""
+class Paths(Labelled):
+    """Paths in a plane, or in space where `z_label` is given; a dot marks where each begins.
 
-    title: str
-    x_label: str
-    y_label: str
+    With `markers` the points are a cloud in no order: dots and no lines.
+    """
+
     paths: Sequence[Path]
     z_label: str | None = None
+    markers: bool = False
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the first two axes on matplotlib axes."""
         axes = new_axes(ax, self)
         for path, (colour, dash) in zip(self.paths, styles(self.paths), strict=True):
             x, y = path.points[:, 0], path.points[:, 1]
+            if self.markers:
+                axes.scatter(x, y, color=colour, label=path.name, s=4)
+                continue
             axes.plot(x, y, color=colour, label=path.name, linestyle=MATPLOTLIB_DASHES[dash])
             axes.plot(x[:1], y[:1], color=colour, marker="o")
         axes.legend(fontsize="small")
@@ -124,11 +126,11 @@ class Paths:
 
         figure = new_figure(self)
         for path, (colour, dash) in zip(self.paths, styles(self.paths), strict=True):
-            sizes = [9.0] + [3.0] * (len(path.points) - 1)
+            sizes = [3.0 if self.markers else 9.0] + [3.0] * (len(path.points) - 1)
             common = {
                 "name": path.name,
                 "text": [escape(label) for label in path.labels] or None,
-                "mode": "lines+markers",
+                "mode": "markers" if self.markers else "lines+markers",
                 "marker": {"color": colour, "size": sizes, "line": {"width": 0}},
             }
             x, y = path.points[:, 0], path.points[:, 1]
@@ -146,4 +148,71 @@ class Paths:
                     for axis, text in names.items()
                 }
             )
+        return figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field(Labelled):
+    """Arrows in a plane, one field after another along a slider.
+
+    Attributes:
+        slider_label: what the fields are ordered by.
+        labels: what each field is called, `(field)`.
+        points: where arrows begin, `(field, point, axis)`.
+        arrows: how far they reach, `(field, point, axis)`, in the units of the axes.
+    """
+
+    slider_label: str
+    labels: Sequence[str]
+    points: Numbers
+    arrows: Numbers
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the field half way along the slider on matplotlib axes."""
+        axes = new_axes(ax, self)
+        shown = len(self.labels) // 2
+        axes.set_title(f"{self.title}: {self.labels[shown]}")
+        start, arrow = self.points[shown].T, self.arrows[shown].T
+        colour = styles([Path(name="", points=self.points[shown])])[0][0]
+        axes.quiver(*start, *arrow, color=colour, angles="xy", scale_units="xy", scale=1.0)
+        axes.plot(*(start + arrow), linestyle="", marker=".", color=colour, markersize=2)
+        return axes
+
+    def figure(self) -> Figure:
+        """Draw as an interactive plotly figure with a slider; a dot marks each arrow's end."""
+        import plotly.graph_objects as go
+
+        figure = new_figure(self)
+        colour = styles([Path(name="", points=self.points[0])])[0][0]
+        shown = len(self.labels) // 2
+        for place in range(len(self.labels)):
+            start, end = self.points[place], self.points[place] + self.arrows[place]
+            gap = np.full_like(start, np.nan)
+            x, y = np.stack([start, end, gap], axis=1).reshape(-1, 2).T
+            figure.add_trace(
+                go.Scatter(
+                    x=x,
+                    y=y,
+                    mode="lines+markers",
+                    line={"color": colour, "width": 1.5},
+                    marker={"color": colour, "size": [0, 5, 0] * len(start)},
+                    visible=place == shown,
+                    showlegend=False,
+                )
+            )
+        steps = [
+            {
+                "label": escape(label),
+                "method": "update",
+                "args": [{"visible": [other == place for other in range(len(self.labels))]}],
+            }
+            for place, label in enumerate(self.labels)
+        ]
+        slider = {
+            "active": shown,
+            "steps": steps,
+            "currentvalue": {"prefix": f"{self.slider_label}: "},
+            "pad": {"t": 50},
+        }
+        figure.update_layout(sliders=[slider], height=600)
         return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from numpy.typing import NDArray
@@ -44,6 +45,16 @@ class Drawing(Protocol):
         """The heading."""
         ...
 
+    @property
+    def shows(self) -> str:
+        """What can be read off it."""
+        ...
+
+    @property
+    def requires(self) -> str:
+        """What would have to be true for it to mean what is claimed."""
+        ...
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw on matplotlib axes."""
         ...
@@ -51,6 +62,25 @@ class Drawing(Protocol):
     def figure(self) -> Figure:
         """Draw as an interactive plotly figure."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """What every drawing says of itself.
+
+    Attributes:
+        title: the heading.
+        x_label: the first axis, with its unit.
+        y_label: the second axis, with its unit.
+        shows: a sentence on what can be read off the figure.
+        requires: a sentence on what would have to be true for it to mean what is claimed.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    shows: str = ""
+    requires: str = ""
 
 
 def new_axes(ax: Axes | None, drawing: Any) -> Axes:

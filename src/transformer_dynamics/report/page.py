@@ -22,11 +22,15 @@ from transformer_dynamics.claims.claim import Verdict
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.files import make_folder, write_text
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS
+from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS, PERTURBATIONS
 
 N_TEXTS_SHOWN = 20
 REFERENCES = (
-    "Fernando and Guitchounts (2025), arXiv 2502.12131: the claims C1 to C7",
+    "Fernando and Guitchounts (2025), arXiv 2502.12131: the claims C1 to C8",
+    "arXiv 2605.14258: spectra of layer Jacobians, C9 and C10",
+    "arXiv 2406.19384: layers left out and swapped, C11",
+    "Sussillo and Barak (2013), Neural Computation 25, 626: slow points",
+    "Eckmann and Ruelle (1985), Reviews of Modern Physics 57, 617: Lyapunov exponents",
     "Kraskov, Stoegbauer and Grassberger (2004), arXiv cond-mat/0305641: mutual information",
     "Ince et al. (2017), Human Brain Mapping 38, 1541: Gaussian-copula mutual information",
     "Treves and Rolls (1991), Network 2, 371: population density",
@@ -44,6 +48,9 @@ METHODS = (
     "deciding null, the largest p being adjusted over the claims (Benjamini-Hochberg) at 5 %; "
     "reproduced, not beyond null, when a deciding null gives as much.",
     "Claims look at the sublayers (every site but the final one), measures at every site.",
+    "Perturbations carry other states of the last token over depth, its context held fixed, in "
+    "some of the texts; claims about them are compared with the same done to the untrained twin, "
+    "and to systems that share the model's trivial structure.",
 )
 
 
@@ -81,7 +88,7 @@ def write_report(
     page = environment.get_template("page.html").render(
         title=_title(recording, run),
         verdicts=[_verdict_entry(verdict, figures) for verdict in verdicts],
-        measures=[_measure_entry(name, result, figures) for name, result in results.items()],
+        **_sections(results, figures),
         texts=[] if recording is None else _text_entries(recording),
         n_texts=0 if recording is None else len(recording.texts),
         provenance=_rows(dict(run or {}), skip=("system", "stages")),
@@ -104,13 +111,14 @@ class _Figures:
     def __init__(self) -> None:
         self._figures: dict[str, Any] = {}
 
-    def add(self, drawings: Sequence[Drawing]) -> list[str]:
-        ids = []
+    def add(self, drawings: Sequence[Drawing]) -> list[dict[str, str]]:
+        """The id of each drawing's element, and what it says of itself."""
+        entries = []
         for drawing in drawings:
             name = f"figure-{len(self._figures) + 1}"
             self._figures[name] = json.loads(drawing.figure().to_json())
-            ids.append(name)
-        return ids
+            entries.append({"id": name, "shows": drawing.shows, "requires": drawing.requires})
+        return entries
 
     def as_json(self) -> str:
         """JSON that may stand in a script element: no text in it can close the element."""
@@ -130,8 +138,20 @@ def _verdict_entry(verdict: Verdict, figures: _Figures) -> dict[str, Any]:
     }
 
 
-def _measure_entry(name: str, result: xr.Dataset, figures: _Figures) -> dict[str, Any]:
-    measure = MEASURES.get(result.attrs["measure"])
+def _sections(results: Mapping[str, xr.Dataset], figures: _Figures) -> dict[str, Any]:
+    """Entries of measures and of perturbations."""
+    sections: dict[str, list[dict[str, Any]]] = {"measures": [], "perturbations": []}
+    for name, result in results.items():
+        perturbed = result.attrs["measure"] in PERTURBATIONS.all()
+        entry = _result_entry(name, result, figures)
+        sections["perturbations" if perturbed else "measures"].append(entry)
+    return sections
+
+
+def _result_entry(name: str, result: xr.Dataset, figures: _Figures) -> dict[str, Any]:
+    named = result.attrs["measure"]
+    known = PERTURBATIONS if named in PERTURBATIONS.all() else MEASURES
+    measure = known.get(named)
     return {
         "name": name,
         "title": measure.title,

@@ -216,7 +216,9 @@ class LinearFlowMap(FlowMap):
         Raises:
             InputError: the shapes do not fit.
         """
-        steps: Floats = np.array(matrices, dtype=np.float64)
+        steps: Floats = np.asarray(matrices, dtype=np.float64)
+        # What nobody can write to, as one matrix seen many times, need not be copied.
+        steps = steps.copy() if steps.flags.writeable else steps
         if steps.ndim != 3 or steps.shape[1] != steps.shape[2] or 0 in steps.shape:
             raise InputError(
                 f"got matrices of shape {steps.shape}; they are (step, unit, unit): "
@@ -235,6 +237,7 @@ class LinearFlowMap(FlowMap):
                 f"{(n_units,)}"
             )
         self.name = name
+        self._head: FlowMap | None = None
         self.sites = tuple(state_labels(n_steps + 1))
         trajectory = [state]
         for matrix, offset in zip(steps, self._offsets, strict=True):
@@ -273,6 +276,22 @@ class LinearFlowMap(FlowMap):
         given: Floats = np.asarray(weights, dtype=np.float64)
         return cls(given + np.eye(given.shape[-1]), first=first, name="residual")
 
+    @classmethod
+    def around(cls, flow: FlowMap, matrices: ArrayLike, *, name: str) -> LinearFlowMap:
+        """A flow with the same clean trajectory in which deviations from it go by matrices.
+
+        Args:
+            flow: where the clean trajectory, and what reads tokens off its end, are taken from.
+            matrices: `(step, unit, unit)`; a deviation at one site times its matrix is the
+                deviation at the next.
+            name: what it is called in results.
+        """
+        steps = np.asarray(matrices, dtype=np.float64)
+        carried = np.einsum("suv,sv->su", steps, flow.clean[:-1], optimize=True)
+        linear = cls(steps, flow.clean[1:] - carried, first=flow.clean[0], name=name)
+        linear.sites, linear.clean, linear._head = flow.sites, flow.clean, flow
+        return linear
+
     def _steps(self, start: str, stop: str) -> range:
         return range(self.sites.index(start), self.sites.index(stop))
 
@@ -284,6 +303,9 @@ class LinearFlowMap(FlowMap):
         return np.stack([kept[label] for label in keep], axis=1)
 
     def _log_probabilities(self, states: Floats, start: str) -> Floats:
+        if self._head is not None:
+            final = self._advance(states, start, self.sites[-1], self.sites[-1:])[:, 0]
+            return self._head.log_probabilities(final, self.sites[-1])
         raise InputError(
             f"the flow {self.name!r} has no tokens; next-token probabilities need a model: "
             "model.flow_map(text).log_probabilities(states, start=...)"

@@ -1,0 +1,103 @@
+"""C10: the layers together are a low-rank bottleneck.
+
+Statistic: entropy effective rank of the product of all layers' Jacobians over the number of units
+(arXiv 2605.14258). Products of random matrices lose rank as well: random updates with the size and
+the trace of the model's own show how much of it is generic.
+"""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims.figures import null_name, profile_lines, statistic_intervals
+from transformer_dynamics.drawing import Drawing, Lines, Series
+
+
+def profile(result: xr.Dataset, weights: Floats) -> Floats:
+    """Effective rank of the product of layers so far, over the units, `(draw, step)`."""
+    ranks = result["effective_rank"].transpose("sample", "step").values
+    share: Floats = weights @ ranks / result.sizes["exponent"]
+    return share
+
+
+def summary(profile: Floats) -> Floats:
+    """That of all layers together, `(draw)`."""
+    whole: Floats = profile[..., -1]
+    return whole
+
+
+def picture(result: xr.Dataset) -> Floats:
+    """Singular values of the whole product over the largest, mean over texts, `(rank)`."""
+    values: Floats = result["composed_singular_value"].mean("sample").values
+    return values
+
+
+def remark(result: xr.Dataset, evidence: xr.Dataset) -> str:
+    """Beside it the ranks that weigh large singular values more."""
+    last = result.isel(step=-1).mean("sample")
+    return (
+        f"In dimensions of {result.sizes['exponent']}: effective rank "
+        f"{float(last['effective_rank']):.3g}, participation ratio "
+        f"{float(last['participation_ratio']):.3g}, stable rank {float(last['stable_rank']):.3g}."
+    )
+
+
+def draw(evidence: xr.Dataset) -> list[Drawing]:
+    """Rank by depth, and the spectrum of the whole product, beside the nulls."""
+    spectra = {"recording": evidence["picture"].values}
+    for name in evidence["null"].values:
+        spectra[null_name(name)] = evidence["null_picture"].sel(null=name).values
+    return [
+        profile_lines(
+            evidence,
+            title="Effective rank of the product of the layers so far",
+            y_label="effective rank / units (1)",
+        ),
+        Lines(
+            title="Singular values of the product of all layers, mean over texts",
+            x_label="rank (index, largest first)",
+            y_label="singular value / largest (1)",
+            y_scale="log",
+            series=[
+                Series(
+                    name=name.replace("recording", "model"),
+                    x=evidence["rank"].values,
+                    y=values,
+                    role="model" if name == "recording" else "null",
+                )
+                for name, values in spectra.items()
+            ],
+        ),
+        statistic_intervals(evidence, "effective rank of all layers together / units (1)"),
+    ]
+
+
+CLAIM = Claim(
+    id="C10",
+    statement=(
+        "Composed over depth the layers are a low-rank bottleneck, narrower than products of "
+        "random updates of the same size."
+    ),
+    statistic=(
+        "entropy effective rank of the product of all layers' Jacobians at the last token, over "
+        "the number of units (1), mean over texts"
+    ),
+    source="arXiv 2605.14258: cumulative Jacobians collapse to few directions",
+    perturbation="perturbation.jacobians",
+    profile=profile,
+    summary=summary,
+    dims=("step",),
+    coords=lambda result: {
+        "step": result["step"].values,
+        "rank": range(1, result.sizes["exponent"] + 1),
+    },
+    threshold=0.5,
+    direction="less",
+    nulls=("random_updates", "untrained"),
+    shown=(),
+    picture=picture,
+    picture_dims=("rank",),
+    remark=remark,
+    draw=draw,
+).register()

@@ -1,0 +1,65 @@
+"""Tables that the command prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Column, Table
+from rich.text import Text
+
+
+def proof_table(name: str, found: Any) -> Table:
+    """Where a model's stream is read, and the proof, layer by layer."""
+    table = Table(
+        "layer",
+        "identity",
+        "added to the stream, in order",
+        "errors",
+        title=f"{name}: {len(found.sites)} sites of {found.n_units} units",
+    )
+    for proof in found.proofs:
+        table.add_row(
+            str(proof.layer),
+            proof.kind,
+            "; ".join(
+                branch.name if branch.scale == 1 else f"{branch.scale:.4g} x {branch.name}"
+                for branch in proof.branches
+            ),
+            "; ".join(f"{branch.error:.1e}" for branch in proof.branches),
+        )
+    return table
+
+
+def given_table(found: Any) -> Table:
+    """Sites that were named by hand."""
+    table = Table("site", "module", "port", title=f"{len(found.sites)} sites, named by hand")
+    for site in found.sites:
+        table.add_row(site.label, site.module, site.port)
+    return table
+
+
+def verdict_table(verdicts: list[Any]) -> Table:
+    """Verdicts with their values and nulls."""
+    table = Table(
+        "claim",
+        Column("statement", overflow="fold"),
+        "value [95 % over texts]",
+        Column("nulls: mean (p)", overflow="fold"),
+        "verdict",
+    )
+    for verdict in verdicts:
+        low, high = verdict.interval
+        nulls = "\n".join(
+            f"{name.replace('_', ' ')} {null.mean:.3g} ({null.p:.3g})"
+            + ("" if null.decides else " shown only")
+            for name, null in verdict.ordered_nulls()
+        )
+        table.add_row(
+            verdict.id,
+            verdict.statement,
+            f"{verdict.value:.3g} [{low:.3g}, {high:.3g}]",
+            nulls,
+            Text(verdict.verdict, style="bold"),
+            end_section=True,
+        )
+    return table

@@ -1,0 +1,72 @@
+"""What the package runs on: its own version, the machine, the libraries, the bundled files."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+import transformer_dynamics
+from transformer_dynamics import assets
+
+PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "xarray", "zarr", "plotly")
+
+
+def version() -> str:
+    """The version of this package."""
+    return transformer_dynamics.__version__
+
+
+def system_information() -> dict[str, Any]:
+    """Versions and machine, as a report states them."""
+    return {
+        "transformer_dynamics": version(),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        **{name: _package_version(name) for name in PACKAGES},
+    }
+
+
+def examine() -> dict[str, Any]:
+    """What `tdyn doctor` prints: system, cache, bundled files, extras."""
+    import torch
+
+    cache = assets.cache_dir()
+    extras = {
+        "gguf": ("gguf", "accelerate"),
+        "wiki": ("mwparserfromhell",),
+        "datasets": ("datasets",),
+        "parquet": ("pandas", "pyarrow"),
+    }
+    return {
+        **system_information(),
+        "threads of torch": torch.get_num_threads(),
+        "CUDA": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "cache": cache,
+        **{
+            f"bundled: {asset.name}": _presence(asset)
+            for asset in (assets.SMOLLM2, assets.WIKIPEDIA_SAMPLE)
+        },
+        **{
+            f"extra [{extra}]": ", ".join(f"{name} {_package_version(name)}" for name in names)
+            for extra, names in extras.items()
+        },
+    }
+
+
+def _presence(asset: assets.Asset) -> str:
+    return (
+        "in the cache"
+        if assets.location(asset).is_file()
+        else "not fetched yet; the first use fetches it"
+    )
+
+
+def _package_version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,40 @@
+"""The model in the loop: what becomes of other states, step Jacobians, layers left out or swapped.
+
+Each module holds array kernels and functions of one flow map, and one registered perturbation that
+runs them over many texts, for the model and for the baselines that share its trivial structure, in
+one result with a dimension `system`:
+
+    systems = td.perturbation.systems(model, recording)
+    result = td.perturbation.teleport(systems, n_texts=20)
+"""
+
+from transformer_dynamics.perturbation.flow_field import basin, basin_profile, flow_field
+from transformer_dynamics.perturbation.jacobian import jacobians, spectra, step_jacobians
+from transformer_dynamics.perturbation.layers import skip_and_swap
+from transformer_dynamics.perturbation.lens import jacobian_lens
+from transformer_dynamics.perturbation.lyapunov import lyapunov_exponents
+from transformer_dynamics.perturbation.matrices import composed_ranks, effective_rank, spectrum
+from transformer_dynamics.perturbation.slow_points import find_slow_points, slow_points
+from transformer_dynamics.perturbation.systems import System, systems
+from transformer_dynamics.perturbation.teleport import follow, teleport
+
+__all__ = [
+    "System",
+    "basin",
+    "basin_profile",
+    "composed_ranks",
+    "effective_rank",
+    "find_slow_points",
+    "flow_field",
+    "follow",
+    "jacobian_lens",
+    "jacobians",
+    "lyapunov_exponents",
+    "skip_and_swap",
+    "slow_points",
+    "spectra",
+    "spectrum",
+    "step_jacobians",
+    "systems",
+    "teleport",
+]

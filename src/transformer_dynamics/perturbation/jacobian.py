@@ -1,0 +1,295 @@
+"""Jacobians of the steps over depth: what a layer does to a small deviation of the last token.
+
+The quantities are those of `matrices`. In context the token stands behind its text; isolated, the
+same state stands in a text of that token alone, as in arXiv 2605.14258.
+
+Cost: one backward pass over D states a step and text. Source: arXiv 2605.14258; in full context, of
+the update and against random updates: ours. Not handled: Jacobians by earlier tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.drawing import Drawing, Lines, Path, Paths
+from transformer_dynamics.nulls.flows import random_updates
+from transformer_dynamics.perturbation.figures import banded, depth_lines
+from transformer_dynamics.perturbation.lyapunov import lyapunov_exponents
+from transformer_dynamics.perturbation.matrices import (
+    READINGS,
+    composed_ranks,
+    in_threads,
+    labelled,
+    normal_part,
+    spectrum,
+    spectrum_from,
+    symmetric_energy,
+)
+from transformer_dynamics.perturbation.systems import (
+    MODEL,
+    RANDOM_UPDATES,
+    Progress,
+    System,
+    Work,
+    chosen_texts,
+    gathered,
+    layer_sites,
+    step_names,
+)
+from transformer_dynamics.registry import perturbation
+from transformer_dynamics.residual.flow_map import Floats, FlowMap
+
+
+def step_jacobians(
+    flow: FlowMap, sites: Sequence[str] | None = None, *, at: Floats | None = None
+) -> Floats:
+    """Jacobians of the steps between sites, `(step, unit, unit)`, outputs in rows.
+
+    Args:
+        flow: the flow map.
+        sites: the sites between which steps are taken; by default those of whole layers.
+        at: the states at which they are taken, `(site, unit)` over all sites of the flow; by
+            default the clean trajectory.
+
+    Raises:
+        InputError: a site that is not there, or sites out of order.
+    """
+    chosen = layer_sites(flow.sites) if sites is None else tuple(sites)
+    states = flow.clean if at is None else at
+    found: Floats = np.stack(
+        [
+            flow.jacobian(start, stop, at=states[flow.sites.index(start)])
+            for start, stop in pairwise(chosen)
+        ]
+    )
+    return found
+
+
+def _chain(matrices: Floats) -> xr.Dataset:
+    """What of a text's steps needs no eigenvalues: fast enough for many texts."""
+    identity = np.eye(matrices.shape[-1])
+    parts = [
+        labelled(
+            {
+                "norm": np.linalg.norm(each, axis=(-1, -2)),
+                "symmetric_energy": symmetric_energy(each),
+            },
+            ("step",),
+        )
+        for each in (matrices, matrices - identity)
+    ]
+    names = xr.DataArray(list(READINGS), dims="reading", name="reading")
+    result: xr.Dataset = xr.concat(parts, names)
+    ranks, values = composed_ranks(matrices)
+    result = result.assign(labelled(ranks, ("step",)))
+    nats = {"units": "nats per step", "definition": "by QR of the chain of Jacobians"}
+    result["lyapunov_exponent"] = ("exponent", lyapunov_exponents(matrices), nats)
+    shares = {"units": "1", "denominator": "the largest singular value of the whole product"}
+    result["composed_singular_value"] = ("exponent", values, shares)
+    return result
+
+
+def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
+    """Symmetric energy of steps and updates, ranks of the product, its spectrum, exponents."""
+    drawings: list[Drawing] = []
+    for reading in READINGS:
+        drawings.append(
+            depth_lines(
+                result.sel(reading=reading),
+                "symmetric_energy",
+                f"Symmetric energy of each layer's Jacobian ({reading})",
+            )
+        )
+    drawings.append(
+        depth_lines(result, "effective_rank", "Effective rank of the product of layers so far")
+    )
+    for name, y_label in (
+        ("composed_singular_value", "singular value / largest (1)"),
+        ("lyapunov_exponent", "finite-time Lyapunov exponent (nats per layer)"),
+    ):
+        drawings.append(
+            Lines(
+                title=f"All layers together, mean over texts: {y_label.rpartition(' (')[0]}",
+                x_label="rank (index, largest first)",
+                y_label=y_label,
+                y_scale="log" if name == "composed_singular_value" else "linear",
+                series=[
+                    banded(result[name].sel(system=system).values, system)
+                    for system in result["system"].values.tolist()
+                ],
+            )
+        )
+    return drawings
+
+
+@perturbation(
+    "perturbation.jacobians",
+    title="Jacobians of the layers over many texts",
+    source="arXiv 2605.14258; random updates of matched size: ours",
+    draw=draw_jacobians,
+)
+def jacobians(
+    systems: Sequence[System],
+    *,
+    n_texts: int = 20,
+    sites: Sequence[str] | None = None,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> xr.Dataset:
+    """Symmetric energy of steps, ranks of their product, Lyapunov spectrum: fast enough for many.
+
+    Args:
+        systems: the model first, then baselines with other weights. A system of random updates of
+            the size of the model's own is added.
+        n_texts: how many texts, drawn from those of the recording.
+        sites: the sites between which steps are taken; by default those of whole layers.
+        seed: of the choice of texts and of the random updates.
+        on_progress: called with texts done and texts in all.
+
+    Returns:
+        `(system, sample, reading, step)`: `norm`, `symmetric_energy`; `(system, sample, step)`:
+        `effective_rank`, `participation_ratio`, `stable_rank` of the product of the first steps up
+        to that one; `(system, sample, exponent)`: `lyapunov_exponent` in nats per step,
+        `composed_singular_value`.
+
+    Raises:
+        InputError: unknown sites or too many texts.
+    """
+    texts = chosen_texts(systems, n_texts, seed)
+    chosen = layer_sites(systems[0].sites) if sites is None else tuple(sites)
+    results: dict[str, list[xr.Dataset]] = {}
+    work = Work(len(systems) * n_texts, on_progress)
+    for system in systems:
+        for text in work.each(texts):
+            matrices = step_jacobians(system.flow(text), chosen)
+            results.setdefault(system.name, []).append(_chain(matrices))
+            if system is systems[0]:
+                drawn = random_updates(matrices, seed=_seed(seed, text))
+                results.setdefault(RANDOM_UPDATES, []).append(_chain(drawn))
+    return gathered(results, texts).assign_coords(step=step_names(chosen))
+
+
+MODES = ("context", "isolated")
+
+
+def draw_spectra(result: xr.Dataset) -> list[Drawing]:
+    """Henrici by layer, and the eigenvalues of some layers."""
+    shown = result.sel(mode="context")
+    drawings: list[Drawing] = [
+        depth_lines(
+            shown.sel(reading=reading),
+            "henrici",
+            f"Departure from normality of each layer's Jacobian ({reading})",
+        )
+        for reading in READINGS
+    ]
+    names = result["step"].values.tolist()
+    for place in dict.fromkeys([0, len(names) // 2, len(names) - 1]):
+        drawings.append(
+            Paths(
+                title=f"Eigenvalues of the step {names[place]}, first text",
+                x_label="real part (1)",
+                y_label="imaginary part (1)",
+                markers=True,
+                paths=[
+                    Path(
+                        name=system.replace("_", " "),
+                        points=np.stack(
+                            [
+                                shown["eigenvalue_real"].sel(system=system).values[0, place],
+                                shown["eigenvalue_imaginary"].sel(system=system).values[0, place],
+                            ],
+                            axis=1,
+                        ),
+                        role="model" if system == MODEL else "null",
+                    )
+                    for system in result["system"].values.tolist()
+                ],
+            )
+        )
+    return drawings
+
+
+@perturbation(
+    "perturbation.spectra",
+    title="Spectra of the layers' Jacobians, in context and isolated",
+    source="arXiv 2605.14258; in full context, and random updates: ours",
+    draw=draw_spectra,
+)
+def spectra(
+    systems: Sequence[System],
+    *,
+    n_texts: int = 2,
+    sites: Sequence[str] | None = None,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> xr.Dataset:
+    """Every quantity of this module, per text and of the Jacobian averaged over texts.
+
+    Args:
+        systems: the model first, then baselines with other weights. A system of random updates of
+            the size of the model's own is added.
+        n_texts: how many texts, drawn from those of the recording.
+        sites: the sites between which steps are taken; by default those of whole layers.
+        seed: of the choice of texts and of the random updates.
+        on_progress: called with texts done and texts in all.
+
+    Returns:
+        What `spectrum` gives, with dimensions `system`, `mode` and `sample` in front, and the same
+        of the mean Jacobian as `average_...` without `sample`. The modes are `context`, the token
+        behind its text, and `isolated`, the same states in a text of that token alone;
+        random updates are drawn in context, and NaN elsewhere. Ranks of
+        the product of steps `(system, mode, sample, step)`, and `surrogate_...`, those of the
+        product of Schur surrogates.
+
+    Raises:
+        InputError: unknown sites or too many texts, or a system without a model.
+    """
+    texts = chosen_texts(systems, n_texts, seed)
+    chosen = layer_sites(systems[0].sites) if sites is None else tuple(sites)
+    work = Work(len(systems) * n_texts, on_progress)
+    results: dict[str, list[xr.Dataset]] = {}
+    averages: dict[str, xr.Dataset] = {}
+    for system in systems:
+        sums: list[Floats] = [np.zeros(())] * len(MODES)
+        for text in work.each(texts):
+            both = _both_modes(system, text, chosen)
+            sums = [total + each / n_texts for total, each in zip(sums, both, strict=True)]
+            results.setdefault(system.name, []).append(_by_mode([_complete(each) for each in both]))
+            if system is systems[0]:
+                drawn = random_updates(both[0], seed=_seed(seed, text))
+                results.setdefault(RANDOM_UPDATES, []).append(_by_mode([_complete(drawn)]))
+        averages[system.name] = _by_mode([spectrum(each) for each in sums])
+    whole = gathered(results, texts)
+    names = xr.DataArray(np.array(list(averages), dtype=object), dims="system", name="system")
+    mean = xr.concat(list(averages.values()), names)
+    renamed = mean.rename({str(name): f"average_{name}" for name in mean.data_vars})
+    return whole.merge(renamed, join="outer").assign_coords(step=step_names(chosen))
+
+
+def _both_modes(system: System, text: int, sites: Sequence[str]) -> tuple[Floats, Floats]:
+    flow = system.flow(text)
+    alone = system.require_model().flow_map(system.tokens(text)[-1:], bos="never")
+    return step_jacobians(flow, sites), step_jacobians(alone, sites, at=flow.clean)
+
+
+def _complete(matrices: Floats) -> xr.Dataset:
+    surrogates, eigenvalues = zip(*in_threads(normal_part, matrices), strict=True)
+    result = spectrum_from(matrices, np.stack(eigenvalues))
+    result = result.assign(labelled(composed_ranks(matrices)[0], ("step",)))
+    ranks = composed_ranks(np.stack(surrogates))[0]
+    return result.assign({f"surrogate_{name}": ("step", values) for name, values in ranks.items()})
+
+
+def _by_mode(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    names = xr.DataArray(list(MODES[: len(parts)]), dims="mode", name="mode")
+    together: xr.Dataset = xr.concat(list(parts), names)
+    return together
+
+
+def _seed(seed: int, text: int) -> int:
+    return int(np.random.SeedSequence((seed, text)).generate_state(1)[0])

@@ -1,0 +1,184 @@
+"""Whom a perturbation is done to: a model and its untrained twin, over the same texts.
+
+A `System` is a flow map per text and the recording that says where its states lie. Baselines that
+need no other weights (zero update, random updates) are made from the model's own system, by the
+perturbation that they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.errors import InputError
+from transformer_dynamics.nulls.untrained import token_lists, untrained
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.residual.flow_map import FlowMap
+from transformer_dynamics.residual.labels import parse
+
+if TYPE_CHECKING:
+    from transformer_dynamics.models import Model
+
+MODEL, UNTRAINED, ZERO_UPDATE, RANDOM_UPDATES = (
+    "model",
+    "untrained",
+    "zero_update",
+    "random_updates",
+)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """One system and its texts.
+
+    Attributes:
+        name: `model`, or the null that it is.
+        recording: its states over texts, last tokens.
+        flow: `text index -> flow map` of that text's last token.
+        model: the model, where there is one; a synthetic system has none.
+    """
+
+    name: str
+    recording: Recording
+    flow: Callable[[int], FlowMap]
+    model: Model | None = None
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Labels of the sites in order of depth."""
+        return self.recording.sites
+
+    def tokens(self, text: int) -> list[int]:
+        """The tokens of one text."""
+        return token_lists(self.recording)[text]
+
+    @property
+    def predicts(self) -> bool:
+        """Whether there is a head that predicts tokens."""
+        return self.model is not None and self.model.hf_model.get_output_embeddings() is not None
+
+    def require_model(self) -> Model:
+        """The model.
+
+        Raises:
+            InputError: the system is synthetic.
+        """
+        if self.model is None:
+            raise InputError(
+                f"the system {self.name!r} holds flow maps but no model; this needs one: "
+                "td.perturbation.systems(model, recording)"
+            )
+        return self.model
+
+
+def systems(
+    model: Model, recording: Recording, *, twin: Recording | None = None, seed: int = 0
+) -> tuple[System, System]:
+    """The model's system and that of its untrained twin.
+
+    Args:
+        model: the model.
+        recording: its recording; perturbations follow the last tokens of its texts.
+        twin: the untrained twin's recording of the same texts with the same seed, where it was
+            made already; it is recorded in memory otherwise.
+        seed: of the twin's weights.
+
+    Raises:
+        RecordingError: the recording holds no texts.
+        InputError: the recording has other sites than the model.
+    """
+    if recording.sites != model.sites:
+        raise InputError(
+            f"got a recording of {len(recording.sites)} sites from {recording.sites[0]} to "
+            f"{recording.sites[-1]}; the model has {len(model.sites)}: give a whole recording of "
+            "this model, td.record(model, texts)"
+        )
+    token_lists(recording)
+    initial = model.untrained_twin(seed)
+    other = untrained(recording, model=model, seed=seed) if twin is None else twin
+    return _system(MODEL, model, recording), _system(UNTRAINED, initial, other)
+
+
+def _system(name: str, model: Model, recording: Recording) -> System:
+    lists = token_lists(recording)
+    return System(name, recording, lambda text: model.flow_map(lists[text], bos="never"), model)
+
+
+def chosen_texts(systems: Sequence[System], n_texts: int, seed: int) -> list[int]:
+    """Texts drawn without replacement, in ascending order; the same for every system.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    n_there = min(len(np.unique(system.recording.text_index)) for system in systems)
+    if not 1 <= n_texts <= n_there:
+        raise InputError(
+            f"got n_texts={n_texts}; the recording holds {n_there} texts: "
+            f"n_texts={min(20, n_there)}"
+        )
+    drawn = np.random.default_rng(seed).choice(n_there, n_texts, replace=False)
+    return sorted(int(text) for text in drawn)
+
+
+def layer_sites(sites: Sequence[str]) -> tuple[str, ...]:
+    """The first site of every layer, and the last site of all: what the steps of layers join.
+
+    >>> layer_sites(["0.pre_attn", "0.pre_mlp", "1.pre_attn", "1.pre_mlp", "final"])
+    ('0.pre_attn', '1.pre_attn', 'final')
+    """
+    first: dict[int, str] = {}
+    for label in sites[:-1]:
+        first.setdefault(parse(label)[0], label)
+    return (*first.values(), sites[-1])
+
+
+def quarter_sites(sites: Sequence[str]) -> tuple[str, ...]:
+    """The first sites of layers 0, L/4, L/2, 3L/4 and L - 1, as arXiv 2502.12131 injects.
+
+    >>> quarter_sites([*(f"{layer}.pre_attn" for layer in range(30)), "final"])
+    ('0.pre_attn', '7.pre_attn', '15.pre_attn', '22.pre_attn', '29.pre_attn')
+    """
+    layers = layer_sites(sites)[:-1]
+    n_layers = len(layers)
+    places = [0, n_layers // 4, n_layers // 2, 3 * n_layers // 4, n_layers - 1]
+    return tuple(layers[place] for place in dict.fromkeys(places))
+
+
+def step_names(sites: Sequence[str]) -> list[str]:
+    """Names of the steps between sites."""
+    return [f"{start} to {stop}" for start, stop in pairwise(sites)]
+
+
+class Work:
+    """Counts pieces of work and tells of them."""
+
+    def __init__(self, total: int, on_progress: Progress | None) -> None:
+        self._total, self._done, self._tell = total, 0, on_progress
+
+    def each(self, items: Sequence[Any]) -> Iterator[Any]:
+        """The items, one piece of work each."""
+        for item in items:
+            yield item
+            self._done += 1
+            if self._tell is not None:
+                self._tell(self._done, self._total)
+
+
+def gathered(
+    results: dict[str, list[xr.Dataset]], texts: Sequence[int], dim: str = "sample"
+) -> xr.Dataset:
+    """Results of one text each, by system, as one Dataset `(system, sample, ...)`.
+
+    A variable that a system lacks is NaN there.
+    """
+    joined = [xr.concat(parts, dim) for parts in results.values()]
+    names = xr.DataArray(np.array(list(results), dtype=object), dims="system", name="system")
+    whole: xr.Dataset = xr.concat(joined, names, join="outer")
+    return whole.assign_coords({"text": (dim, np.array(texts))})

@@ -1,0 +1,79 @@
+"""How the last site of all later tokens answers to a change at an earlier site.
+
+    J[s] = 1/T sum over t, t' >= t of d final_t' / d x[s]_t
+
+for a causal model, by one backward pass per output unit that reaches every site at once.
+
+Not handled: sites within a layer, whose tensor may be a copy of the stream and not the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transformer_dynamics.residual.flow_map import Floats
+from transformer_dynamics.residual.hooks import evaluating, reading
+from transformer_dynamics.residual.probe import trunk_of
+from transformer_dynamics.residual.sites import Sites
+
+# Output units in one backward pass, each with a copy of the text.
+OUTPUTS_PER_PASS = 16
+
+
+def summed_jacobians(
+    hf_model: Any, sites: Sites, token_ids: Sequence[int], chosen: Sequence[str]
+) -> Floats:
+    """Jacobians summed over later tokens and averaged over earlier ones, `(site, output, unit)`.
+
+    Args:
+        hf_model: the model.
+        sites: its sites.
+        token_ids: the text.
+        chosen: labels of first sites of layers, and of the last site.
+    """
+    trunk = trunk_of(hf_model)
+    last = sites.labels[-1]
+    wanted = [site for site in sites.sites if site.label in {*chosen, last}]
+    result = np.empty((len(chosen), sites.n_units, sites.n_units))
+    for first in range(0, sites.n_units, OUTPUTS_PER_PASS):
+        units = torch.arange(first, min(first + OUTPUTS_PER_PASS, sites.n_units))
+        streams: dict[str, Tensor] = {}
+
+        def keep(label: str, stream: Tensor, streams: dict[str, Tensor] = streams) -> None:
+            streams[label] = stream
+
+        tokens = torch.as_tensor(token_ids, device=hf_model.device).expand(len(units), -1)
+        embedding = hf_model.get_input_embeddings()
+        with (
+            evaluating(hf_model, torch.enable_grad),
+            reading(trunk, wanted, keep),
+            _requiring_gradients(embedding),
+        ):
+            trunk(input_ids=tokens, use_cache=False)
+            final = streams[last]
+            picked = final[torch.arange(len(units)), :, units.to(final.device)].sum()
+            gradients = torch.autograd.grad(picked, [streams[label] for label in chosen])
+        for place, gradient in enumerate(gradients):
+            rows = gradient.detach().double().mean(dim=1).cpu().numpy()
+            result[place, first : first + len(units)] = rows
+    return result
+
+
+@contextmanager
+def _requiring_gradients(embedding: nn.Module) -> Iterator[None]:
+    """What comes out of a module takes gradients, also where its weights are frozen."""
+
+    def after(_: nn.Module, args: Any, output: Tensor) -> Tensor:
+        return output if output.requires_grad else output.requires_grad_()
+
+    hook = embedding.register_forward_hook(after)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -1,0 +1,22 @@
+"""Systems whose every answer is known: linear flows about the states of a recording."""
+
+import numpy as np
+
+from transformer_dynamics.perturbation import System
+from transformer_dynamics.recording import Recording
+from transformer_dynamics.residual.flow_map import LinearFlowMap
+
+N_TEXTS, N_SITES, N_UNITS = 6, 6, 4
+
+
+def system(matrices, name="model", seed=0):
+    """Texts that begin at random states and all follow the same matrices."""
+    firsts = np.random.default_rng(seed).standard_normal((N_TEXTS, np.shape(matrices)[-1]))
+    flows = [LinearFlowMap(matrices, first=first) for first in firsts]
+    states = np.stack([flow.clean for flow in flows])
+    recording = Recording.from_array(states, sites=flows[0].sites)
+    return System(name, recording, flows.__getitem__)
+
+
+def contraction(factor, name="model"):
+    return system(np.stack([factor * np.eye(N_UNITS)] * (N_SITES - 1)), name)
