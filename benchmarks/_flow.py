@@ -2,18 +2,18 @@
 
 `td.perturbation` rests on the flow map, whose cost is that of one token per state, whatever the
 text's length. Its own clean run of the text is counted wherever the re-runs have none. Peak memory
-is that of a process of its own, model included.
+is that of a process of its own while it advances, model included (on Linux).
 """
 
 from __future__ import annotations
 
 import copy
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,7 @@ class Sizes:
 
 FULL = Sizes(text=185, grid=10, batch=25, states=576, contexts=(100, 1000))
 QUICK = Sizes(text=20, grid=4, batch=4, states=32, contexts=(10, 50))
+MEMORY_ROUNDS = 3
 BASE = {"units": 128, "layers": 8, "tokens": 100, "states": 100}
 # What grows, one at a time, from the base.
 GROWING = {
@@ -97,12 +98,12 @@ def _grid_row(model: Model, tokens: Sequence[int], sizes: Sizes, rounds: int) ->
         for start in starts
         for place in range(part[start].shape[1])
     ]
-    goal = "" if sizes is QUICK else f" (goal: at most {1 / 120:.4f}, 120 times faster)"
+    goal = "" if sizes is QUICK else " (goal: at most 0.0083)"
     return Row(
-        name=f"{sizes.grid} x {sizes.grid} states at 5 layers, followed to the end{goal}",
+        name=f"{sizes.grid} x {sizes.grid} states at 5 layers, to the end{goal}",
         ratios=timings.ratios("ours", "plain") * share,
         seconds=timings.median("ours"),
-        baseline=f"text of {len(tokens)} tokens again with a hook, {sizes.batch} states a batch",
+        baseline=f"text of {len(tokens)} tokens re-run with a hook, {sizes.batch} a batch",
         baseline_seconds=timings.median("plain") / share,
         measured_on=f"{sizes.batch} of {len(states)} states at each layer",
         difference=max(differences),
@@ -192,7 +193,7 @@ def _jacobian_rows(model: Model, tokens: list[int], rounds: int) -> list[Row]:
             name=named + goal,
             ratios=timings.ratios("ours", "bare"),
             seconds=timings.median("ours"),
-            baseline=f"bare forward pass of {flow.n_units} single tokens over the same context",
+            baseline=f"bare pass of {flow.n_units} single tokens, same context",
             baseline_seconds=timings.median("bare"),
             measured_on=f"a context of {len(tokens) - 1} tokens",
             difference=relative_difference(reverse.T, forward),
@@ -223,28 +224,41 @@ def _bare(model: Model, tokens: Sequence[int], n_tokens: int, cache: Any) -> tor
 
 
 def memory_line(quick: bool) -> str:
-    """Peak memory of a process that advances states over each of the two contexts."""
+    """Peak memory of processes that advance states over each of the two contexts."""
     sizes = QUICK if quick else FULL
-    peaks = []
-    for length in sizes.contexts:
+    peaks = np.empty((MEMORY_ROUNDS, 2))
+    for index in np.ndindex(*peaks.shape):
+        length = sizes.contexts[index[1]]
         command = [sys.executable, __file__, str(length), *(["--quick"] if quick else [])]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peaks.append(float(done.stdout))
+        peaks[index] = float(done.stdout)
     few, many = sizes.contexts
+    less, more = np.median(peaks, axis=0)
     return (
-        f"Peak memory of a process that advances {sizes.states} states: {peaks[1]:.0f} MB over "
-        f"{many} tokens, {peaks[0]:.0f} MB over {few}, ratio {peaks[1] / peaks[0]:.3f} "
+        f"Peak memory while a process advances {sizes.states} states, median of {MEMORY_ROUNDS}: "
+        f"{more:.0f} MB over {many} tokens, {less:.0f} MB over {few}, ratio {more / less:.3f} "
         "(goal: at most 1.1)"
     )
 
 
 def _peak(length: int, quick: bool) -> float:
+    """Most memory that the process holds while it advances states, in MB.
+
+    Loading the model takes more at its worst, so the mark is set back once the text has run. The
+    long text repeats the short one's tokens: rows of the embedding are read from the file as they
+    are needed, and are no part of what states cost.
+    """
     sizes = QUICK if quick else FULL
     model = small_model(**_shape(QUICK_BASE)) if quick else td.load_model()
-    tokens = np.random.default_rng(0).integers(1, model.hf_model.config.vocab_size, length)
-    flow = model.flow_map(tokens.tolist())
-    flow.advance(_near(flow.clean[0], sizes.states), model.sites[0], keep=[model.sites[-1]])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    drawn = np.random.default_rng(0).integers(
+        1, model.hf_model.config.vocab_size, sizes.contexts[0]
+    )
+    flow = model.flow_map(np.resize(drawn, length).tolist())
+    states = _near(flow.clean[0], sizes.states)
+    Path("/proc/self/clear_refs").write_text("5")
+    flow.advance(states, model.sites[0], keep=[model.sites[-1]])
+    status = Path("/proc/self/status").read_text()
+    return float(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def small_model(units: int, layers: int) -> Model:
@@ -269,7 +283,7 @@ def scaling_table(rounds: int, *, quick: bool) -> Table:
     """Seconds by units, layers, tokens of context and states, one growing at a time."""
     base, growing = (QUICK_BASE, QUICK_GROWING) if quick else (BASE, GROWING)
     told = ", ".join(f"{value} {name}" for name, value in base.items())
-    table = Table(title=f"What grows, from {told}; median of {rounds} rounds, random Llamas")
+    table = Table(title=f"What grows, from {told}\n(random Llamas, median of {rounds} rounds)")
     for heading in (
         "what grows",
         "to",

@@ -28,7 +28,7 @@ WALK = (1000, 30, 576)
 QUICK_WALK = (60, 4, 24)
 SECTIONS = ("measures", "recording", "peers", "flow", "scaling")
 # Where the output is no terminal, wide enough that no cell is broken.
-FILE_WIDTH = 200
+FILE_WIDTH = 220
 
 
 def main() -> None:

@@ -14,7 +14,13 @@ from typing import Any
 
 import transformer_dynamics
 from transformer_dynamics import cli
-from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS
+from transformer_dynamics.registry import (
+    CLAIMS,
+    COMPARISONS,
+    MEASURES,
+    NULLS,
+    PERTURBATIONS,
+)
 
 DOCS = Path(__file__).parent
 GENERATED = DOCS / "_generated"
@@ -92,7 +98,7 @@ sphinx_gallery_conf = {
 def measures_page() -> str:
     """Measures by module: what the module says of their definition, then the list."""
     modules: dict[str, list[Any]] = {}
-    for entry in MEASURES.all().values():
+    for entry in (*MEASURES.all().values(), *COMPARISONS.all().values()):
         modules.setdefault(entry.function.__module__, []).append(entry)
     parts = []
     for module, entries in modules.items():
@@ -102,13 +108,37 @@ def measures_page() -> str:
     return "\n\n".join(parts)
 
 
+def perturbations_page() -> str:
+    """Perturbations by module, as measures."""
+    parts = []
+    for entry in PERTURBATIONS.all().values():
+        _, body = module_text(entry.function.__module__)
+        rows = [(link(entry), entry.title, entry.source, str(entry.n_texts))]
+        head = ("perturbation", "what", "source", "texts by default")
+        parts += [f"## {escape(entry.title)}", table(head, rows), body]
+    return "\n\n".join(parts)
+
+
+DRAWN_FROM = {
+    "recording": "a recording",
+    "flow": "a flow map",
+    "jacobians": "Jacobians of steps",
+    "updates": "updates of a layer",
+}
+
+
 def nulls_page() -> str:
     """One row per null."""
     rows = [
-        (link(entry), entry.keeps, entry.destroys, "a model" if entry.needs_model else "nothing")
+        (
+            link(entry),
+            entry.keeps,
+            entry.destroys,
+            DRAWN_FROM[entry.of] + (" and a model" if entry.needs_model else ""),
+        )
         for entry in NULLS.all().values()
     ]
-    return table(("null", "keeps", "destroys", "needs beside the recording"), rows)
+    return table(("null", "keeps", "destroys", "drawn from"), rows)
 
 
 def claims_page() -> str:
@@ -195,6 +225,7 @@ def _cell(text: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "measures": measures_page,
+    "perturbations": perturbations_page,
     "nulls": nulls_page,
     "claims": claims_page,
     "commands": commands_page,

@@ -28,10 +28,14 @@ ROWS = (
     "batches of 16 as given, padded, mask",
     "TransformerLens bridge, cache of the stream",
     "nnsight, layers' inputs and last output",
+    "4 x 4 states at 5 layers, to the end",
+    "32 states over 50 tokens of context",
+    "3 layers' Jacobians of 32 units",
 )
 REFERENCES = (
     "hooks alone: states in memory (goal: at most 1.03)",
     "output_hidden_states, no head",
+    "32 states over 50 tokens of context",
 )
 PEERS = {"TransformerLens": "transformer_lens", "nnsight": "nnsight"}
 
@@ -49,8 +53,13 @@ def printed():
 @pytest.fixture(scope="module")
 def table(printed):
     """The cells of each row, by its name."""
-    lines = [line.strip("│ ").split("│") for line in printed.splitlines() if line[:1] == "│"]
-    return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
+    whole = printed.split("What grows")[0]
+    return {name: cells for name, *cells in rows_of(whole)}
+
+
+def rows_of(text):
+    lines = [line.strip("│ ").split("│") for line in text.splitlines() if line[:1] == "│"]
+    return [[cell.strip() for cell in cells] for cells in lines]
 
 
 def test_every_row_is_there(table):
@@ -82,8 +91,25 @@ def test_the_baseline_says_what_it_was_measured_on(table):
     assert table["population.pca"][-2] == "all"
 
 
-def test_the_first_line_is_the_machine_and_the_last_the_total(printed):
-    first, *_, last = printed.strip().splitlines()
+def test_the_first_line_is_the_machine_and_the_last_ones_totals(printed):
+    first, *_, total, memory = printed.strip().splitlines()
     assert "load average" in first
     assert "medians of 2 interleaved rounds" in first
-    assert last.startswith("The 7 measures together: ")
+    assert total.startswith("The 7 measures together: ")
+    assert "Peak memory while a process advances 32 states" in memory
+    assert float(memory.split("ratio ")[1].split()[0]) == pytest.approx(1, abs=0.1)
+
+
+def test_what_grows_is_shown_one_at_a_time(printed):
+    rows = rows_of(printed.split("What grows")[1])
+    assert [row[0] for row in rows] == [
+        name for name in ("units", "layers", "tokens", "states") for _ in range(2)
+    ]
+    assert all(float(row[2]) > 0 and float(row[4]) > 0 for row in rows)
+
+
+def test_a_section_alone():
+    command = [sys.executable, BENCH, "--quick", "--rounds", "1", "--only", "measures"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    assert "units.correlation" in done.stdout
+    assert "bare forward pass" not in done.stdout

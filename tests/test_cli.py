@@ -9,8 +9,10 @@ import torch
 
 import tiny
 import toy
+import transformer_dynamics as td
 from transformer_dynamics import cli
 from transformer_dynamics.recording import open_recording
+from transformer_dynamics.results import load_result
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +98,48 @@ def test_doctor_and_list(tdyn):
     with toy.registered():
         status, text, _ = tdyn("list")
     assert status == 0
-    for name in ("units.rotations", "random_walk", "C1", "T1", "toy.largest"):
+    for name in (
+        "units.rotations",
+        "perturbation.basin",
+        "population.comparison",
+        "random_walk",
+        "C1",
+        "T1",
+        "toy.largest",
+    ):
         assert name in text
+
+
+def test_compare_two_runs_of_the_same_texts(tdyn, tmp_path):
+    lists = tiny.token_lists(10)
+    for seed in (0, 1):
+        model = tiny.model(seed=seed)
+        td.record(model, lists, out=tmp_path / f"run{seed}" / "recording.zarr")
+    out = tmp_path / "page.html"
+    status, text, _ = tdyn("compare", tmp_path / "run0", tmp_path / "run1", "--out", out)
+    assert status == 0
+    assert text.count("±") == 8
+    assert "population.comparison" in out.read_text()
+    assert load_result(tmp_path / "results.zarr", "population.comparison") is not None
+    other = td.record(tiny.model(), tiny.token_lists(4))
+    other.save(tmp_path / "other.zarr")
+    status, _, error = tdyn("compare", tmp_path / "run0", tmp_path / "other.zarr", "--out", out)
+    assert status != 0
+    assert "record both over the same texts" in error
+
+
+def test_perturb_alone(tdyn, folder, text_file, tmp_path):
+    out = tmp_path / "run"
+    command = ["perturb", folder, "--texts", text_file, "--out", out, "--perturbed", 3]
+    status, text, error = tdyn(*command, "--perturbation", "perturbation.skip_and_swap")
+    assert status == 0, error
+    assert "agreement, kl" in text
+    result = load_result(out / "results.zarr", "perturbation.skip_and_swap")
+    assert result.sizes["sample"] == 3
+    assert "Layers left out" in (out / "report.html").read_text()
+    status, _, error = tdyn(*command, "--perturbation", "push")
+    assert status != 0
+    assert "no perturbation 'push'" in error
 
 
 def broken_model(folder):
@@ -158,7 +200,7 @@ CASES = {
     "no recording": (lambda p, m, t: ["measure", p / "none.zarr"], "there is no recording at"),
     "no measure": (
         lambda p, m, t: ["measure", recorded(p), "--measure", "magic"],
-        "no measure 'magic'; there are: population.geometry,",
+        "no measure 'magic'; there are: population.autoencoder,",
     ),
     "no run": (lambda p, m, t: ["report", p], "there is no run in"),
 }

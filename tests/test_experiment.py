@@ -12,7 +12,7 @@ from transformer_dynamics import experiment as experiments
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment import Experiment, Settings, load_verdicts, report_run
 from transformer_dynamics.recording import open_recording
-from transformer_dynamics.registry import CLAIMS, MEASURES
+from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS
 from transformer_dynamics.results import load_result
 
 QUICK = Settings(n_null=9, n_bootstrap=19, seed=4)
@@ -22,7 +22,7 @@ class Told:
     """A reporter that remembers."""
 
     def __init__(self):
-        self.begun, self.skips = [], []
+        self.begun, self.skips, self.refusals = [], [], {}
 
     @contextmanager
     def stage(self, name, unit):
@@ -31,6 +31,9 @@ class Told:
 
     def skipped(self, name):
         self.skips.append(name)
+
+    def refused(self, name, why):
+        self.refusals[name] = why
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def test_a_run_leaves_everything(finished, texts):
     for name in ("untrained", "shuffled_tokens"):
         null = open_recording(out / "nulls" / f"{name}.zarr")
         assert null.shape == open_recording(out / "recording.zarr").shape
-    for name in MEASURES.all():
+    for name in (*MEASURES.all(), *PERTURBATIONS.all()):
         assert load_result(out / "results.zarr", name).attrs["measure"] == name
     assert (out / "report.html").stat().st_size > 1e6
     entries = json.loads((out / "claims.json").read_text())
@@ -89,7 +92,10 @@ def test_what_is_done_is_not_done_again(finished, model, texts):
     told = Told()
     again = Experiment(model, texts, out, QUICK, told).run()
     assert told.begun == ["report"]
-    assert told.skips == ["record", "shuffled_tokens", "untrained", "measure", "test"]
+    perturbations = list(PERTURBATIONS.all())
+    nulls = ["shuffled_tokens", "untrained"]
+    compared = "population.comparison"
+    assert told.skips == ["record", *nulls, "measure", compared, *perturbations, "test"]
     assert [v.as_json() for v in again] == [v.as_json() for v in verdicts]
 
 
@@ -125,6 +131,46 @@ def test_a_run_interrupted_in_any_stage_goes_on(finished, model, texts, tmp_path
     Experiment(model, texts, out, QUICK, told).run()
     assert told.begun == ["report"]
     assert (out / "claims.json").read_bytes() == (finished[0] / "claims.json").read_bytes()
+
+
+def test_perturbations_alone_and_then_the_run_goes_on(finished, model, texts, tmp_path):
+    out = tmp_path / "p"
+    told = Told()
+    name = "perturbation.teleport"
+    made = Experiment(model, texts, out, QUICK, told).perturb([name])
+    assert list(made) == [name]
+    assert told.begun == ["record", "untrained", name, "report"]
+    told = Told()
+    Experiment(model, texts, out, QUICK, told).run()
+    assert name in told.skips
+    assert (out / "claims.json").read_bytes() == (finished[0] / "claims.json").read_bytes()
+
+
+def test_fewer_perturbed_texts_are_another_result(model, texts, tmp_path):
+    name = "perturbation.skip_and_swap"
+    for n_texts in (3, 4):
+        settings = Settings(n_null=9, n_bootstrap=19, seed=4, n_perturbed=n_texts)
+        made = Experiment(model, texts, tmp_path / "n", settings).perturb([name])
+        assert made[name].sizes["sample"] == n_texts
+
+
+def test_an_encoder_runs_without_what_needs_a_decoder(texts, tmp_path):
+    encoder = tiny.model("bert")
+    told = Told()
+    verdicts = Experiment(encoder, texts, tmp_path / "f", QUICK, told).run()
+    assert set(told.refusals) == set(PERTURBATIONS.all())
+    assert all("not causal" in why for why in told.refusals.values()), told.refusals
+    assert {verdict.id for verdict in verdicts} == {
+        name for name, claim in CLAIMS.all().items() if claim.perturbation is None
+    }
+    assert "not causal" in (tmp_path / "f" / "report.html").read_text()
+    with pytest.raises(TdynError, match="not causal"):
+        Experiment(encoder, texts, tmp_path / "f", QUICK).perturb()
+
+
+def test_an_unknown_perturbation_is_named(model, texts, tmp_path):
+    with pytest.raises(TdynError, match=r"no perturbation 'push'; there are: perturbation\.basin"):
+        Experiment(model, texts, tmp_path / "g", QUICK).perturb(["push"])
 
 
 def test_report_of_a_folder_without_a_run(tmp_path):

@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import looks
+import tiny
 import toy
+import transformer_dynamics as td
 from transformer_dynamics import registry
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS, measure
+from transformer_dynamics.registry import (
+    CLAIMS,
+    COMPARISONS,
+    MEASURES,
+    NULLS,
+    PERTURBATIONS,
+    measure,
+)
 from transformer_dynamics.results import load_result, save_result, saved_names
 
 RECORDING = Recording.from_array(np.random.default_rng(0).standard_normal((6, 8, 4)))
@@ -18,7 +28,8 @@ RECORDING = Recording.from_array(np.random.default_rng(0).standard_normal((6, 8,
 def test_built_in_entries_are_found():
     assert {"units.correlation", "units.rotations", "population.pca"} <= set(MEASURES.all())
     assert {"random_walk", "untrained", "shuffled_tokens"} <= set(NULLS.all())
-    assert list(CLAIMS.all()) == [f"C{number}" for number in range(1, 8)]
+    assert {"perturbation.teleport", "perturbation.jacobians"} <= set(PERTURBATIONS.all())
+    assert {f"C{number}" for number in range(1, 12)} <= set(CLAIMS.all())
 
 
 @pytest.mark.parametrize("name", list(MEASURES.all()))
@@ -37,15 +48,12 @@ def test_every_measure_is_pure_stamped_storable_and_drawable(name, tmp_path):
     xr.testing.assert_equal(stored, result)
     assert len(stored.td.drawings) >= 1
     for drawing in stored.td.drawings:
-        assert drawing.figure().data
-        axes = drawing.plot()
-        assert axes.get_xlabel()
-        assert axes.get_ylabel()
-        assert axes.get_title()
+        looks.complete(drawing)
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, null in NULLS.all().items() if not null.needs_model]
+    "name",
+    [name for name, null in NULLS.all().items() if not null.needs_model and null.of == "recording"],
 )
 def test_every_null_is_a_recording_of_the_same_shape_that_says_what_it_is(name):
     null = NULLS.get(name)
@@ -57,6 +65,55 @@ def test_every_null_is_a_recording_of_the_same_shape_that_says_what_it_is(name):
     assert not np.array_equal(drawn.values, RECORDING.values)
     assert null.keeps
     assert null.destroys
+
+
+@pytest.fixture(scope="module")
+def systems():
+    model = tiny.model()
+    return td.perturbation.systems(model, td.record(model, tiny.token_lists(6)))
+
+
+@pytest.mark.filterwarnings("ignore::transformer_dynamics.errors.UndefinedWarning")
+@pytest.mark.parametrize("name", list(PERTURBATIONS.all()))
+def test_every_perturbation_is_pure_stamped_storable_and_drawable(name, systems, tmp_path):
+    model = systems[0].model.hf_model
+    before = {key: weight.clone() for key, weight in model.state_dict().items()}
+    told = []
+    perturbation = PERTURBATIONS.get(name)
+    assert perturbation.n_texts >= 1
+    result = perturbation.function(systems, n_texts=3, on_progress=lambda *done: told.append(done))
+    assert told[-1][0] == told[-1][1] == len(told)
+    assert all(weight.equal(before[key]) for key, weight in model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert result.attrs["measure"] == name
+    assert result.attrs["parameters"]["n_texts"] == 3
+    assert "on_progress" not in result.attrs["parameters"]
+    assert {"model", "untrained"} <= set(result["system"].values.tolist())
+    save_result(tmp_path / "results.zarr", name, result)
+    stored = load_result(tmp_path / "results.zarr", name)
+    xr.testing.assert_equal(stored, result)
+    assert len(stored.td.drawings) >= 1
+    for drawing in stored.td.drawings:
+        looks.complete(drawing)
+
+
+@pytest.mark.parametrize("name", list(COMPARISONS.all()))
+def test_every_comparison_is_stamped_storable_and_drawable(name, tmp_path):
+    generator = np.random.default_rng(1)
+    states = np.cumsum(generator.standard_normal((24, 8, 5)), axis=1)
+    one, other = (
+        Recording.from_array(states + noise * generator.standard_normal(states.shape))
+        for noise in (0.0, 0.3)
+    )
+    result = COMPARISONS.get(name).function(one, other)
+    assert result.attrs["measure"] == name
+    assert result.attrs["recording"]["digest"] == one.digest
+    assert result.attrs["other"]["digest"] == other.digest
+    save_result(tmp_path / "results.zarr", name, result)
+    stored = load_result(tmp_path / "results.zarr", name)
+    xr.testing.assert_equal(stored, result)
+    for drawing in stored.td.drawings:
+        looks.complete(drawing)
 
 
 def test_results_are_replaced_whole(tmp_path):
@@ -97,7 +154,7 @@ def test_a_name_is_taken_once():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(KeyError, match=r"there are: population\.geometry"):
+    with pytest.raises(KeyError, match=r"there are: population\.autoencoder"):
         MEASURES.get("magic")
 
 

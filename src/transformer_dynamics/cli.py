@@ -33,7 +33,13 @@ from transformer_dynamics.cli_options import (
     TooLongOption,
 )
 from transformer_dynamics.cli_progress import Bars, complaints
-from transformer_dynamics.cli_tables import given_table, proof_table, verdict_table
+from transformer_dynamics.cli_tables import (
+    comparison_table,
+    entries_table,
+    given_table,
+    proof_table,
+    verdict_table,
+)
 from transformer_dynamics.errors import TdynError
 
 DEFAULT_SAMPLES = 512
@@ -244,6 +250,31 @@ def perturb(
 
 
 @app.command()
+def compare(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a recording.")],
+    other: Annotated[Path, typer.Argument(help="Another, of the same texts.")],
+    out: Annotated[
+        Path, typer.Option(help="The page to be written; results.zarr goes beside it.")
+    ] = Path("comparison/report.html"),
+    seed: SeedOption = 0,
+) -> None:
+    """Compare two recordings of the same texts, site by site."""
+    from transformer_dynamics import population, results
+    from transformer_dynamics.recording import open_recording
+    from transformer_dynamics.report import write_report
+
+    inner = [folder / "recording.zarr" for folder in (run, other)]
+    paths = [a if a.exists() else b for a, b in zip(inner, (run, other), strict=True)]
+    recordings = [open_recording(path).load_if_small() for path in paths]
+    result = population.compare(*recordings, seed=seed)
+    name = result.attrs["measure"]
+    write_report(out, {name: result}, [], recording=recordings[0])
+    results.save_result(out.parent / "results.zarr", name, result)
+    console.print(comparison_table(result))
+    console.print(str(out), highlight=False, soft_wrap=True)
+
+
+@app.command()
 def report(
     run_folder: Annotated[Path, typer.Argument(help="A run's folder, as runs/demo.")],
 ) -> None:
@@ -287,28 +318,33 @@ def sites(
 @app.command("list")
 def list_entries() -> None:
     """Print the measures, perturbations, nulls and claims that there are."""
-    from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS, PERTURBATIONS
+    from transformer_dynamics.registry import (
+        CLAIMS,
+        COMPARISONS,
+        MEASURES,
+        NULLS,
+        PERTURBATIONS,
+    )
 
-    measures = Table("measure", "what", "source", title="Measures")
-    for entry in MEASURES.all().values():
-        measures.add_row(entry.name, entry.title, entry.source)
-    perturbations = Table("perturbation", "what", "source", title="Perturbations")
-    for each in PERTURBATIONS.all().values():
-        perturbations.add_row(each.name, each.title, each.source)
     nulls = Table("null", "keeps", "destroys", title="Nulls")
     for null in NULLS.all().values():
         nulls.add_row(null.name, null.keeps, null.destroys)
     claims = Table("claim", "statement", "must exceed", title="Claims")
     for claim in CLAIMS.all().values():
         claims.add_row(claim.id, claim.statement, ", ".join(claim.nulls))
-    for table in (measures, perturbations, nulls, claims):
+    made = (
+        entries_table("Measures of a recording", MEASURES),
+        entries_table("Comparisons of two recordings", COMPARISONS),
+        entries_table("Perturbations, with the model in the loop", PERTURBATIONS),
+    )
+    for table in (*made, nulls, claims):
         console.print(table)
 
 
 @app.command()
 def doctor() -> None:
     """Print versions, the machine, the cache and which optional parts are installed."""
-    from transformer_dynamics.experiment import examine
+    from transformer_dynamics.environment import examine
 
     table = Table("what", "found", show_header=False)
     for what, found in examine().items():

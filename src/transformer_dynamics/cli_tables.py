@@ -38,6 +38,31 @@ def given_table(found: Any) -> Table:
     return table
 
 
+def entries_table(title: str, registry: Any) -> Table:
+    """What a registry holds that gives results."""
+    table = Table("name", "what", "source", title=title)
+    for entry in registry.all().values():
+        table.add_row(entry.name, entry.title, entry.source)
+    return table
+
+
+def comparison_table(result: Any) -> Table:
+    """How alike two recordings are at the same relative depth, by quarter of depth."""
+    null = "permuted samples"
+    table = Table(
+        "quarter of depth", "CKA [95 % over texts]", null, "Procrustes distance [95 %]", null
+    )
+    for quarter in result["quarter"].values:
+        row, cells = result.sel(quarter=quarter), []
+        for name in ("quarter_cka", "quarter_procrustes"):
+            value, low, high, mean, sd = (
+                float(row[name + end]) for end in ("", "_low", "_high", "_permuted", "_permuted_sd")
+            )
+            cells += [f"{value:.3f} [{low:.3f}, {high:.3f}]", f"{mean:.3f} ± {sd:.3f}"]
+        table.add_row(str(quarter), *cells)
+    return table
+
+
 def verdict_table(verdicts: list[Any]) -> Table:
     """Verdicts with their values and nulls."""
     table = Table(

@@ -40,6 +40,7 @@ def examine() -> dict[str, Any]:
         "wiki": ("mwparserfromhell",),
         "datasets": ("datasets",),
         "parquet": ("pandas", "pyarrow"),
+        "dsa": ("dsa-metric",),
     }
     return {
         **system_information(),

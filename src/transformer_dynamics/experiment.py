@@ -34,7 +34,14 @@ from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
-from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS, PERTURBATIONS
+from transformer_dynamics.registry import (
+    CLAIMS,
+    COMPARISONS,
+    MEASURES,
+    NULLS,
+    PERTURBATIONS,
+    drawable_names,
+)
 from transformer_dynamics.report import write_report
 
 Progress = Callable[[int, int], None]
@@ -124,6 +131,7 @@ class Experiment:
         self._note_provenance()
         nulls = self._nulls(recording, self._named_nulls())
         self.measure(recording)
+        self._compare(recording, nulls["untrained"])
         perturbed = self._perturb(recording, nulls["untrained"], list(PERTURBATIONS.all()))
         verdicts = self._test(recording, nulls, perturbed)
         self._report()
@@ -175,6 +183,23 @@ class Experiment:
                     results.save_result(store, name, result)
                 if progress is not None:
                     progress(place + 1, len(pending))
+
+    def _compare(self, recording: Recording, twin: Recording) -> None:
+        """How alike the model and its untrained twin arrange the same samples."""
+        name, store = "population.comparison", self.out / "results.zarr"
+        inputs = {
+            "recording": self._identity(recording),
+            "untrained": self._identity(twin),
+            "seed": self.settings.seed,
+            "version": version(),
+        }
+        if self._is_done(name, inputs) and results.load_result(store, name) is not None:
+            self.reporter.skipped(name)
+            return
+        both = recording.load_if_small(), twin.load_if_small()
+        with self.reporter.stage(name, "recordings"), self._timed(name, inputs):
+            result = COMPARISONS.get(name).function(*both, seed=self.settings.seed)
+            results.save_result(store, name, result)
 
     def _record(self) -> Recording:
         path = self.out / "recording.zarr"
@@ -371,7 +396,7 @@ def report_run(out: Path) -> Path:
             f"there is no run in {out}: recording.zarr is missing; make one with "
             f"`tdyn run --out {out}`"
         )
-    known = {*MEASURES.all(), *PERTURBATIONS.all()}
+    known = drawable_names()
     names = [name for name in results.saved_names(out / "results.zarr") if name in known]
     found = {name: results.load_result(out / "results.zarr", name) for name in names}
     return write_report(

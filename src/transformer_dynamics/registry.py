@@ -1,4 +1,4 @@
-"""The one list of measures, perturbations, nulls and claims.
+"""The one list of measures, perturbations, comparisons, nulls and claims.
 
 The command, the report and the documentation read this list, so adding a measure, a perturbation,
 a null or a claim is one module that registers itself. Built-in modules are found by walking the
@@ -75,51 +75,51 @@ class Registry(Generic[Entry]):
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A registered measure.
+class Drawable:
+    """What gives a result that says what it is and can be drawn.
 
     Attributes:
         name: the name in the command and the report, `package.function`.
         title: a heading for people.
         source: where the definition comes from.
-        function: recording in, `xarray.Dataset` out.
+        function: what it is done to comes first; `xarray.Dataset` out.
         draw: result in, drawings out.
+    """
+
+    name: str
+    title: str
+    source: str
+    function: Callable[..., xr.Dataset]
+    draw: Callable[[xr.Dataset], list[Drawing]]
+
+
+@dataclass(frozen=True)
+class Measure(Drawable):
+    """A registered measure: recording in.
+
+    Attributes:
         per_sample: whether its variables along `sample` depend on that sample alone, so that their
             means can be gathered while a model runs.
         of_moments: whether the function takes moments as well.
     """
 
-    name: str
-    title: str
-    source: str
-    function: Callable[..., xr.Dataset]
-    draw: Callable[[xr.Dataset], list[Drawing]]
     per_sample: bool = False
     of_moments: bool = False
 
 
 @dataclass(frozen=True)
-class Perturbation:
-    """A registered experiment with the model in the loop.
-
-    Attributes:
-        name: the name in the command and the report, `perturbation.function`.
-        title: a heading for people.
-        source: where the definition comes from.
-        function: systems in, `xarray.Dataset` with a dimension `system` out.
-        draw: result in, drawings out.
-    """
-
-    name: str
-    title: str
-    source: str
-    function: Callable[..., xr.Dataset]
-    draw: Callable[[xr.Dataset], list[Drawing]]
+class Perturbation(Drawable):
+    """A registered experiment with the model in the loop: systems in, a dimension `system` out."""
 
     @property
     def n_texts(self) -> int:
         """How many texts it follows by default."""
         return int(inspect.signature(self.function).parameters["n_texts"].default)
+
+
+@dataclass(frozen=True)
+class Comparison(Drawable):
+    """A registered measure of two recordings."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,22 @@ class Null:
 
 MEASURES: Registry[Measure] = Registry("measure")
 PERTURBATIONS: Registry[Perturbation] = Registry("perturbation")
+COMPARISONS: Registry[Comparison] = Registry("comparison")
 NULLS: Registry[Null] = Registry("null")
 CLAIMS: Registry[Any] = Registry("claim")
+
+
+def drawn_by(name: str) -> Drawable:
+    """What made a result of this name; an unknown one lists the measures."""
+    for registry in (PERTURBATIONS, COMPARISONS):
+        if name in registry.all():
+            return registry.get(name)
+    return MEASURES.get(name)
+
+
+def drawable_names() -> set[str]:
+    """Names of everything that gives a result."""
+    return {*MEASURES.all(), *PERTURBATIONS.all(), *COMPARISONS.all()}
 
 
 def measure(
@@ -166,20 +180,16 @@ def measure(
     """
 
     def decorate(function: Function) -> Function:
-        signature = inspect.signature(function)
+        def choose(recording: Any, axis: str = "depth", **_: Any) -> Callable[..., xr.Dataset]:
+            # A path along tokens may cross blocks; the measure reads whole texts by itself.
+            if not per_sample or axis != "depth" or getattr(recording, "in_memory", True):
+                return function
+            return functools.partial(_in_blocks, function)
 
-        @functools.wraps(function)
-        def stamped(recording: Any, *args: Any, **kwargs: Any) -> xr.Dataset:
-            bound = signature.bind(recording, *args, **kwargs)
-            bound.apply_defaults()
-            _, *parameters = bound.arguments.items()
-            if per_sample and not getattr(recording, "in_memory", True):
-                result = _in_blocks(function, recording, args, kwargs)
-            else:
-                result = function(recording, *args, **kwargs)
-            stamp = _stamp(name, title, source, parameters)
-            return result.assign_attrs(**stamp, recording=recording.description)
+        def describe(recording: Any) -> dict[str, Any]:
+            return {"recording": recording.description}
 
+        stamped = _stamped(function, (name, title, source), describe, choose)
         MEASURES.add(name, Measure(name, title, source, stamped, draw, per_sample, of_moments))
         return stamped  # type: ignore[return-value]
 
@@ -191,43 +201,81 @@ def perturbation(
 ) -> Callable[[Function], Function]:
     """Register an experiment with the model in the loop; its results are stamped as a measure's.
 
-    `attrs["recording"]` describes the recording of the first stack.
+    `attrs["recording"]` describes the recording of the first system.
     """
 
     def decorate(function: Function) -> Function:
-        signature = inspect.signature(function)
+        def describe(systems: Any) -> dict[str, Any]:
+            return {"recording": systems[0].recording.description}
 
-        @functools.wraps(function)
-        def stamped(systems: Any, *args: Any, **kwargs: Any) -> xr.Dataset:
-            bound = signature.bind(systems, *args, **kwargs)
-            bound.apply_defaults()
-            _, *parameters = bound.arguments.items()
-            told = [item for item in parameters if item[0] != "on_progress"]
-            result: xr.Dataset = function(systems, *args, **kwargs)
-            stamp = _stamp(name, title, source, told)
-            return result.assign_attrs(**stamp, recording=systems[0].recording.description)
-
+        stamped = _stamped(function, (name, title, source), describe)
         PERTURBATIONS.add(name, Perturbation(name, title, source, stamped, draw))
         return stamped  # type: ignore[return-value]
 
     return decorate
 
 
-def _stamp(
-    name: str, title: str, source: str, parameters: Iterable[tuple[str, Any]]
-) -> dict[str, Any]:
-    """What says by itself what a result is."""
-    return {
-        "measure": name,
-        "title": title,
-        "source": source,
-        "parameters": {key: _plain(value) for key, value in parameters},
-        "version": transformer_dynamics.__version__,
-    }
+def comparison(
+    name: str, *, title: str, source: str, draw: Callable[[xr.Dataset], list[Drawing]]
+) -> Callable[[Function], Function]:
+    """Register a measure of two recordings; its results are stamped as a measure's.
+
+    `attrs["recording"]` and `attrs["other"]` describe the two.
+    """
+
+    def decorate(function: Function) -> Function:
+        def describe(recording: Any, other: Any) -> dict[str, Any]:
+            return {"recording": recording.description, "other": other.description}
+
+        stamped = _stamped(function, (name, title, source), describe)
+        COMPARISONS.add(name, Comparison(name, title, source, stamped, draw))
+        return stamped  # type: ignore[return-value]
+
+    return decorate
+
+
+def _stamped(
+    function: Callable[..., xr.Dataset],
+    names: tuple[str, str, str],
+    describe: Callable[..., dict[str, Any]],
+    choose: Callable[..., Callable[..., xr.Dataset]] | None = None,
+) -> Callable[..., xr.Dataset]:
+    """The function, whose results say by themselves what they are.
+
+    Args:
+        function: what it is done to comes first.
+        names: its name, title and source.
+        describe: of what it is done to, entries for the result's attrs.
+        choose: what is called instead, by what it is done to and the parameters.
+    """
+    signature = inspect.signature(function)
+    n_subjects = len(inspect.signature(describe).parameters)
+
+    @functools.wraps(function)
+    def stamped(*args: Any, **kwargs: Any) -> xr.Dataset:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        values = list(bound.arguments.items())
+        subjects = [value for _, value in values[:n_subjects]]
+        parameters = dict(values[n_subjects:])
+        parameters.pop("on_progress", None)
+        called = function if choose is None else choose(*subjects, **parameters)
+        result = called(*args, **kwargs)
+        name, title, source = names
+        return result.assign_attrs(
+            measure=name,
+            title=title,
+            source=source,
+            parameters={key: _plain(value) for key, value in parameters.items()},
+            version=transformer_dynamics.__version__,
+            **describe(*subjects),
+        )
+
+    return stamped
 
 
 def _in_blocks(
-    function: Callable[..., xr.Dataset], recording: Any, args: Any, kwargs: Any
+    function: Callable[..., xr.Dataset], recording: Any, *args: Any, **kwargs: Any
 ) -> xr.Dataset:
     """A per-sample measure of a recording on disk: some samples at a time, then joined."""
     pieces: list[xr.Dataset] = []
@@ -277,9 +325,7 @@ class Drawn:
     @property
     def drawings(self) -> list[Drawing]:
         """Every drawing that the measure makes of its result, the main one first."""
-        name = self._result.attrs["measure"]
-        known = PERTURBATIONS if name in PERTURBATIONS.all() else MEASURES
-        return known.get(name).draw(self._result)
+        return drawn_by(self._result.attrs["measure"]).draw(self._result)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The main drawing, with matplotlib."""

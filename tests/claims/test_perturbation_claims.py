@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import looks
 import tiny
 import transformer_dynamics as td
 from known import N_UNITS, contraction, system
@@ -48,7 +49,9 @@ def test_a_contraction_corrects_itself_beyond_both_baselines():
     assert found["C8"].verdict == "supported", found["C8"].why
     assert found["C8"].nulls["zero_update"].mean == pytest.approx(1.0)
     assert found["C8"].nulls["untrained"].mean == pytest.approx(0.9**3)
-    assert "put: 0.state 0.0313 [0.0313, 0.0313], 1.state 0.0625" in found["C8"].why, found["C8"].why
+    assert "put: 0.state 0.0313 [0.0313, 0.0313], 1.state 0.0625" in found["C8"].why, found[
+        "C8"
+    ].why
 
 
 def test_no_better_than_the_untrained_twin_is_not_beyond_null():
@@ -180,4 +183,4 @@ def test_figures_show_the_nulls_in_the_same_axes(tested):
         assert len(drawings) >= 2
         for drawing in drawings:
             assert "null: " in drawing.figure().to_json(), (verdict.id, drawing.title)
-            assert drawing.plot().get_xlabel().rstrip().endswith(")"), drawing.title
+            looks.complete(drawing)

@@ -53,6 +53,11 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             evidence,
             title="Effective rank of the product of the layers so far",
             y_label="effective rank / units (1)",
+            shows="Over how many directions small deviations still differ after so many layers.",
+            requires=(
+                "The model would have to fall below random updates of the same size, whose "
+                "products lose rank as well."
+            ),
         ),
         Lines(
             title="Singular values of the product of all layers, mean over texts",
@@ -68,6 +73,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
                 )
                 for name, values in spectra.items()
             ],
+            shows="How unequal the directions are that all layers together let through.",
+            requires="A bottleneck would show as a knee that random products do not have.",
         ),
         statistic_intervals(evidence, "effective rank of all layers together / units (1)"),
     ]

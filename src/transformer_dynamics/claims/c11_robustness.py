@@ -62,6 +62,11 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Predictions kept without one layer",
             y_label=label,
             along="layer",
+            shows="How many predictions stay when one layer is left out, by layer.",
+            requires=(
+                "More would have to stay than with the layer's update turned at random, and than "
+                "in the untrained network, where no layer does anything in particular."
+            ),
         ),
         statistic_intervals(evidence, f"layers of the middle half: {label}"),
     ]

@@ -48,6 +48,14 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Correlation of a unit with itself at the next sublayer, mean over units",
             y_label="Pearson r over texts (1)",
             walk_reference=True,
+            shows=(
+                "How much of a unit's rank among texts is kept from one sublayer to the next, step "
+                "by step."
+            ),
+            requires=(
+                "Correlations would have to lie above the matched walk, in which states are "
+                "sums of unrelated steps, and in this basis above a random one."
+            ),
         ),
         trace_maps(evidence, ("random_walk", "untrained")),
         statistic_intervals(evidence, "mean Pearson r over units and steps (1)"),

@@ -49,6 +49,11 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Speed over depth, mean over texts",
             y_label="|x[s+1] - x[s]| (stream units per step)",
             y_scale="log",
+            shows="The length of each step over depth; a straight rise is exponential growth.",
+            requires=(
+                "Steps would have to grow in an order that shuffled steps do not have, and more "
+                "than in the untrained network, whose norm grows as well."
+            ),
         ),
         statistic_intervals(evidence, "slope of ln speed (per step)"),
     ]

@@ -41,6 +41,11 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Treves-Rolls density over depth, mean over texts (Gaussian: 0.64)",
             y_label="(mean |x|)² / mean x² over units (1)",
             along="site",
+            shows="Over how many units the energy of a state is spread, whatever its norm.",
+            requires=(
+                "The rise would have to exceed that in a random basis, where every state is "
+                "spread alike, and that of the untrained network."
+            ),
         ),
         statistic_intervals(evidence, "density, last third minus first third of sublayers (1)"),
     ]

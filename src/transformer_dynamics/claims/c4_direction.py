@@ -39,6 +39,11 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Cosine of consecutive states over depth, mean over texts",
             y_label="cosine of x[s] and x[s+1] (1)",
             walk_reference=True,
+            shows="How little the direction of the stream changes in each step.",
+            requires=(
+                "Directions would have to settle more than those of a walk with steps of the same "
+                "size, which settles because each step is ever smaller beside the sum."
+            ),
         ),
         statistic_intervals(evidence, "cosine, last third minus first third of steps (1)"),
     ]

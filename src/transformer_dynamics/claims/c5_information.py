@@ -28,7 +28,8 @@ def profile(recording: Recording, weights: Floats) -> Floats:
 def summary(profile: Floats) -> Floats:
     """First step minus the mean of the others in the first quarter of the steps, `(draw)`."""
     stop = max(2, profile.shape[-1] // 4 + 1)
-    drop: Floats = profile[..., 0] - profile[..., 1:stop].mean(axis=-1)
+    with np.errstate(invalid="ignore"):  # infinite where ranks agree altogether
+        drop: Floats = profile[..., 0] - profile[..., 1:stop].mean(axis=-1)
     return drop
 
 
@@ -54,6 +55,11 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             evidence,
             title="Mutual information of a unit at consecutive sublayers, mean over units",
             y_label="Gaussian-copula mutual information (nats)",
+            shows="How much a unit's value at one sublayer tells of its value at the next.",
+            requires=(
+                "The first steps would have to carry more than later ones, also where the first "
+                "states take more than the few values that the last tokens allow."
+            ),
         ),
         statistic_intervals(evidence, "information lost after the first step (nats)"),
     ]

@@ -34,6 +34,21 @@ LABELS = {
     "plane_recovery_ratio": "recovery ratio in the plane",
 }
 
+REQUIRES = {
+    "recovery_ratio": (
+        "For a stream that corrects itself the line would have to fall below 1, and below that of "
+        "the untrained network."
+    ),
+    "relative_recovery": (
+        "For correction the line would have to fall below that of zero update, which falls "
+        "because the norm grows and for no other reason."
+    ),
+    "plane_recovery_ratio": (
+        "For correction what leaves the plane would have to be lost, and not only turned into "
+        "other directions: the reading in all dimensions tells."
+    ),
+}
+
 
 def profile_of(variable: str, kind: str = KIND) -> Callable[[xr.Dataset, Floats], Floats]:
     """The ratio at the last site by the site where states were put, `(draw, start)`."""
@@ -142,6 +157,11 @@ def draw_of(variable: str) -> Callable[[xr.Dataset], list[Drawing]]:
                 y_label=f"{label} (1)",
                 series=series,
                 y_scale="log",
+                shows=(
+                    "What is left of a displacement at each later site, for the model and for "
+                    "systems that keep its clean trajectory or its architecture."
+                ),
+                requires=REQUIRES[variable],
             ),
             statistic_intervals(evidence, f"{label}, inner injections (1)"),
         ]

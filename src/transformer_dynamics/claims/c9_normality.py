@@ -58,9 +58,22 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
     )
     label = "symmetric share of the squared norm (1)"
     return [
-        profile_lines(evidence, title="Symmetric energy of each layer's Jacobian", y_label=label),
         profile_lines(
-            updates, title="The same of the update alone, J - I, mean over texts", y_label=label
+            evidence,
+            title="Symmetric energy of each layer's Jacobian",
+            y_label=label,
+            shows="How symmetric each layer's answer to a small deviation is; 0.5 is random.",
+            requires=(
+                "The rise would have to exceed that of random updates of the same size, since the "
+                "identity makes every small update look symmetric."
+            ),
+        ),
+        profile_lines(
+            updates,
+            title="The same of the update alone, J - I, mean over texts",
+            y_label=label,
+            shows="The same without the identity that the residual connection adds.",
+            requires="Layers that turn symmetric late would have to do so here as well.",
         ),
         statistic_intervals(evidence, "symmetric energy, late minus early third (1)"),
     ]

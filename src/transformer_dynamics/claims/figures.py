@@ -33,6 +33,8 @@ def profile_lines(
     along: Literal["step", "site", "layer"] = "step",
     y_scale: Literal["linear", "log"] = "linear",
     walk_reference: bool = False,
+    shows: str = "",
+    requires: str = "",
 ) -> Lines:
     """The profile over depth with its 95 % band over texts, and every null with its band.
 
@@ -87,8 +89,15 @@ def profile_lines(
                 role="reference",
             )
         )
-    x_label = X_LABELS[along]
-    return Lines(title=title, x_label=x_label, y_label=y_label, series=series, y_scale=y_scale)
+    return Lines(
+        title=title,
+        x_label=X_LABELS[along],
+        y_label=y_label,
+        series=series,
+        y_scale=y_scale,
+        shows=shows,
+        requires=requires,
+    )
 
 
 def statistic_intervals(evidence: xr.Dataset, x_label: str) -> Intervals:
@@ -106,6 +115,14 @@ def statistic_intervals(evidence: xr.Dataset, x_label: str) -> Intervals:
         title=f"{evidence.attrs['claim']}: the statistic, and its central 95 % under each null",
         x_label=x_label,
         intervals=rows,
+        shows=(
+            "The statistic with its 95 % interval over texts, beside the mean and the central 95 % "
+            "of what each null gives."
+        ),
+        requires=(
+            "The recording would have to lie beyond every deciding null, on the claimed side, for "
+            "the number to say more than the structure that the null shares."
+        ),
     )
 
 
@@ -125,6 +142,11 @@ def trace_maps(evidence: xr.Dataset, nulls: Sequence[str]) -> Heatmap:
         colour_label="activation / its 99th percentile (1)",
         values=np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1),
         x_ticks=[(place * width + width / 2 - 1, name) for place, name in enumerate(names)],
+        shows="Horizontal bands are units that keep their value over depth.",
+        requires=(
+            "Bands would have to be there in the recording and not in the walk beside it, whose "
+            "units keep most of their value because a sum does."
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from transformer_dynamics.perturbation.matrices import composed_ranks, effective
 from transformer_dynamics.perturbation.slow_points import find_slow_points, slow_points
 from transformer_dynamics.perturbation.systems import System, systems
 from transformer_dynamics.perturbation.teleport import follow, teleport
+from transformer_dynamics.perturbation.truncation import truncation
 
 __all__ = [
     "System",
@@ -37,4 +38,5 @@ __all__ = [
     "step_jacobians",
     "systems",
     "teleport",
+    "truncation",
 ]

@@ -16,7 +16,7 @@ from transformer_dynamics.residual.flow_map import Floats
 STEP_LABEL = "layer (index of the step from its first site to the next layer's)"
 
 
-def depth_lines(result: xr.Dataset, name: str, title: str) -> Lines:
+def depth_lines(result: xr.Dataset, name: str, title: str, *, shows: str, requires: str) -> Lines:
     """One quantity of every system by layer, mean over texts with its 95 % band."""
     labels = [str(label) for label in result["step"].values]
     return Lines(
@@ -27,6 +27,8 @@ def depth_lines(result: xr.Dataset, name: str, title: str) -> Lines:
             banded(result[name].sel(system=system).values, system, labels)
             for system in result["system"].values.tolist()
         ],
+        shows=shows,
+        requires=requires,
     )
 
 

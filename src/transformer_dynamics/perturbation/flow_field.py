@@ -67,6 +67,11 @@ def draw_flow_field(result: xr.Dataset) -> list[Drawing]:
             labels=shown["site"].values.tolist(),
             points=shown["point_score"].values,
             arrows=shown["displacement"].values,
+            shows="Where states on a grid in the plane are carried next, at every depth.",
+            requires=(
+                "For an attractor arrows would have to point inwards from all sides, at the "
+                "scale at which texts differ, and not all in the direction of the common drift."
+            ),
         )
     ]
 
@@ -208,6 +213,11 @@ def draw_basin(result: xr.Dataset) -> list[Drawing]:
                 )
                 for system in result["system"].values.tolist()
             ],
+            shows="How often a deviation of some size is pushed back in the next layer.",
+            requires=(
+                "A basin would be a share above one half out to some radius, in the model and not "
+                "in the untrained network."
+            ),
         )
         for start in result["start"].values.tolist()
     ]

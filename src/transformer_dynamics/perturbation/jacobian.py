@@ -102,14 +102,35 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
                 result.sel(reading=reading),
                 "symmetric_energy",
                 f"Symmetric energy of each layer's Jacobian ({reading})",
+                shows="How symmetric each layer's answer to a small deviation is; 0.5 is random.",
+                requires=(
+                    "A learned passage from rotating to symmetric layers would rise more than in "
+                    "random updates of the same size and in the untrained network."
+                ),
             )
         )
     drawings.append(
-        depth_lines(result, "effective_rank", "Effective rank of the product of layers so far")
+        depth_lines(
+            result,
+            "effective_rank",
+            "Effective rank of the product of layers so far",
+            shows="Over how many directions deviations still differ after so many layers.",
+            requires="A learned bottleneck would be narrower than that of random updates.",
+        )
     )
-    for name, y_label in (
-        ("composed_singular_value", "singular value / largest (1)"),
-        ("lyapunov_exponent", "finite-time Lyapunov exponent (nats per layer)"),
+    for name, y_label, shows, requires in (
+        (
+            "composed_singular_value",
+            "singular value / largest (1)",
+            "How unequally all layers together let directions through.",
+            "A bottleneck would be a knee that random updates do not have.",
+        ),
+        (
+            "lyapunov_exponent",
+            "finite-time Lyapunov exponent (nats per layer)",
+            "How fast small deviations grow or shrink per layer, by direction.",
+            "An attractor would have negative exponents; positive ones mean that deviations grow.",
+        ),
     ):
         drawings.append(
             Lines(
@@ -121,6 +142,8 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
                     banded(result[name].sel(system=system).values, system)
                     for system in result["system"].values.tolist()
                 ],
+                shows=shows,
+                requires=requires,
             )
         )
     return drawings
@@ -184,6 +207,8 @@ def draw_spectra(result: xr.Dataset) -> list[Drawing]:
             shown.sel(reading=reading),
             "henrici",
             f"Departure from normality of each layer's Jacobian ({reading})",
+            shows="How far each layer is from a matrix with orthogonal eigenvectors (0: normal).",
+            requires="Learned non-normality would differ from that of random updates.",
         )
         for reading in READINGS
     ]
@@ -195,6 +220,11 @@ def draw_spectra(result: xr.Dataset) -> list[Drawing]:
                 x_label="real part (1)",
                 y_label="imaginary part (1)",
                 markers=True,
+                shows="Where the layer's eigenvalues lie; off the real axis they rotate.",
+                requires=(
+                    "Rotation that is learned would put more of them off the axis than in random "
+                    "updates, of which nearly all are complex."
+                ),
                 paths=[
                     Path(
                         name=system.replace("_", " "),

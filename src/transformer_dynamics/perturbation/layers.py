@@ -63,6 +63,11 @@ def draw_layers(result: xr.Dataset) -> list[Drawing]:
                 y_label=y_label,
                 series=series,
                 y_scale="log" if name == "kl" else "linear",
+                shows="What each edit of a single layer does to the predictions.",
+                requires=(
+                    "Robustness that is learned would keep more than updates turned at random "
+                    "do, and more than the untrained network keeps."
+                ),
             )
         )
     return drawings

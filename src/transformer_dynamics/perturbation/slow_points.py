@@ -122,6 +122,11 @@ def draw_slow_points(result: xr.Dataset) -> list[Drawing]:
                 banded(result["speed_ratio"].sel(system=system).values, system, labels)
                 for system in result["system"].values.tolist()
             ],
+            shows="How much slower than the clean state the slowest state nearby is, by layer.",
+            requires=(
+                "A fixed point of a layer would have speed 0; a slow point is none, and the next "
+                "layer has other weights."
+            ),
         )
     ]
 

@@ -221,7 +221,16 @@ def draw_teleport(result: xr.Dataset) -> list[Drawing]:
         )
         drawings.append(
             Lines(
-                title=title, x_label="site (index)", y_label=y_label, series=series, y_scale="log"
+                title=title,
+                x_label="site (index)",
+                y_label=y_label,
+                series=series,
+                y_scale="log",
+                shows="What is left of a displacement on its way to the end.",
+                requires=(
+                    "Correction would bring the model below 1 in all dimensions, below the "
+                    "untrained network, and below zero update where the norm divides it."
+                ),
             )
         )
     return [*drawings, *trajectories(result)]
@@ -247,6 +256,11 @@ def trajectories(result: xr.Dataset) -> list[Paths]:
                     Path(name="put on the grid", points=np.concatenate(put[:-1]), role="null"),
                     Path(name="clean", points=np.hstack([clean, depth])),
                 ],
+                shows="How states put on the grid move in the plane, beside the clean trajectory.",
+                requires=(
+                    "For an attractor they would have to come together in all dimensions; on the "
+                    "grid all share what was off the plane, so that they look alike from the start."
+                ),
             )
         )
     return drawings

@@ -13,6 +13,10 @@ arccos loses half of the digits near 0 and pi, where straight and reversing path
 In many dimensions a random walk turns by pi/2 at every step and independent states by 2 pi/3, so
 neither angle shows structure by itself; the drawings carry both.
 
+With `axis="token"` the same is measured along the tokens of each text within a site, s counting
+tokens instead of sites (see `token_axis`): arXiv 2311.04930 reports that those paths curve less in
+later layers.
+
 Source: the elementary geometry of polygonal paths; compare arXiv 2606.09287. Vectors are as
 recorded, neither normalised nor centred, and nothing is pooled over samples (that paper mixes
 normalised and raw vectors, which is why it is said).
@@ -34,8 +38,11 @@ from numpy.typing import NDArray
 from transformer_dynamics.drawing import Drawing, Group, Histogram, Lines, Series
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.population.kinematics import (
+    SITE_LABEL,
     STREAM,
+    TOO_SHORT,
     Floats,
+    by_site,
     lengths,
     mean_with_band,
     per_sample,
@@ -45,11 +52,32 @@ from transformer_dynamics.population.kinematics import (
     turn_coords,
     warn_undefined,
 )
+from transformer_dynamics.population.token_axis import (
+    DEPTH_DIMS,
+    Axis,
+    Quantity,
+    along_tokens,
+    require_axis,
+)
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
 RANDOM_WALK_ANGLE = np.pi / 2
 INDEPENDENT_STATES_ANGLE = 2 * np.pi / 3
+QUANTITIES = {
+    "path_length": Quantity("path", STREAM, "sum of |x[s+1] - x[s]| over all steps"),
+    "displacement": Quantity("path", STREAM, "|x[last site] - x[first site]|"),
+    "tortuosity": Quantity("path", "1", "path_length / displacement"),
+    "turning_angle": Quantity(
+        "turn", "rad", "arccos of the cosine between x[s] - x[s-1] and x[s+1] - x[s]"
+    ),
+    "path_length_to": Quantity(
+        "state",
+        STREAM,
+        "sum of |x[s+1] - x[s]| over the steps before the site",
+        averaged=False,
+    ),
+}
 
 
 def tortuosity(points: NDArray[Any]) -> Floats:
@@ -114,7 +142,7 @@ def _one_pass(values: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
     """
     n_samples, n_sites, _ = values.shape
     step_lengths = np.empty((n_samples, n_sites - 1))
-    angles = np.empty((n_samples, n_sites - 2))
+    angles = np.empty((n_samples, max(0, n_sites - 2)))
     states = site_states(values)
     first = before = next(states)
     last_direction = first
@@ -137,29 +165,90 @@ def _angle(first: Floats, second: Floats) -> Floats:
     return 2 * np.arctan2(lengths(first - second), lengths(first + second))
 
 
-def draw_geometry(result: xr.Dataset) -> list[Drawing]:
-    """Turning angle over depth with the angles of the two trivial systems, and tortuosity."""
-    turns = [str(label) for label in result["turn"].values]
-    angle = mean_with_band("turning angle", result["turning_angle"].values, labels=turns, first=1)
-    references = [
-        Series(name=name, x=angle.x, y=np.full(angle.x.size, value), role="reference")
+def _quantities(values: NDArray[Any]) -> dict[str, Floats]:
+    """Everything in `QUANTITIES` of paths `(sample, site, unit)`."""
+    step_lengths, displacement, angles = _one_pass(values)
+    length_to = np.zeros(values.shape[:2])
+    np.cumsum(step_lengths, axis=1, out=length_to[:, 1:])
+    # A copy, or the result would keep the whole table alive through a view.
+    path_length = length_to[:, -1].copy()
+    return {
+        "path_length": path_length,
+        "displacement": displacement,
+        "tortuosity": ratio(path_length, displacement),
+        "turning_angle": angles,
+        "path_length_to": length_to,
+    }
+
+
+def _references(x: NDArray[Any], independent: str) -> list[Series]:
+    return [
+        Series(name=name, x=x, y=np.full(x.size, value), role="reference")
         for name, value in (
             ("random walk in many dimensions, π/2", RANDOM_WALK_ANGLE),
-            ("independent states, 2π/3", INDEPENDENT_STATES_ANGLE),
+            (independent, INDEPENDENT_STATES_ANGLE),
         )
     ]
+
+
+def draw_geometry(result: xr.Dataset) -> list[Drawing]:
+    """Turning angle over depth with the angles of the two trivial systems, and tortuosity.
+
+    Along tokens: both by site, beside those of the tokens in random order.
+    """
+    if "token" in result.dims:
+        return _draw_along_tokens(result)
+    turns = [str(label) for label in result["turn"].values]
+    angle = mean_with_band("turning angle", result["turning_angle"].values, labels=turns, first=1)
     return [
         Lines(
             title="Turning angle over depth",
             x_label="turn (index of its middle site)",
             y_label="turning angle (rad)",
-            series=[angle, *references],
+            series=[angle, *_references(angle.x, "independent states, 2π/3")],
+            shows="How sharply the path turns at each site: 0 straight on, π straight back.",
+            requires="Steps go on in a common direction only where the angle lies below π/2, the"
+            " angle of unrelated steps.",
         ),
         Histogram(
             title="Tortuosity of the samples' paths",
             x_label="path length / end-to-end distance (1)",
             groups=[Group(name="samples", values=result["tortuosity"].values)],
             y_label="share of samples per bin (1)",
+            shows="How much longer a sample's path is than the way from its first to its last"
+            " state.",
+            requires="A path is straight only if its tortuosity is near 1; S unrelated steps of"
+            " equal length have the square root of S.",
+        ),
+    ]
+
+
+def _draw_along_tokens(result: xr.Dataset) -> list[Drawing]:
+    angle = by_site(result, "mean_turning_angle", "turning angle")
+    permuted = "independent states, and any states in random order, 2π/3"
+    return [
+        Lines(
+            title="Turning angle along the tokens of a text, by site",
+            x_label=SITE_LABEL,
+            y_label="mean turning angle of a text (rad)",
+            series=[*angle, *_references(angle[0].x, permuted)],
+            shows="How sharply the path from token to token turns at each site: 0 straight on, π"
+            " straight back.",
+            requires="A model straightens the path of a text only if the angle falls with depth"
+            " and lies below that of the same tokens in random order; an untrained model must not"
+            " show the same.",
+        ),
+        Lines(
+            title="Tortuosity along the tokens of a text, by site",
+            x_label=SITE_LABEL,
+            y_label="path length / end-to-end distance (1)",
+            series=by_site(result, "tortuosity", "tortuosity"),
+            y_scale="log",
+            shows="How much longer the way from token to token is than that from the first to the"
+            " last.",
+            requires="A path leads somewhere only where it is straighter than the same tokens in"
+            " random order; longer texts have more tortuous paths, and an attention sink at either"
+            " end shortens none but hides the rest.",
         ),
     ]
 
@@ -167,57 +256,58 @@ def draw_geometry(result: xr.Dataset) -> list[Drawing]:
 @measure(
     "population.geometry",
     title="Path length, tortuosity and turning angle",
-    source="geometry of polygonal paths; compare arXiv 2606.09287",
+    source="geometry of polygonal paths; compare arXiv 2606.09287; along tokens arXiv 2311.04930",
     draw=draw_geometry,
     per_sample=True,
 )
-def geometry(recording: Recording) -> xr.Dataset:
-    """Length, straightness and turning of every sample's path over depth.
+def geometry(recording: Recording, *, axis: Axis = "depth", seed: int = 0) -> xr.Dataset:
+    """Length, straightness and turning of every sample's path over depth, or along tokens.
+
+    Args:
+        recording: states `(sample, site, unit)`.
+        axis: `"depth"`, or `"token"`: along the tokens of each text within a site, for a recording
+            of consecutive positions of a text.
+        seed: of the random orders of tokens that `"token"` compares with.
 
     Returns:
-        `path_length`, `displacement`, `tortuosity` `(sample)`; `turning_angle` `(sample, turn)` in
-        radians, a turn being named after its middle site; `path_length_to` `(sample, site)`, the
-        length covered up to each site, 0 at the first. Nothing is pooled over samples, no vector is
-        normalised. `tortuosity` is NaN where a path ends where it began and `turning_angle` where a
-        step has length zero, with one `UndefinedWarning` for both.
+        Over depth `path_length`, `displacement`, `tortuosity` `(sample)`; `turning_angle`
+        `(sample, turn)` in radians, a turn being named after its middle site; `path_length_to`
+        `(sample, site)`, the length covered up to each site, 0 at the first. Along tokens
+        `(text, site)`, `(token_turn, site)` and `(token, site)` instead, texts one after the
+        other, with `mean_turning_angle` and `n_tokens` per text; beside what the order of a text's
+        tokens can change stands that of a random order, `..._permuted`. Nothing is pooled over
+        samples, no vector is normalised. `tortuosity` is NaN where a path ends where it began and
+        `turning_angle` where a step has length zero, with one `UndefinedWarning` for both, and a
+        text's mean where it has too few tokens.
 
     Raises:
-        InputError: the recording has fewer than three sites.
+        InputError: the recording has fewer than three sites; along tokens, no text has three
+            tokens, or the positions of one have a gap.
 
     >>> corner = Recording.from_array(np.array([[[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]]]))
     >>> result = geometry(corner)
     >>> float(result["tortuosity"][0]), (result["turning_angle"].values / np.pi).round(3)
     (1.4, array([[0.5]]))
     """
+    require_axis(axis)
+    reason = "a path ends where it began (tortuosity) or a step has length zero (turning_angle)"
+    if axis == "token":
+        result = along_tokens(recording, _quantities, QUANTITIES, at_least=3, seed=seed)
+        arrays = {str(name): result[name].values for name in result.data_vars}
+        warn_undefined(arrays, f"{reason}, or {TOO_SHORT}", stacklevel=3)
+        return result
     require_sites(recording.values, 3)
-    step_lengths, displacement, angles = _one_pass(recording.values)
-    length_to = np.zeros((len(step_lengths), recording.shape[1]))
-    np.cumsum(step_lengths, axis=1, out=length_to[:, 1:])
-    # A copy, or the result would keep the whole table alive through a view.
-    path_length = length_to[:, -1].copy()
-    winding = ratio(path_length, displacement)
-    warn_undefined(
-        {"tortuosity": winding, "turning_angle": angles},
-        "a path ends where it began (tortuosity) or a step has length zero (turning_angle)",
-        stacklevel=3,
-    )
-    end_to_end = per_sample(STREAM, "|x[last site] - x[first site]|")
-    covered = per_sample(STREAM, "sum of |x[s+1] - x[s]| over the steps before the site")
+    arrays = _quantities(recording.values)
+    uncertain = {name: arrays[name] for name in ("tortuosity", "turning_angle")}
+    warn_undefined(uncertain, reason, stacklevel=3)
     return xr.Dataset(
         {
-            "path_length": (
-                "sample",
-                path_length,
-                per_sample(STREAM, "sum of |x[s+1] - x[s]| over all steps"),
-            ),
-            "displacement": ("sample", displacement, end_to_end),
-            "tortuosity": ("sample", winding, per_sample("1", "path_length / displacement")),
-            "turning_angle": (
-                ("sample", "turn"),
-                angles,
-                per_sample("rad", "arccos of the cosine between x[s] - x[s-1] and x[s+1] - x[s]"),
-            ),
-            "path_length_to": (("sample", "site"), length_to, covered),
+            name: (
+                DEPTH_DIMS[quantity.along],
+                arrays[name],
+                per_sample(quantity.units, quantity.definition),
+            )
+            for name, quantity in QUANTITIES.items()
         },
         coords={**recording.site_coords, **turn_coords(recording)},
     )

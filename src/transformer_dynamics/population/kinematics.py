@@ -14,6 +14,9 @@ over samples (arXiv 2606.09287 mixes normalised and raw vectors, which is why it
 plain random walk over depth has constant speed and a cosine of sqrt(s/(s+1)) between its s-th
 state and the next, s = 1, 2, ..., so a cosine that rises over depth shows no learning by itself.
 
+With `axis="token"` the same is measured along the tokens of each text within a site, s counting
+tokens instead of sites (see `token_axis`).
+
 Source: arXiv 2502.12131 (speed, cosine). Acceleration is the change of speed, the quantity behind
 the claim that the stream accelerates; the second difference also counts turning.
 
@@ -26,27 +29,77 @@ the metric of the stream: massive activations dominate every length.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from transformer_dynamics.drawing import Drawing, Lines, Series
 from transformer_dynamics.errors import InputError, UndefinedWarning
+from transformer_dynamics.population.kinematics_figures import (
+    KIND_NAMES,
+    SITE_LABEL,
+    STEP_LABEL,
+    STREAM,
+    STREAM_PER_STEP,
+    by_site,
+    by_step_kind,
+    draw_kinematics,
+    mean_with_band,
+)
+from transformer_dynamics.population.token_axis import (
+    DEPTH_DIMS,
+    Axis,
+    Quantity,
+    along_tokens,
+    require_axis,
+)
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
+# With the lines and labels that the figures of other measures share.
+__all__ = [
+    "KIND_NAMES",
+    "QUANTITIES",
+    "SITE_LABEL",
+    "STEP_LABEL",
+    "STREAM",
+    "STREAM_PER_STEP",
+    "TOO_SHORT",
+    "Floats",
+    "by_site",
+    "by_step_kind",
+    "cosine",
+    "draw_kinematics",
+    "kinematics",
+    "lengths",
+    "mean_with_band",
+    "norm",
+    "per_sample",
+    "ratio",
+    "require_sites",
+    "site_states",
+    "speed",
+    "turn_coords",
+    "warn_undefined",
+]
+
 Floats = NDArray[np.float64]
 
-STREAM = "stream units"
-STREAM_PER_STEP = "stream units per step"
-STEP_LABEL = "step (index of the site it starts from)"
-KIND_NAMES = {
-    "attention": "attention steps (within a layer)",
-    "mlp": "MLP steps (across layers)",
+TOO_SHORT = "a text has too few tokens"
+QUANTITIES = {
+    "norm": Quantity("state", STREAM, "|x[s]|"),
+    "speed": Quantity("step", STREAM_PER_STEP, "|x[s+1] - x[s]|"),
+    "relative_speed": Quantity(
+        "step", "1 per step", "speed / norm of the state where the step starts"
+    ),
+    "acceleration": Quantity(
+        "turn", f"{STREAM_PER_STEP}^2", "speed of a step - speed of the step before"
+    ),
+    "second_difference": Quantity("turn", f"{STREAM_PER_STEP}^2", "|x[s+1] - 2 x[s] + x[s-1]|"),
+    "cosine": Quantity("step", "1", "x[s] . x[s+1] / (|x[s]| |x[s+1]|)"),
 }
 
 
@@ -193,109 +246,6 @@ def turn_coords(recording: Recording) -> dict[str, Any]:
     return {"turn": ("turn", np.array(recording.sites[1:-1], dtype=object))}
 
 
-def mean_with_band(name: str, values: Floats, *, labels: Sequence[str], first: int = 0) -> Series:
-    """A line of the mean over samples with its 5-95 % band; NaN are left out.
-
-    Args:
-        name: what is averaged; the legend says that it is a mean.
-        values: `(sample, point)`.
-        labels: what each point is called.
-        first: position of the first point on the axis of depth.
-    """
-    mean, low, high = np.full((3, values.shape[1]), np.nan)
-    some = ~np.isnan(values).all(axis=0)
-    if some.any():
-        with np.errstate(invalid="ignore"):
-            mean[some] = np.nanmean(values[:, some], axis=0)
-            low[some], high[some] = np.nanquantile(values[:, some], [0.05, 0.95], axis=0)
-    return Series(
-        name=f"{name}, mean over samples (5-95 %)",
-        x=np.arange(first, first + mean.size),
-        y=mean,
-        low=low,
-        high=high,
-        labels=labels,
-    )
-
-
-def by_step_kind(line: Series, kinds: NDArray[Any]) -> list[Series]:
-    """A line over steps, and its attention and MLP steps as points where there are any."""
-    series = [line]
-    for kind, name in KIND_NAMES.items():
-        chosen = np.flatnonzero(kinds == kind)
-        if chosen.size:
-            names = [line.labels[int(step)] for step in chosen]
-            series.append(
-                Series(
-                    name=name,
-                    x=line.x[chosen],
-                    y=line.y[chosen],
-                    labels=names,
-                    role="detail",
-                    markers=True,
-                )
-            )
-    return series
-
-
-def _steps(
-    result: xr.Dataset, name: str, y_label: str, *, scale: Literal["linear", "log"] = "linear"
-) -> Lines:
-    noun = name.replace("_", " ")
-    labels = [str(label) for label in result["step"].values]
-    line = mean_with_band(noun, result[name].values, labels=labels)
-    return Lines(
-        title=f"{noun.capitalize()} over depth",
-        x_label=STEP_LABEL,
-        y_label=y_label,
-        series=by_step_kind(line, result["step_kind"].values),
-        y_scale=scale,
-    )
-
-
-def _cosine_lines(result: xr.Dataset) -> Lines:
-    lines = _steps(result, "cosine", "cosine of consecutive states (1)")
-    states = np.arange(1, result.sizes["step"] + 1)
-    walk = Series(
-        name="plain random walk, sqrt(s/(s+1))",
-        x=states - 1,
-        y=np.sqrt(states / (states + 1)),
-        role="reference",
-    )
-    return Lines(
-        title="Cosine of consecutive states over depth",
-        x_label=lines.x_label,
-        y_label=lines.y_label,
-        series=[*lines.series, walk],
-    )
-
-
-def draw_kinematics(result: xr.Dataset) -> list[Drawing]:
-    """Speed, relative speed, cosine with the walk's curve, norm and acceleration over depth."""
-    sites = [str(label) for label in result["site"].values]
-    turns = [str(label) for label in result["turn"].values]
-    return [
-        _steps(result, "speed", f"speed ({STREAM_PER_STEP})", scale="log"),
-        _steps(result, "relative_speed", "speed / norm at the step's start (1 per step)"),
-        _cosine_lines(result),
-        Lines(
-            title="Norm over depth",
-            x_label="site (index)",
-            y_label=f"norm ({STREAM})",
-            series=[mean_with_band("norm", result["norm"].values, labels=sites)],
-            y_scale="log",
-        ),
-        Lines(
-            title="Acceleration over depth",
-            x_label="turn (index of its middle site)",
-            y_label=f"change of speed ({STREAM_PER_STEP}²)",
-            series=[
-                mean_with_band("acceleration", result["acceleration"].values, labels=turns, first=1)
-            ],
-        ),
-    ]
-
-
 def _one_pass(values: NDArray[Any]) -> tuple[Floats, Floats, Floats, Floats]:
     """Norm, speed, product of consecutive states and second difference, in one pass.
 
@@ -305,7 +255,7 @@ def _one_pass(values: NDArray[Any]) -> tuple[Floats, Floats, Floats, Floats]:
     n_samples, n_sites, _ = values.shape
     norms = np.empty((n_samples, n_sites))
     speeds, products = np.empty((2, n_samples, n_sites - 1))
-    second_differences = np.empty((n_samples, n_sites - 2))
+    second_differences = np.empty((n_samples, max(0, n_sites - 2)))
     states = site_states(values)
     before = next(states)
     norms[:, 0] = lengths(before)
@@ -322,6 +272,21 @@ def _one_pass(values: NDArray[Any]) -> tuple[Floats, Floats, Floats, Floats]:
     return norms, speeds, products, second_differences
 
 
+def _quantities(values: NDArray[Any]) -> dict[str, Floats]:
+    """Everything in `QUANTITIES` of paths `(sample, site, unit)`."""
+    norms, speeds, products, second_differences = _one_pass(values)
+    with np.errstate(invalid="ignore"):
+        acceleration = np.diff(speeds, axis=1)
+    return {
+        "norm": norms,
+        "speed": speeds,
+        "relative_speed": ratio(speeds, norms[:, :-1]),
+        "acceleration": acceleration,
+        "second_difference": second_differences,
+        "cosine": _cosine(norms, products),
+    }
+
+
 @measure(
     "population.kinematics",
     title="Speed, acceleration and cosine over depth",
@@ -329,59 +294,52 @@ def _one_pass(values: NDArray[Any]) -> tuple[Floats, Floats, Floats, Floats]:
     draw=draw_kinematics,
     per_sample=True,
 )
-def kinematics(recording: Recording) -> xr.Dataset:
-    """Norm, speed, acceleration and cosine of every sample over depth.
+def kinematics(recording: Recording, *, axis: Axis = "depth", seed: int = 0) -> xr.Dataset:
+    """Norm, speed, acceleration and cosine of every sample over depth, or along tokens.
+
+    Args:
+        recording: states `(sample, site, unit)`.
+        axis: `"depth"`, or `"token"`: along the tokens of each text within a site, for a recording
+            of consecutive positions of a text.
+        seed: of the random orders of tokens that `"token"` compares with.
 
     Returns:
-        `norm` `(sample, site)`; `speed`, `relative_speed`, `cosine` `(sample, step)`;
+        Over depth `norm` `(sample, site)`; `speed`, `relative_speed`, `cosine` `(sample, step)`;
         `acceleration`, `second_difference` `(sample, turn)`, a turn being named after its middle
-        site. Units are in each variable's attrs. Nothing is pooled over samples, no vector is
-        normalised. `cosine` and `relative_speed` are NaN, with one `UndefinedWarning` for both,
-        where a state has length zero.
+        site. Along tokens the same along `(token, site)`, `(token_step, site)` and
+        `(token_turn, site)`, texts one after the other; their means per text `mean_...`
+        `(text, site)`, beside those of each text's tokens in random order, `mean_..._permuted`;
+        and `n_tokens` `(text)`. Units are in each variable's attrs. Nothing is pooled over samples,
+        no vector is normalised. `cosine` and `relative_speed` are NaN, with one `UndefinedWarning`
+        for both, where a state has length zero, and a text's means where it has too few tokens.
 
     Raises:
-        InputError: the recording has one site only.
+        InputError: the recording has one site only; along tokens, no text has two tokens, or the
+            positions of one have a gap.
 
     >>> line = Recording.from_array(np.array([[[1.0, 0.0], [3.0, 0.0], [3.0, 4.0]]]))
     >>> result = kinematics(line)
     >>> result["speed"].values, result["acceleration"].values, result["cosine"].values
     (array([[2., 4.]]), array([[2.]]), array([[1. , 0.6]]))
     """
+    require_axis(axis)
+    if axis == "token":
+        result = along_tokens(recording, _quantities, QUANTITIES, at_least=2, seed=seed)
+        arrays = {str(name): result[name].values for name in result.data_vars}
+        warn_undefined(arrays, f"a state has length zero, or {TOO_SHORT}", stacklevel=3)
+        return result
     require_sites(recording.values, 2)
-    norms, speeds, products, second_differences = _one_pass(recording.values)
-    relative = ratio(speeds, norms[:, :-1])
-    cosines = _cosine(norms, products)
-    warn_undefined(
-        {"cosine": cosines, "relative_speed": relative}, "a state has length zero", stacklevel=3
-    )
-    site, step, turn = ("sample", "site"), ("sample", "step"), ("sample", "turn")
-    squared = f"{STREAM_PER_STEP}^2"
-    with np.errstate(invalid="ignore"):
-        acceleration = np.diff(speeds, axis=1)
+    arrays = _quantities(recording.values)
+    uncertain = {name: arrays[name] for name in ("cosine", "relative_speed")}
+    warn_undefined(uncertain, "a state has length zero", stacklevel=3)
     return xr.Dataset(
         {
-            "norm": (site, norms, per_sample(STREAM, "|x[s]|")),
-            "speed": (step, speeds, per_sample(STREAM_PER_STEP, "|x[s+1] - x[s]|")),
-            "relative_speed": (
-                step,
-                relative,
-                per_sample("1 per step", "speed / norm of the state where the step starts"),
-            ),
-            "acceleration": (
-                turn,
-                acceleration,
-                per_sample(squared, "speed of a step - speed of the step before"),
-            ),
-            "second_difference": (
-                turn,
-                second_differences,
-                per_sample(squared, "|x[s+1] - 2 x[s] + x[s-1]|"),
-            ),
-            "cosine": (
-                step,
-                cosines,
-                per_sample("1", "x[s] . x[s+1] / (|x[s]| |x[s+1]|)"),
-            ),
+            name: (
+                DEPTH_DIMS[quantity.along],
+                arrays[name],
+                per_sample(quantity.units, quantity.definition),
+            )
+            for name, quantity in QUANTITIES.items()
         },
         coords={**recording.site_coords, **recording.step_coords, **turn_coords(recording)},
     )

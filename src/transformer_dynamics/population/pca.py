@@ -15,7 +15,8 @@ The first is high wherever the components hold the way from site to site; only t
 whether they hold what tells the samples apart. Massive activations can be the first components on
 their own, so the share of variance of the top units is reported, and they can be standardised: a
 unit is massive where its pooled variance is more than 100 times the median variance of the units
-that vary, and its standardised value is mu_u + (x_u - mu_u) sqrt(median variance / variance of u).
+that vary, and its standardised value is mu_u + (x_u - mu_u) sqrt(median variance / variance of u)
+(see `standardisation`, which does the same for every other measure).
 
 A random walk in many dimensions is curved in its principal components too, and its first three
 explain 0.61, 0.15 and 0.07, so neither a curve nor a large share shows structure by itself.
@@ -32,7 +33,7 @@ states that are not finite, which are refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
@@ -55,12 +56,12 @@ from transformer_dynamics.population.kinematics import (
     site_states,
     warn_undefined,
 )
+from transformer_dynamics.population.standardisation import standardisation
 from transformer_dynamics.recording.moments import Moments
 from transformer_dynamics.recording.products import Products
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
-MASSIVE_FACTOR = 100
 N_TOP_UNITS = 3
 # The mean is known to about 1e-13 of the spread; a sum of squares below the square of that is
 # rounding, and no denominator.
@@ -89,16 +90,6 @@ def _top_units(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
     """The units of the most variance, and the share that the first 1, 2, ... hold together."""
     top = np.argsort(-variance, kind="stable")[:N_TOP_UNITS]
     return top, ratio(np.cumsum(variance[top]), np.asarray(variance.sum()))
-
-
-def _standardisation(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """The massive units, and what to multiply each unit's deviations by to standardise them."""
-    varying = variance[variance > 0]
-    median = float(np.median(varying)) if varying.size else 0.0
-    massive = np.flatnonzero(variance > MASSIVE_FACTOR * median)
-    scale = np.ones_like(variance)
-    scale[massive] = np.sqrt(median / variance[massive])
-    return massive, scale
 
 
 @dataclass(frozen=True)
@@ -236,11 +227,20 @@ def draw_pca(result: xr.Dataset) -> list[Drawing]:
     space = "Mean path in the first three principal components"
     drawings: list[Drawing] = []
     if len(axes) >= 2:
-        drawings.append(Paths(title=plane, x_label=axes[0], y_label=axes[1], paths=[path]))
-    if len(axes) >= 3:
-        drawings.append(
-            Paths(title=space, x_label=axes[0], y_label=axes[1], z_label=axes[2], paths=[path])
+        flat = Paths(
+            title=plane,
+            x_label=axes[0],
+            y_label=axes[1],
+            paths=[path],
+            shows="The mean path over depth along the directions in which all states vary most.",
+            requires=(
+                "A curve would mean dynamics only if a walk's were less curved: its own first "
+                "components bend as well, with 0.61, 0.15 and 0.07 of the variance."
+            ),
         )
+        drawings.append(flat)
+        if len(axes) >= 3:
+            drawings.append(replace(flat, title=space, z_label=axes[2]))
     about = {
         "about the global mean": result["explained_about_global_mean"].values,
         "about the site's own mean": result["explained_about_site_mean"].values,
@@ -256,7 +256,17 @@ def _share_lines(result: xr.Dataset, title: str, shares: Mapping[str, Floats]) -
         for name, share in shares.items()
     ]
     y_label = "share of the site's variance (1)"
-    return Lines(title=title, x_label="site (index)", y_label=y_label, series=series)
+    return Lines(
+        title=title,
+        x_label="site (index)",
+        y_label=y_label,
+        series=series,
+        shows="How much of the variance at each site a few components hold.",
+        requires=(
+            "For a low-dimensional stream the share would have to be high about each site's own "
+            "mean and on other texts; about the global mean a common drift alone makes it high."
+        ),
+    )
 
 
 @measure(
@@ -300,7 +310,7 @@ def pca(
     mean = centres.pooled
     covariance = _covariance(recording, mean)
     top, top_share = _top_units(np.diag(covariance))
-    massive, scale = _standardisation(np.diag(covariance))
+    massive, scale = standardisation(np.diag(covariance))
     if not standardise_massive:
         scale = np.ones_like(scale)
     covariance *= scale[:, np.newaxis] * scale

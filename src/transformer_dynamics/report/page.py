@@ -22,7 +22,7 @@ from transformer_dynamics.claims.claim import Verdict
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.files import make_folder, write_text
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.registry import CLAIMS, MEASURES, NULLS, PERTURBATIONS
+from transformer_dynamics.registry import CLAIMS, NULLS, PERTURBATIONS, drawn_by
 
 N_TEXTS_SHOWN = 20
 REFERENCES = (
@@ -149,9 +149,7 @@ def _sections(results: Mapping[str, xr.Dataset], figures: _Figures) -> dict[str,
 
 
 def _result_entry(name: str, result: xr.Dataset, figures: _Figures) -> dict[str, Any]:
-    named = result.attrs["measure"]
-    known = PERTURBATIONS if named in PERTURBATIONS.all() else MEASURES
-    measure = known.get(named)
+    measure = drawn_by(result.attrs["measure"])
     return {
         "name": name,
         "title": measure.title,

@@ -381,9 +381,23 @@ def _without_last(cache: Any) -> Any:
 
 
 def _shallow(cache: Any) -> Any:
-    """A cache that begins with the same tensors and grows for itself."""
+    """A cache that shares its tensors and does not grow.
+
+    Each layer is told of its states' keys and values and gives them joined to the context's, as
+    ever, but keeps nothing: kept, the joined ones of all layers would be a second context.
+    """
     own = copy.copy(cache)
-    own.layers = [copy.copy(layer) for layer in cache.layers]
+    own.layers = [_forgetting(layer) for layer in cache.layers]
+    return own
+
+
+def _forgetting(layer: Any) -> Any:
+    own = copy.copy(layer)
+
+    def update(*args: Any, **kwargs: Any) -> Any:
+        return type(layer).update(copy.copy(layer), *args, **kwargs)
+
+    own.update = update
     return own
 
 

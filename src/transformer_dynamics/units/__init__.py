@@ -4,6 +4,7 @@ from transformer_dynamics.units.continuity import correlation, correlation_by_la
 from transformer_dynamics.units.density import density
 from transformer_dynamics.units.information import mutual_information
 from transformer_dynamics.units.orbits import phase_portrait, rotation_count, rotations
+from transformer_dynamics.units.periodic_orbits import periodic_orbits
 
 __all__ = [
     "correlation",
@@ -11,6 +12,7 @@ __all__ = [
     "correlation_pairs",
     "density",
     "mutual_information",
+    "periodic_orbits",
     "phase_portrait",
     "rotation_count",
     "rotations",

@@ -228,6 +228,8 @@ def draw_correlation(result: xr.Dataset) -> list[Drawing]:
             x_label=STEP_LABEL,
             y_label=CORRELATION_LABEL,
             series=series,
+            shows="How well a unit's value at one site tells its value at the next, over samples.",
+            requires="Continuity beyond that of sums would lie above the plain walk's curve.",
         )
     ]
 
@@ -305,11 +307,13 @@ def draw_correlation_pairs(result: xr.Dataset) -> list[Drawing]:
     return [
         Heatmap(
             title="Correlation of single units between all pairs of sites, mean over units",
-            x_label="site",
+            x_label="site (label)",
             y_label="other site (index)",
             colour_label=CORRELATION_LABEL,
             values=result["mean"].values.T,
             x_names=[str(name) for name in result["site"].values],
+            shows="Over which stretches of depth units keep their value.",
+            requires="Stages of processing would be blocks; a walk fades with distance evenly.",
         )
     ]
 
@@ -382,6 +386,8 @@ def draw_correlation_by_lag(result: xr.Dataset) -> list[Drawing]:
             x_label="lag (sites)",
             y_label=CORRELATION_LABEL,
             series=series,
+            shows="How fast units lose their value with distance over depth.",
+            requires="Memory beyond that of sums would fall more slowly than the plain walk.",
         )
     ]
 

@@ -169,6 +169,11 @@ def draw_density(result: xr.Dataset) -> list[Drawing]:
             x_label="site (index)",
             y_label="density (1)",
             series=indices,
+            shows="Three readings of how many units are active, side by side over depth.",
+            requires=(
+                "Density would have to rise in the two scale-free readings; the absolute one "
+                "rises with the norm alone."
+            ),
         ),
         Lines(
             title="Norm of the stream",
@@ -176,6 +181,8 @@ def draw_density(result: xr.Dataset) -> list[Drawing]:
             y_label="norm (stream units)",
             series=[_over_samples(result, "norm", "norm")],
             y_scale="log",
+            shows="The length of the states over depth, on which absolute readings depend.",
+            requires="Nothing is claimed of it; it is what the other readings must be freed of.",
         ),
     ]
 

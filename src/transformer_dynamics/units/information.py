@@ -201,7 +201,19 @@ def draw_mutual_information(result: xr.Dataset) -> list[Drawing]:
         distinct = result["n_distinct_first"]
         source += f"; {distinct.item()} {distinct.attrs['units']}"
     title = f"Information between neighbouring sites ({source})"
-    return [Lines(title=title, x_label=STEP_LABEL, y_label=INFORMATION_LABEL, series=series)]
+    return [
+        Lines(
+            title=title,
+            x_label=STEP_LABEL,
+            y_label=INFORMATION_LABEL,
+            series=series,
+            shows="How many nats a unit's value shares with its value at the next site.",
+            requires=(
+                "A loss of the past would be a fall below the walk's curve at steps whose states "
+                "are not near-discrete."
+            ),
+        )
+    ]
 
 
 @measure(

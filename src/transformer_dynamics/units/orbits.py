@@ -20,7 +20,8 @@ the final site (`recording.sublayers`).
 Cost: two arc tangents per point and trace; 1000 x 61 x 576 states take a second or two, in blocks
 of traces. Accumulated in float64.
 
-Not handled: whether an orbit is periodic or unstable. A rotation count cannot say so.
+Not handled: whether an orbit is periodic or unstable. A rotation count cannot say so; see
+`periodic_orbits`.
 """
 
 from __future__ import annotations
@@ -235,6 +236,11 @@ def draw_rotations(result: xr.Dataset) -> list[Drawing]:
                 Group(name="traces averaged over samples", values=mean_traces),
                 Group(name="traces of single samples", values=single, role="detail"),
             ],
+            shows="How often units turn in the plane of activation and gradient over depth.",
+            requires=(
+                "For orbits, units would have to come back to the same points; a count of turns "
+                "near the random walk's is what any sum of independent steps gives."
+            ),
         )
     ]
 
@@ -309,14 +315,18 @@ def draw_phase_portrait(result: xr.Dataset) -> list[Drawing]:
             x_label=ACTIVATION_LABEL,
             y_label="gradient (stream units per site)",
             paths=paths,
+            shows="Mean traces of a few units with their gradients, from few turns to many.",
+            requires="For orbits the curves would have to close and repeat, not only turn.",
         ),
         Heatmap(
             title="Mean trace of every unit (end colours: beyond the 99th percentile)",
-            x_label="site",
-            y_label="unit (by its value at the last site)",
+            x_label="site (label)",
+            y_label="unit (rank by its value at the last site)",
             colour_label=ACTIVATION_LABEL,
             values=activation[:, np.argsort(activation[-1], kind="stable")].T,
             x_names=names,
+            shows="The trace of every unit, averaged over samples.",
+            requires="Continuity of single units would show as horizontal bands; a walk has them.",
         ),
     ]
 
