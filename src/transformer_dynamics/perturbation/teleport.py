@@ -35,6 +35,7 @@ from transformer_dynamics.perturbation.displacement import (
     on_plane,
     states_at,
 )
+from transformer_dynamics.perturbation.predictions import divergences
 from transformer_dynamics.perturbation.systems import (
     MODEL,
     ZERO_UPDATE,
@@ -132,19 +133,9 @@ def _follow(
     if tokens:
         chosen = np.unique(np.linspace(0, len(carried) - 1, KL_STATES).round().astype(int))
         divergence = np.full(len(carried), np.nan)
-        divergence[chosen] = _divergence(flow, carried[chosen, -1], clean[-1])
+        divergence[chosen] = divergences(flow, carried[chosen, -1], flow.sites[-1])
         result["kl"] = ("state", divergence, VARIABLES["kl"])
     return result
-
-
-def _divergence(flow: FlowMap, finals: Floats, clean: Floats) -> Floats:
-    """KL(clean || state) of next-token distributions, `(state)`, in nats."""
-    reference, *others = flow.log_probabilities(np.vstack([clean, finals]), flow.sites[-1])
-    chances = np.exp(reference)
-    # Tokens that the clean run excludes outright add nothing: 0 log 0 = 0.
-    told = chances > 0
-    entropy = reference[told] @ chances[told]
-    return np.array([max(entropy - other[told] @ chances[told], 0.0) for other in others])
 
 
 def _warn(followed: xr.Dataset) -> None:

@@ -36,6 +36,7 @@ from transformer_dynamics.drawing import Drawing, Lines, Series
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.perturbation.displacement import states_at
 from transformer_dynamics.perturbation.figures import banded
+from transformer_dynamics.perturbation.predictions import divergences
 from transformer_dynamics.perturbation.systems import (
     MODEL,
     Progress,
@@ -53,8 +54,6 @@ from transformer_dynamics.residual.flow_map import Floats, FlowMap
 KINDS = ("singular", "mean_and_random", "random")
 EVERY_LAYER = "every layer"
 RANKS = (1, 4, 16, 64, 128, 256, 384)
-# States of which the next token is predicted at a time: a vocabulary is large.
-STATES_PER_PASS = 32
 DIVERGENCE = {"units": "nats", "definition": "KL of the clean next-token distribution from it"}
 KEPT = {"units": "1", "denominator": "|x|^2 of the state at the site"}
 
@@ -75,29 +74,6 @@ def truncated(state: Floats, vectors: Floats, rank: int) -> Floats:
         return np.full(state.size, np.nan)
     projected: Floats = chosen @ (state @ chosen)
     return projected
-
-
-def divergences(flow: FlowMap, states: Floats, start: str) -> Floats:
-    """KL(clean || state) of the next token's distributions, `(state)`, in nats.
-
-    Args:
-        flow: the flow map of one text.
-        states: `(state, unit)`, at `start`; NaN gives NaN.
-        start: the site where they stand.
-
-    Raises:
-        InputError: as `FlowMap.log_probabilities`.
-    """
-    clean = flow.log_probabilities(flow.clean[-1:], flow.sites[-1])[0]
-    told = np.exp(clean) > 0  # tokens excluded outright add nothing: 0 log 0 = 0
-    chances, reference = np.exp(clean[told]), clean[told]
-    found = np.full(len(states), np.nan)
-    there = np.flatnonzero(np.isfinite(states).all(axis=1))
-    for begin in range(0, there.size, STATES_PER_PASS):
-        rows = there[begin : begin + STATES_PER_PASS]
-        others = flow.log_probabilities(states[rows], start)[:, told]
-        found[rows] = np.maximum((reference - others) @ chances, 0.0)
-    return found
 
 
 def draw_truncation(result: xr.Dataset) -> list[Drawing]:
