@@ -116,6 +116,9 @@ def test_composed_ranks_equal_those_of_the_product():
     np.testing.assert_allclose(values, expected / expected[0], rtol=1e-8)
     for name, rank in effective_rank(expected).items():
         assert ranks[name][-1] == pytest.approx(rank, rel=1e-8)
+    between = np.linalg.multi_dot(matrices[2::-1])
+    for name, rank in effective_rank(scipy.linalg.svdvals(between)).items():
+        assert ranks[name][2] == pytest.approx(rank, rel=1e-8)
     assert ranks["effective_rank"][0] > ranks["effective_rank"][-1]
 
 

@@ -200,8 +200,19 @@ def composed_ranks(matrices: Floats) -> tuple[dict[str, Floats], Floats]:
         product = matrix @ product
         product /= max(np.abs(product).max(), np.finfo(np.float64).tiny)  # ranks have no scale
         products[step] = product
-    values = np.stack(in_threads(scipy.linalg.svdvals, products))
+    values = np.stack(in_threads(_singular_values, products))
+    values[-1] = scipy.linalg.svdvals(products[-1])
     return effective_rank(values), _over(values[-1], values[-1].max())
+
+
+def _singular_values(matrix: Floats) -> Floats:
+    """Singular values, falling, in half the time and to half the digits.
+
+    What is lost, values below about 1e-8 of the largest, adds nothing to a rank.
+    """
+    squares = scipy.linalg.eigvalsh(matrix.T @ matrix)
+    values: Floats = np.sqrt(np.maximum(squares[::-1], 0.0))
+    return values
 
 
 def schur_surrogate(matrix: Floats) -> Floats:
