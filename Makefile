@@ -11,8 +11,9 @@ STAMPS := .stamps
 run: $(STAMPS)/run
 	$(BIN)/tdyn run
 
+# A process per core with one thread each; a file's tests stay together, since they share fixtures.
 test: $(STAMPS)/dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .
