@@ -65,8 +65,8 @@ def total_turning(paths: Floats) -> Floats:
 
     >>> angles = np.linspace(0, np.pi, 200)
     >>> half_circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    >>> float((total_turning(half_circle) / np.pi).round(2)), float(total_turning(half_circle[:2]))
-    (0.94, 0.0)
+    >>> float((total_turning(half_circle) / np.pi).round(2))
+    0.94
     """
     flat = paths.reshape(-1, *paths.shape[-2:])
     found: Floats = np.array([_turning(path) for path in flat]).reshape(paths.shape[:-2])

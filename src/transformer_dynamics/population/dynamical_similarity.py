@@ -43,7 +43,6 @@ from transformer_dynamics.drawing import Drawing, Interval, Intervals
 from transformer_dynamics.errors import InputError, TdynError
 from transformer_dynamics.population.axes import principal_axes
 from transformer_dynamics.population.kinematics import Floats, require_sites, warn_undefined
-from transformer_dynamics.population.state_sets import some_samples
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import comparison
 
@@ -213,7 +212,7 @@ def dsa(
             f"n_iterations={n_iterations}; each is at least 1: td.population.dsa(recording, other)"
         )
     package = _package()
-    both = [some_samples(each, n_samples, seed) for each in (recording, other)]
+    both = [each.sampled(n_samples, seed=seed) for each in (recording, other)]
     for each in both:
         require_sites(each.values, n_delays + 1)
     most = [min(each.shape[0] * each.shape[1], each.shape[2]) for each in both]

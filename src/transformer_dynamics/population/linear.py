@@ -72,6 +72,8 @@ from transformer_dynamics.registry import measure
 N_BOOTSTRAP = 499
 SHOWN_RANKS = (1, 8, 32)
 SQUARED = "stream units^2"
+# Samples that fit into memory with room to spare, and more than the numbers below need.
+N_SAMPLES = 4096
 
 
 def draw_linear(result: xr.Dataset) -> list[Drawing]:
@@ -243,6 +245,7 @@ def linear(
     n_components: int = 50,
     n_folds: int = 4,
     starts: Sequence[str] | None = None,
+    n_samples: int = N_SAMPLES,
     seed: int = 0,
 ) -> xr.Dataset:
     """Linear maps of states to updates, scored on texts that they were not fitted on.
@@ -252,7 +255,8 @@ def linear(
         n_components: of the maps' inputs, at most the units and half the training samples.
         n_folds: folds of whole texts; each is held out once. Fewer where there are fewer texts.
         starts: sites to roll forward from; by default the first and those at 1/4, 1/2 and 3/4.
-        seed: of the folds and of the bootstrap.
+        n_samples: at most so many samples, a choice by `seed`: pairs of sites need them in memory.
+        seed: of the choice, of the folds and of the bootstrap.
 
     Returns:
         On held-out texts: `squared_error` `(predictor, step)`; `r2`, `r2_low`, `r2_high`
@@ -269,6 +273,7 @@ def linear(
     Raises:
         InputError: fewer than two sites, an unknown start, or numbers that are too small.
     """
+    recording = recording.sampled(n_samples, seed=seed)
     require_sites(recording.values, 2)
     places = _starts(recording.sites, starts)
     folds = text_folds(recording.text_index, n_folds, seed=seed)

@@ -78,6 +78,8 @@ SHAPE_ATTRS = {
     "participation": {"units": "1", "definition": "(tr C)^2 / tr C^2 over the number of units"},
     "largest_eigenvalue": {"units": "1", "denominator": "mean eigenvalue of C"},
 }
+# Samples that fit into memory with room to spare, and more than the numbers below need.
+N_SAMPLES = 4096
 
 
 class _Gathered:
@@ -288,6 +290,7 @@ def rotate_and_stretch(
     *,
     lags: Sequence[int] = LAGS,
     n_components: int | None = None,
+    n_samples: int = N_SAMPLES,
     seed: int = 0,
 ) -> xr.Dataset:
     """How well states follow the law, and what it leaves.
@@ -298,7 +301,8 @@ def rotate_and_stretch(
         lags: tau, in sites; those that the recording has sites for.
         n_components: singular vectors at most; by default all in sample, and a quarter of the
             samples that give them where others are scored.
-        seed: of the halves and of the bootstrap.
+        n_samples: at most so many samples, a choice by `seed`: pairs of sites need them in memory.
+        seed: of the choice, of the halves and of the bootstrap.
 
     Returns:
         Along `fit` (`published`, `held_out`, `followed`), `lag` and `site`, the later site of a
@@ -315,6 +319,7 @@ def rotate_and_stretch(
     Raises:
         InputError: fewer than two sites, or numbers that are too small.
     """
+    recording = recording.sampled(n_samples, seed=seed)
     require_sites(recording.values, 2)
     if min(lags, default=0) < 1 or (n_components is not None and n_components < 1):
         raise InputError(

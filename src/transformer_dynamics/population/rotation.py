@@ -124,6 +124,8 @@ VARIABLES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "p": (("statistic",), {"units": "1", "definition": "(1 + #{as extreme}) / (1 + surrogates)"}),
     "effect": (("statistic",), {"units": "standard deviations of the surrogates"}),
 }
+# Samples that fit into memory with room to spare, and more than the numbers below need.
+N_SAMPLES = 4096
 
 
 @dataclass(frozen=True)
@@ -301,6 +303,7 @@ def rotation(
     n_components: int = 6,
     n_draws: int = 20,
     n_tangled: int = 64,
+    n_samples: int = N_SAMPLES,
     seed: int = 0,
 ) -> xr.Dataset:
     """Share of the motion that is rotation, and tangling of the paths, beside their surrogates.
@@ -310,7 +313,8 @@ def rotation(
         n_components: dimensions to reduce them to, at most the number of units.
         n_draws: surrogates.
         n_tangled: samples, at most, whose steps are searched for the tangling of each.
-        seed: of the surrogates and of which samples these are.
+        n_samples: at most so many samples, a choice by `seed`: pairs of sites need them in memory.
+        seed: of the choice, of the surrogates and of which samples these are.
 
     Returns:
         Along `weighting` (as recorded, sites of equal variance): `r2_free`, `r2_skew`, `r2_ratio`;
@@ -333,11 +337,12 @@ def rotation(
     (array([1., 1.]), array([0.628, 0.628, 0.628]))
     """
     _require_options(recording, n_components, n_draws, n_tangled)
-    n_samples, _, n_units = recording.shape
+    recording = recording.sampled(n_samples, seed=seed)
+    n_there, _, n_units = recording.shape
     *weighted, states = _reduce(recording, min(n_components, n_units))
     parts = [_of_weighting(part, n_draws, (seed, place)) for place, part in enumerate(weighted)]
     arrays = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-    order = np.random.default_rng(seed).permutation(n_samples)[:n_tangled]
+    order = np.random.default_rng(seed).permutation(n_there)[:n_tangled]
     chosen = np.sort(order).astype(np.int64)
     arrays |= _tangling(states, chosen, n_draws, (seed, len(parts)))
     names, compared = _compared(arrays)

@@ -60,7 +60,6 @@ from transformer_dynamics.population.state_sets import (
     permuted_pairs,
     procrustes_of_all,
     require_draws,
-    some_samples,
     standardised,
     state_sets,
     u_centred,
@@ -311,7 +310,7 @@ def similarity(
     array([0.5, 0.7])
     """
     require_draws(n_components, n_null, n_samples)
-    chosen = some_samples(recording, n_samples, seed)
+    chosen = recording.sampled(n_samples, seed=seed)
     require_sites(chosen.values, 2)
     rng = np.random.default_rng(seed)
     sets = state_sets(chosen.values, n_components)

@@ -36,7 +36,6 @@ from numpy.typing import NDArray
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.inference.bootstrap import text_weights
 from transformer_dynamics.population.kinematics import Floats, ratio, site_states
-from transformer_dynamics.recording.recording import Recording
 
 FEWEST_SAMPLES = 4
 # Of Gram matrices with trace 1: a sum of squares below the square of their rounding is zero.
@@ -78,14 +77,6 @@ def require_draws(n_components: int, n_null: int, n_samples: int) -> None:
             f"least 1 component, 2 draws of the null for their deviation, and {FEWEST_SAMPLES} "
             "samples: n_components=100, n_null=20, n_samples=512"
         )
-
-
-def some_samples(recording: Recording, n_samples: int, seed: int) -> Recording:
-    """At most `n_samples` samples in memory, a choice by `seed`, in their order."""
-    if recording.shape[0] > n_samples:
-        chosen = np.random.default_rng(seed).choice(recording.shape[0], n_samples, replace=False)
-        recording = recording.select(samples=np.sort(chosen))
-    return recording if recording.in_memory else recording.load()
 
 
 @contextmanager

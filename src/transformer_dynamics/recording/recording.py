@@ -282,6 +282,16 @@ class Recording:
             return Recording(self.dataset.isel(sample=samples, site=places))
         return Recording(self.dataset.isel(sample=samples, site=sites))
 
+    def sampled(self, n_samples: int, *, seed: int) -> Recording:
+        """At most so many samples, a choice by `seed`, in their order and in memory."""
+        chosen = np.arange(self.shape[0])
+        if chosen.size > n_samples:
+            drawn = np.random.default_rng(seed).choice(chosen.size, n_samples, replace=False)
+            chosen = np.sort(drawn)
+        elif self.in_memory:
+            return self
+        return self.select(samples=chosen).load()
+
     @property
     def sublayers(self) -> Recording:
         """The sites that arXiv 2502.12131 calls sublayers: all but the final one."""
