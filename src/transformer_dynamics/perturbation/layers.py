@@ -83,7 +83,7 @@ def skip_and_swap(
     systems: Sequence[System],
     *,
     n_texts: int = 20,
-    n_tokens: int = 16,
+    n_tokens: int = 24,
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> xr.Dataset:
