@@ -50,7 +50,8 @@ def main() -> None:
     if "flow" in options.only:
         sections.append(flow_rows(model, QUICK if options.quick else FULL, options.rounds))
         lines.append(memory_line(options.quick))
-    console.print(_table(*sections))
+    if sections:
+        console.print(_table(*sections))
     if "scaling" in options.only:
         console.print(scaling_table(options.rounds, quick=options.quick))
     for line in lines:
