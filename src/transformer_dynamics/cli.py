@@ -26,6 +26,7 @@ from transformer_dynamics.cli_options import (
     ModelArgument,
     OfflineOption,
     PerturbedOption,
+    RevisionOption,
     SamplesOption,
     SeedOption,
     SitesOption,
@@ -67,6 +68,7 @@ def run(
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
     attention: AttentionOption = None,
+    revision: RevisionOption = None,
     bos: BosOption = "tokenizer",
     too_long: TooLongOption = "refuse",
     batch_tokens: BatchOption = None,
@@ -83,9 +85,9 @@ def run(
     from transformer_dynamics.experiment import Experiment, Settings
     from transformer_dynamics.recording.options import RecordingOptions
 
-    loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
+    loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code)
     chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
-    folder = out or Path("runs") / Path(loaded.name).name
+    folder = out or _run_folder(loaded.name)
     settings = Settings(
         seed=seed,
         recording=RecordingOptions(bos=bos, too_long=too_long, batch_tokens=batch_tokens),
@@ -112,7 +114,10 @@ def record(
         "recording.zarr"
     ),
     positions: Annotated[
-        str, typer.Option(help="last, all, skip:4 (all but the first 4), random:8 (8 per text).")
+        str,
+        typer.Option(
+            help="last, last_content (no special token), all, skip:4, random:8 (8 per text)."
+        ),
     ] = "last",
     keep: Annotated[
         str, typer.Option(help="states, or moments: streaming statistics in constant space.")
@@ -123,6 +128,7 @@ def record(
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
     attention: AttentionOption = None,
+    revision: RevisionOption = None,
     bos: BosOption = "tokenizer",
     too_long: TooLongOption = "refuse",
     batch_tokens: BatchOption = None,
@@ -140,7 +146,7 @@ def record(
     options = RecordingOptions(
         bos=bos, too_long=too_long, seed=seed, storage=storage, batch_tokens=batch_tokens
     )
-    loaded = _load(model, device, dtype, attention, offline, trust_remote_code, sites)
+    loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code, sites)
     chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
     with Bars() as bars, bars.stage("record", "tokens") as progress:
         made = record_states(
@@ -212,6 +218,7 @@ def perturb(
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
     attention: AttentionOption = None,
+    revision: RevisionOption = None,
     bos: BosOption = "tokenizer",
     too_long: TooLongOption = "refuse",
     batch_tokens: BatchOption = None,
@@ -228,9 +235,9 @@ def perturb(
     from transformer_dynamics.experiment import Experiment, Settings
     from transformer_dynamics.recording.options import RecordingOptions
 
-    loaded = _load(model, device, dtype, attention, offline, trust_remote_code)
+    loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code)
     chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
-    folder = out or Path("runs") / Path(loaded.name).name
+    folder = out or _run_folder(loaded.name)
     settings = Settings(
         seed=seed,
         recording=RecordingOptions(bos=bos, too_long=too_long, batch_tokens=batch_tokens),
@@ -290,12 +297,13 @@ def sites(
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
     attention: AttentionOption = None,
+    revision: RevisionOption = None,
     offline: OfflineOption = False,
     trust_remote_code: CodeOption = False,
     by_hand: SitesOption = None,
 ) -> None:
     """Print where a model's residual stream is read, and the proof, layer by layer."""
-    loaded = _load(model, device, dtype, attention, offline, trust_remote_code, by_hand)
+    loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code, by_hand)
     found = loaded.found_sites
     console.print(proof_table(loaded.name, found) if found.proofs else given_table(found))
     if any(proof.kind == "parallel" for proof in found.proofs):
@@ -368,11 +376,17 @@ def main() -> None:
         raise
 
 
+def _run_folder(model_name: str) -> Path:
+    """The folder of a run that was given none: `runs/NAME`."""
+    return Path("runs") / (Path(model_name).name.strip(".") or "model")
+
+
 def _load(
     model: str,
     device: str,
     dtype: str,
     attention: str | None,
+    revision: str | None,
     offline: bool,
     trust: bool,
     sites: Path | None = None,
@@ -393,6 +407,7 @@ def _load(
             device=device,
             dtype=dtype,
             attention=attention,
+            revision=revision,
             offline=offline,
             trust_remote_code=trust,
             sites=given,

@@ -25,6 +25,7 @@ DtypeOption = Annotated[str, typer.Option(help="float32, bfloat16, float16, floa
 AttentionOption = Annotated[
     str | None, typer.Option(help="Attention implementation: sdpa, eager, flash_attention_2.")
 ]
+RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 BosOption = Annotated[str, typer.Option(help="Begin token: tokenizer, always, never.")]
 TooLongOption = Annotated[
     str, typer.Option(help="Texts longer than the context: refuse, truncate, window.")

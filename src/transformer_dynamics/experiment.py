@@ -28,8 +28,9 @@ from transformer_dynamics.claims import Verdict, test_claims
 from transformer_dynamics.claims.testing import N_BOOTSTRAP, N_NULL, check_size
 from transformer_dynamics.environment import system_information, version
 from transformer_dynamics.errors import InputError, ModelError, TdynError
-from transformer_dynamics.files import fingerprint, make_folder, read_json, write_json
-from transformer_dynamics.models import Model
+from transformer_dynamics.files import fingerprint, local_path, make_folder, read_json, write_json
+from transformer_dynamics.inputs import Inputs
+from transformer_dynamics.models import Model, as_model
 from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.options import RecordingOptions
@@ -104,18 +105,30 @@ class Experiment:
     """A run: a model, texts, a folder.
 
     Attributes:
-        model: what `td.load_model` returns.
-        texts: strings or lists of token ids.
+        model: a `td.Model`, or anything that `td.load_model` takes.
+        texts: texts in any form that `td.record` takes.
         out: the run's folder.
         settings: everything else.
         reporter: told of the stages.
     """
 
-    model: Model
-    texts: Sequence[str] | Sequence[Sequence[int]]
+    model: Any
+    texts: Any
     out: Path
     settings: Settings = field(default_factory=Settings)
     reporter: Reporter = field(default_factory=Silent)
+
+    def __post_init__(self) -> None:
+        """Settle what was given, once for all stages."""
+        self.model: Model = as_model(self.model)
+        self.out = local_path(self.out)
+        self._texts_sha256 = getattr(self.texts, "sha256", None)
+        self.texts: Inputs = self.model.inputs(self.texts, bos=self.settings.recording.bos)
+
+    @property
+    def n_texts(self) -> int:
+        """Number of texts."""
+        return len(self.texts.token_lists)
 
     def run(self) -> list[Verdict]:
         """Do every stage that is not done yet, and return the verdicts.
@@ -123,12 +136,10 @@ class Experiment:
         Raises:
             TdynError: anything that the user can mend; what is finished by then is kept.
         """
-        check_size(
-            len(self.texts), self.model.sites, self.settings.n_null, self.settings.n_bootstrap
-        )
+        check_size(self.n_texts, self.model.sites, self.settings.n_null, self.settings.n_bootstrap)
         make_folder(self.out)
         recording = self._record()  # refuses a folder that holds another run, and changes nothing
-        self._note_provenance()
+        self._note_provenance(recording)
         nulls = self._nulls(recording, self._named_nulls())
         self.measure(recording)
         self._compare(recording, nulls["untrained"])
@@ -152,7 +163,7 @@ class Experiment:
             )
         make_folder(self.out)
         recording = self._record()
-        self._note_provenance()
+        self._note_provenance(recording)
         nulls = self._nulls(recording, {"untrained"})
         perturbed = self._perturb(recording, nulls["untrained"], chosen)
         if not perturbed:
@@ -277,7 +288,7 @@ class Experiment:
         return {
             "recording": self._identity(recording),
             "untrained": self._identity(twin),
-            "n_texts": min(asked, len(self.texts)),
+            "n_texts": min(asked, self.n_texts),
             "seed": self.settings.seed,
             "version": version(),
         }
@@ -328,22 +339,25 @@ class Experiment:
         """What identifies a recording's states without reading them."""
         return fingerprint([recording.provenance, list(recording.shape)])
 
-    def _note_provenance(self) -> None:
+    def _note_provenance(self, recording: Recording) -> None:
+        made = recording.provenance
         known = read_json(self.out / "run.json") or {}
         write_json(
             self.out / "run.json",
             {
                 "model": self.model.name,
                 "model_origin": self.model.provenance,
-                "architecture": type(self.model.hf_model).__name__,
-                "weights_sha256": self.model.weight_hash,
+                "architecture": made["architecture"],
+                "weights_sha256": made["weights"],
+                "hooks": made["hooks"],
+                "adapters": made["adapters"],
                 "dtype": self.model.dtype,
                 "device": str(self.model.device),
                 "attention": self.model.attention_implementation,
-                "texts": getattr(self.texts, "source", "given"),
-                "texts_selection": getattr(self.texts, "selection", {}),
-                "texts_sha256": getattr(self.texts, "sha256", None),
-                "n_texts": len(self.texts),
+                "texts": self.texts.source,
+                "texts_selection": dict(self.texts.selection),
+                "texts_sha256": self._texts_sha256,
+                "n_texts": self.n_texts,
                 "bos": self.settings.recording.bos,
                 "too_long": self.settings.recording.too_long,
                 "seed": self.settings.seed,
@@ -391,6 +405,7 @@ def report_run(out: Path) -> Path:
     Raises:
         TdynError: there is no run in the folder.
     """
+    out = local_path(out)
     if not (out / "recording.zarr").exists():
         raise TdynError(
             f"there is no run in {out}: recording.zarr is missing; make one with "

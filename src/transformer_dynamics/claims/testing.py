@@ -49,8 +49,9 @@ def test_claims(
 
     Args:
         recording: the recording.
-        model: its model, with which the untrained twin and the shuffled texts are recorded; without
-            it and without `model_nulls` these nulls are left out and every verdict says so.
+        model: its model, or anything that `td.load_model` takes. The untrained twin and the
+            shuffled texts are recorded with it; without it and without `model_nulls` these nulls
+            are left out and every verdict says so.
         model_nulls: those recordings, by name of the null, where they were made already.
         perturbed: results of perturbations by name, where they were made already; with `model` the
             others that claims look at are made, with their defaults.
@@ -67,15 +68,16 @@ def test_claims(
 
     Raises:
         InputError: too few samples or sites, numbers of draws below 1, or a claim that perturbs
-            the model, which was not given.
-        KeyError: no such claim.
+            the model, which was not given; no such claim; a null's recording of other samples.
     """
     check_size(recording.shape[0], recording.sites, n_null, n_bootstrap)
     sublayers = recording.sublayers.load()
     made = dict(perturbed or {})
     tested = _chosen(claims, made, model)
     reruns = dict(model_nulls or {})
+    _require_paired(recording, reruns)
     if model is not None:
+        model = _loaded(model)
         plain = [claim for claim in tested if claim.perturbation is None]
         for name in sorted({null for claim in plain for null in claim.all_nulls} - set(reruns)):
             if NULLS.get(name).needs_model:
@@ -107,7 +109,15 @@ def _chosen(
     names: Sequence[str] | None, perturbed: Mapping[str, xr.Dataset], model: object
 ) -> list[Claim]:
     """The claims to test."""
-    claims: list[Claim] = [CLAIMS.get(name) for name in (CLAIMS.all() if names is None else names)]
+    known = CLAIMS.all()
+    wanted = list(known) if names is None else [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in wanted if name not in known]
+    if unknown or not wanted:
+        raise InputError(
+            f"there is no claim {', '.join(map(repr, unknown)) or 'named'}; there are "
+            f"{', '.join(known)}: td.test_claims(recording, claims=['C1'])"
+        )
+    claims: list[Claim] = [known[name] for name in wanted]
     able = [
         claim for claim in claims if claim.perturbation in {None, *perturbed} or model is not None
     ]
@@ -118,6 +128,30 @@ def _chosen(
             f"model=model, claims={list(names)})"
         )
     return able
+
+
+def _loaded(model: Any) -> Any:
+    from transformer_dynamics.models import as_model
+
+    return as_model(model)
+
+
+def _require_paired(recording: Recording, nulls: Mapping[str, Recording]) -> None:
+    """Refuse a null's recording whose samples are not those of the recording, in its order."""
+    for name, null in nulls.items():
+        other = [
+            key
+            for key in ("text", "position")
+            if key in recording.dataset.coords
+            and key in null.dataset.coords
+            and not np.array_equal(recording.dataset[key].values, null.dataset[key].values)
+        ]
+        if null.shape[0] != recording.shape[0] or other:
+            raise InputError(
+                f"the recording of the null {name!r} has {null.shape[0]} samples and the recording "
+                f"{recording.shape[0]}, which must be the same ones in the same order; make it of "
+                f"this recording: td.nulls.{name}(recording, model=model)"
+            )
 
 
 def _perturbed(
@@ -133,7 +167,7 @@ def _perturbed(
     if not names:
         return {}
     systems = make_systems(model, recording, twin=twin, seed=seed)
-    n_there = len(recording.token_lists)
+    n_there = len(np.unique(recording.text_index))
     results = {}
     for name in sorted(names):
         perturbation = PERTURBATIONS.get(name)

@@ -1,16 +1,18 @@
 """Nulls that run a model: its untrained twin, and its own texts with their tokens shuffled.
 
-Both run the texts that the recording kept, at the same positions, and give a recording of the same
-shape. Cost: one recording each.
+Both run the texts of the recording's samples and give a recording with the same samples and sites
+in the same order, whatever was selected from it. Cost: one recording of those texts each.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording.recording import Recording
@@ -38,7 +40,10 @@ def untrained(
         out: where to record to; in memory without it.
         how: `options` and `on_progress`, as `td.record` takes them.
     """
-    return _rerun(recording, model.untrained_twin(seed), token_lists(recording), out, how)
+    from transformer_dynamics.models import as_model
+
+    twin = as_model(model).untrained_twin(seed)
+    return _rerun(recording, twin, token_lists(recording), out, how)
 
 
 @null(
@@ -55,6 +60,9 @@ def shuffled_tokens(
     A begin token stays in front. The last token changes with the order, as it must: its place is
     part of the syntax.
     """
+    from transformer_dynamics.models import as_model
+
+    model = as_model(model)
     generator = np.random.default_rng(seed)
     begin = getattr(model.tokenizer, "bos_token_id", None)
     shuffled = []
@@ -83,19 +91,55 @@ def token_lists(recording: Recording) -> list[list[int]]:
 def _rerun(
     recording: Recording, model: Model, lists: list[list[int]], out: str | Path | None, how: Any
 ) -> Recording:
-    """Run token lists and keep the positions that the recording kept."""
+    """Run the texts of a recording's samples and keep its samples and sites, in its order."""
     from transformer_dynamics.recording.options import RecordingOptions
-    from transformer_dynamics.recording.positions import GIVEN, Positions
-    from transformer_dynamics.recording.recorder import record
+    from transformer_dynamics.recording.recorder import decoded, record
 
     made = recording.provenance
-    positions: Positions = made.get("positions", "last")
-    if positions == GIVEN:
-        places, texts = recording.dataset["position"].values, recording.text_index
-        positions = [places[texts == text].tolist() for text in range(len(lists))]
+    text, position = recording.text_index, np.asarray(recording.dataset["position"].values)
+    texts = np.unique(text)
     given: RecordingOptions = how.pop("options", None) or RecordingOptions()
     # Texts that were cut are short already; those that ran in windows are whole.
     too_long = "window" if made.get("too_long") == "window" else "refuse"
     options = replace(given, bos="never", too_long=too_long, seed=made.get("seed", 0))
-    rerun: Recording = record(model, lists, positions, out=out, options=options, **how)
-    return rerun
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "every text ends in the same special token")
+        rerun: Recording = record(
+            model,
+            [lists[index] for index in texts],
+            _positions(text, position, lists, texts),
+            out=out,
+            options=options,
+            **how,
+        )
+    keys = texts[rerun.text_index] * _SPAN + rerun.dataset["position"].values
+    rows = np.searchsorted(keys, text * _SPAN + position)
+    if not np.array_equal(rows, np.arange(len(keys))) or rerun.sites != recording.sites:
+        rerun = rerun.select(samples=rows, sites=list(recording.sites))
+    if len(texts) == len(lists):
+        return rerun
+    # Texts keep the numbers that they have in the recording, so that samples pair by them.
+    strings = np.array(decoded(model, lists), dtype=object)
+    dataset = rerun.dataset.drop_vars(["text_string", "n_tokens", "input_id"]).assign(
+        text_string=("text_index", strings),
+        n_tokens=("text_index", np.array([len(ids) for ids in lists])),
+        input_id=("input", np.concatenate([np.array(ids) for ids in lists])),
+    )
+    return Recording(dataset.assign_coords(text=("sample", text)))
+
+
+# More than any text has tokens: text * _SPAN + position orders samples by text, then position.
+_SPAN = 2**32
+
+
+def _positions(
+    text: NDArray[np.int64], position: NDArray[np.int64], lists: list[list[int]], texts: Any
+) -> str | list[list[int]]:
+    """The positions of each text that has samples, by name where they have one."""
+    kept = [np.unique(position[text == index]).tolist() for index in texts]
+    lengths = [len(lists[index]) for index in texts]
+    if all(places == [length - 1] for places, length in zip(kept, lengths, strict=True)):
+        return "last"
+    if all(len(places) == length for places, length in zip(kept, lengths, strict=True)):
+        return "all"
+    return kept

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.nulls.untrained import token_lists, untrained
@@ -62,7 +63,7 @@ class System:
     @property
     def predicts(self) -> bool:
         """Whether there is a head that predicts tokens."""
-        return self.model is not None and self.model.hf_model.get_output_embeddings() is not None
+        return self.model is not None and self.model.predicts
 
     def require_model(self) -> Model:
         """The model.
@@ -79,13 +80,14 @@ class System:
 
 
 def systems(
-    model: Model, recording: Recording, *, twin: Recording | None = None, seed: int = 0
+    model: Any, recording: Recording, *, twin: Recording | None = None, seed: int = 0
 ) -> tuple[System, System]:
     """The model's system and that of its untrained twin.
 
     Args:
-        model: the model.
-        recording: its recording; perturbations follow the last tokens of its texts.
+        model: the model, or anything that `td.load_model` takes.
+        recording: its recording; perturbations follow the last tokens of the texts that have
+            samples in it.
         twin: the untrained twin's recording of the same texts with the same seed, where it was
             made already; it is recorded in memory otherwise.
         seed: of the twin's weights.
@@ -94,6 +96,9 @@ def systems(
         RecordingError: the recording holds no texts.
         InputError: the recording has other sites than the model.
     """
+    from transformer_dynamics.models import as_model
+
+    model = as_model(model)
     if recording.sites != model.sites:
         raise InputError(
             f"got a recording of {len(recording.sites)} sites from {recording.sites[0]} to "
@@ -117,14 +122,22 @@ def chosen_texts(systems: Sequence[System], n_texts: int, seed: int) -> list[int
     Raises:
         InputError: there are not so many.
     """
-    n_there = min(len(np.unique(system.recording.text_index)) for system in systems)
-    if not 1 <= n_texts <= n_there:
+    shared = texts_of(systems)
+    if not 1 <= n_texts <= len(shared):
         raise InputError(
-            f"got n_texts={n_texts}; the recording holds {n_there} texts: "
-            f"n_texts={min(20, n_there)}"
+            f"got n_texts={n_texts}; the recording holds {len(shared)} texts: "
+            f"n_texts={min(20, len(shared))}"
         )
-    drawn = np.random.default_rng(seed).choice(n_there, n_texts, replace=False)
-    return sorted(int(text) for text in drawn)
+    drawn = np.random.default_rng(seed).choice(len(shared), n_texts, replace=False)
+    return sorted(int(shared[place]) for place in drawn)
+
+
+def texts_of(systems: Sequence[System]) -> NDArray[np.int64]:
+    """The texts of which every system has samples, in ascending order."""
+    shared = np.unique(systems[0].recording.text_index)
+    for system in systems[1:]:
+        shared = np.intersect1d(shared, system.recording.text_index)
+    return shared
 
 
 def layer_sites(sites: Sequence[str]) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ from transformer_dynamics.perturbation.systems import (
     gathered,
     layer_sites,
     quarter_sites,
+    texts_of,
 )
 from transformer_dynamics.population.singular_bases import singular_basis
 from transformer_dynamics.registry import perturbation
@@ -168,7 +169,7 @@ def truncation(
             f"got starts={list(places)}, ranks={cuts}; starts are sites of the recording and ranks "
             f"lie from 1 to {n_units}: truncation(systems, starts=[{sites[0]!r}], ranks=[1])"
         )
-    n_there = min(len(np.unique(system.recording.text_index)) for system in systems)
+    n_there = len(texts_of(systems))
     if n_there < 2:
         raise InputError(
             "got a recording of one text; directions are taken from the others: "

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics import registry
 from transformer_dynamics.errors import RecordingError, UndefinedWarning
-from transformer_dynamics.files import read_json, remove_folder
+from transformer_dynamics.files import local_path, read_json, remove_folder
 from transformer_dynamics.recording import histograms
 from transformer_dynamics.recording.histograms import (
     BINS,
@@ -250,7 +250,7 @@ class Moments:
         Raises:
             RecordingError: something is there already.
         """
-        path = Path(path)
+        path = local_path(path, RecordingError)
         if path.exists():
             raise RecordingError(f"{path} exists already; delete it or give another name")
         partial = path.with_name(f".{path.name}.partial")
@@ -269,7 +269,7 @@ def open_moments(path: str | Path) -> Moments:
     Raises:
         RecordingError: nothing is there, or it holds no moments.
     """
-    path = Path(path)
+    path = local_path(path, RecordingError)
     if not path.exists():
         raise RecordingError(
             f"there are no moments at {path}; make them with "
@@ -300,7 +300,7 @@ def open_moments(path: str | Path) -> Moments:
 
 def holds_moments(path: str | Path) -> bool:
     """Whether a folder is a store of moments, and not of states."""
-    described = read_json(Path(path) / "zarr.json") or {}
+    described = read_json(local_path(path) / "zarr.json") or {}
     return bool(described.get("attributes", {}).get("format") == FORMAT)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformer_dynamics.errors import RecordingError
 
@@ -58,10 +59,22 @@ class RecordingOptions:
                     f"got {name}={value!r}; allowed are {', '.join(allowed)}: "
                     f"td.RecordingOptions({name}={allowed[0]!r})"
                 )
-        for name in ("batch_tokens", "shard_samples"):
+        for name, least in (("seed", 0), ("batch_tokens", 1), ("shard_samples", 1)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RecordingError(
-                    f"got {name}={value}; it is a whole number from 1: "
-                    f"td.RecordingOptions({name}=256)"
-                )
+            if value is None and least:
+                continue
+            object.__setattr__(self, name, _whole(name, value, least))
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    """A whole number as Python's own, from numpy's as well."""
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if number < least:
+        raise RecordingError(
+            f"got {name}={value!r}; it is a whole number from {least}: "
+            f"td.RecordingOptions({name}={256 if least else 0})"
+        )
+    return number

@@ -1,14 +1,17 @@
 """Which tokens of each text a recording keeps.
 
-`"last"`, `"all"`, `"skip:4"` (all but the first four, where attention sinks lie), `"random:8"`
-(eight drawn without replacement from each text, or all of a shorter one), a function from the token
-ids of a text to a mask, or the positions of each text themselves.
+`"last"`, `"last_content"` (the last one that is no special token), `"all"`, `"skip:4"` (all but the
+first four, where attention sinks lie), `"random:8"` (eight drawn without replacement from each
+text, or all of a shorter one), a function from the token ids of a text to a mask, or the positions
+of each text themselves, or a mask for each.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +26,8 @@ Positions = str | Mask | Sequence[Sequence[int]]
 COUNTED = re.compile(r"(skip|random):([0-9]+)", re.ASCII)
 GIVEN = "given"
 ALLOWED = (
-    "allowed are 'last', 'all', 'skip:4', 'random:8', a function from token ids (position) to a "
-    "boolean mask (position), or a list of positions for each text: "
+    "allowed are 'last', 'last_content', 'all', 'skip:4', 'random:8', a function from token ids "
+    "(position) to a boolean mask (position), or a list of positions or a mask for each text: "
     "td.record(model, texts, positions='last')"
 )
 
@@ -35,7 +38,10 @@ def name_of(positions: Positions) -> str:
 
 
 def kept_positions(
-    positions: Positions, token_lists: Sequence[Sequence[int]], seed: int
+    positions: Positions,
+    token_lists: Sequence[Sequence[int]],
+    seed: int,
+    special: AbstractSet[int] = frozenset(),
 ) -> list[NDArray[np.int64]]:
     """The kept positions of each text, ascending.
 
@@ -43,6 +49,7 @@ def kept_positions(
         positions: the choice, as in the module's description.
         token_lists: token ids of each text.
         seed: of a random choice. A text's draw depends on the seed, its index and its length.
+        special: ids of special tokens, for `"last_content"`.
 
     Raises:
         RecordingError: an unknown choice, or a mask or positions that do not fit their text.
@@ -51,9 +58,11 @@ def kept_positions(
     [array([2, 3]), array([], dtype=int64)]
     """
     lengths = [len(tokens) for tokens in token_lists]
-    if positions == "last":
+    if isinstance(positions, str) and positions == "last":
         return [np.array([length - 1]) for length in lengths]
-    if positions == "all":
+    if isinstance(positions, str) and positions == "last_content":
+        return [_last_content(index, tokens, special) for index, tokens in enumerate(token_lists)]
+    if isinstance(positions, str) and positions == "all":
         return [np.arange(length) for length in lengths]
     if isinstance(positions, str):
         return _counted(positions, lengths, seed)
@@ -86,16 +95,55 @@ def _masked(mask: Mask, text: int, tokens: Sequence[int]) -> NDArray[np.int64]:
     return np.flatnonzero(kept)
 
 
-def _given(positions: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[NDArray[np.int64]]:
-    if isinstance(positions, int) or len(positions) != len(lengths):
-        raise RecordingError(f"got positions={positions!r} for {len(lengths)} texts; {ALLOWED}")
-    result = []
-    for text, (places, length) in enumerate(zip(positions, lengths, strict=True)):
-        kept = np.asarray(places, dtype=np.int64).reshape(-1)
-        if kept.size and (kept.min() < 0 or kept.max() >= length or np.any(np.diff(kept) <= 0)):
+def _last_content(text: int, tokens: Sequence[int], special: AbstractSet[int]) -> NDArray[np.int64]:
+    if not special:
+        raise RecordingError(
+            "positions='last_content' leaves out special tokens, but this model has no tokenizer "
+            "that names any; use positions='last'"
+        )
+    content = [place for place, token in enumerate(tokens) if token not in special]
+    if not content:
+        raise RecordingError(f"text {text} holds special tokens alone; leave it out")
+    return np.array(content[-1:])
+
+
+def _given(positions: Any, lengths: Sequence[int]) -> list[NDArray[np.int64]]:
+    try:
+        n_given = len(positions)
+    except TypeError:
+        n_given = -1
+    if n_given != len(lengths) or isinstance(positions, bytes | set | frozenset | Mapping):
+        raise RecordingError(f"got positions={positions!r:.80} for {len(lengths)} texts; {ALLOWED}")
+    return [
+        _of_one_text(text, places, length)
+        for text, (places, length) in enumerate(zip(positions, lengths, strict=True))
+    ]
+
+
+def _of_one_text(text: int, places: Any, length: int) -> NDArray[np.int64]:
+    """Positions of one text, given as numbers or as a mask over its tokens."""
+    if hasattr(places, "detach"):
+        places = places.detach().cpu().numpy()
+    try:
+        given = np.asarray(places).reshape(-1)
+    except ValueError as error:
+        raise RecordingError(f"got positions for text {text} that are no list ({error})") from None
+    if given.dtype == np.bool_:
+        if given.size != length:
             raise RecordingError(
-                f"got positions {kept.tolist()} for text {text} of {length} tokens; they ascend "
-                f"from 0 to at most {length - 1}, each once"
+                f"got a mask of {given.size} tokens for text {text} of {length}; a mask has one "
+                "truth value per token of the text, without padding"
             )
-        result.append(kept)
-    return result
+        return np.flatnonzero(given)
+    if given.size and given.dtype.kind not in "iu":
+        raise RecordingError(
+            f"got positions of dtype {given.dtype} for text {text}; they are whole numbers from 0, "
+            "or one truth value per token: positions=[[0, 3], [5]]"
+        )
+    kept = given.astype(np.int64)
+    if kept.size and (kept.min() < 0 or kept.max() >= length or np.any(np.diff(kept) <= 0)):
+        raise RecordingError(
+            f"got positions {kept.tolist()} for text {text} of {length} tokens; they ascend "
+            f"from 0 to at most {length - 1}, each once"
+        )
+    return kept

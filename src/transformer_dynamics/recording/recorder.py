@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 
 import transformer_dynamics
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.models import Model
+from transformer_dynamics.files import local_path
+from transformer_dynamics.inputs import Inputs
+from transformer_dynamics.models import Model, as_model
 from transformer_dynamics.recording import recording as recordings
+from transformer_dynamics.recording.fingerprint import state_fingerprint
 from transformer_dynamics.recording.moments import Moments
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.plan import Plan, make_plan
@@ -33,7 +36,7 @@ from transformer_dynamics.recording.shards import Job, Progress, shard_states
 from transformer_dynamics.recording.store import record_to_disk
 from transformer_dynamics.recording.stream import stream_moments
 from transformer_dynamics.recording.windows import Window, fit, windows
-from transformer_dynamics.tokens import storable, tokenise
+from transformer_dynamics.tokens import special_ids, storable
 
 SHARD_SAMPLES = 256
 # With many rows to a text, a shard is as large as this, so that few texts lie in two shards and
@@ -47,8 +50,8 @@ KEEP = ("states", "moments")
 
 @overload
 def record(
-    model: Model,
-    texts: Sequence[str] | Sequence[Sequence[int]],
+    model: Any,
+    texts: Any,
     positions: Positions = "last",
     *,
     out: str | Path | None = None,
@@ -60,8 +63,8 @@ def record(
 
 @overload
 def record(
-    model: Model,
-    texts: Sequence[str] | Sequence[Sequence[int]],
+    model: Any,
+    texts: Any,
     positions: Positions = "last",
     *,
     out: str | Path | None = None,
@@ -72,8 +75,8 @@ def record(
 
 
 def record(
-    model: Model,
-    texts: Sequence[str] | Sequence[Sequence[int]],
+    model: Any,
+    texts: Any,
     positions: Positions = "last",
     *,
     out: str | Path | None = None,
@@ -84,11 +87,13 @@ def record(
     """Record the residual stream at every site.
 
     Args:
-        model: what `td.load_model` returns.
-        texts: strings, or lists of token ids.
-        positions: `"last"` keeps the last token of each text, `"all"` every token, `"skip:4"` all
-            but the first four, `"random:8"` eight of each text; or a function from the token ids of
-            a text to a boolean mask, or a list of positions for each text.
+        model: a `td.Model`, or anything that `td.load_model` takes.
+        texts: strings, token ids, the encoding of a tokenizer (padding goes by its attention mask)
+            or chats (the tokenizer's template is applied); one or many, also from a generator.
+        positions: `"last"` keeps the last token of each text, `"last_content"` the last one that is
+            no special token, `"all"` every token, `"skip:4"` all but the first four, `"random:8"`
+            eight of each text; or a function from the token ids of a text to a boolean mask, or a
+            list of positions or a mask for each text.
         out: a folder ending in `.zarr` to be made; without it the result stays in memory.
         keep: `"states"`, or `"moments"` of them alone.
         options: everything else; see `td.RecordingOptions`.
@@ -99,11 +104,13 @@ def record(
         or its moments.
 
     Raises:
-        RecordingError: no usable texts, states that are not finite, a folder begun with something
-            else, or one that another process is writing.
+        RecordingError: no usable texts, states that are not finite, a folder begun with another
+            model, other texts or other settings, or one that another process is writing.
+        ModelError: the model cannot be loaded, or its stream cannot be found.
 
     Warns:
-        UserWarning: texts of which no position is kept, once, with their number.
+        UserWarning: texts of which no position is kept, once, with their number; the last token of
+            every text is one and the same special token.
     """
     if keep not in KEEP:
         raise RecordingError(
@@ -111,11 +118,14 @@ def record(
             "keep='moments')"
         )
     options = options or RecordingOptions()
-    job = make_job(model, texts, positions, options, keep=keep)
+    target = None if out is None else local_path(out, RecordingError)
+    known = as_model(model)
+    inputs = known.inputs(texts, bos=options.bos)
+    job = make_job(known, inputs, positions, options, keep=keep)
     _warn_of_left_out(job.plan)
+    _warn_of_special_tokens(job, positions)
     tally = _Tally(job.plan, on_progress)
-    target = None if out is None else Path(out)
-    template = _template(job, texts)
+    template = _template(job, inputs)
     if keep == "moments":
         return stream_moments(job, template, options, target, tally.add)
     if target is not None:
@@ -128,16 +138,16 @@ def record(
 
 def make_job(
     model: Model,
-    texts: Sequence[str] | Sequence[Sequence[int]],
+    texts: Any,
     positions: Positions = "last",
     options: RecordingOptions | None = None,
     *,
     keep: str = "states",
 ) -> Job:
-    """Settle everything about a recording before the first forward pass."""
+    """Settle everything about a recording before the first shard."""
     options = options or RecordingOptions()
-    token_lists = _token_lists(model, texts, options)
-    kept = kept_positions(positions, token_lists, options.seed)
+    token_lists = _token_lists(model, model.inputs(texts, bos=options.bos), options)
+    kept = kept_positions(positions, token_lists, options.seed, special_ids(model.tokenizer))
     sites = model.found_sites
     exact = "float64" if model.dtype == "float64" else "float32"
     storage = exact if options.storage == "auto" else options.storage
@@ -160,25 +170,11 @@ def make_job(
     return Job(model, plan, chunk_rows, storage, settings)
 
 
-def _token_lists(
-    model: Model, texts: Sequence[str] | Sequence[Sequence[int]], options: RecordingOptions
-) -> list[list[int]]:
-    if len(texts) == 0:
-        raise RecordingError("got no texts; td.record(model, texts) needs at least one")
-    strings = [text for text in texts if isinstance(text, str)]
-    if strings and len(strings) < len(texts):
-        raise RecordingError(
-            f"got {len(strings)} strings among {len(texts)} texts; give all texts as strings or "
-            "all as lists of token ids"
-        )
-    if strings:
-        token_lists = tokenise(model.tokenizer, strings, options.bos)
-    else:
-        token_lists = [[int(token) for token in text] for text in texts]
-    for index, tokens in enumerate(token_lists):
+def _token_lists(model: Model, inputs: Inputs, options: RecordingOptions) -> list[list[int]]:
+    for index, tokens in enumerate(inputs.token_lists):
         if not tokens:
             raise RecordingError(f"text {index} has no tokens; leave empty texts out")
-    return fit(token_lists, context_length=model.context_length, too_long=options.too_long)
+    return fit(inputs.token_lists, context_length=model.context_length, too_long=options.too_long)
 
 
 def _windows(
@@ -197,15 +193,15 @@ def _shard_samples(kept: Sequence[NDArray[np.int64]], row_bytes: int) -> int:
 def _settings(
     model: Model, plan: Plan, positions: Positions, options: RecordingOptions, storage: str
 ) -> dict[str, Any]:
-    """Everything that the states depend on; two recordings with equal settings are equal."""
+    """Everything that the states depend on; two recordings with equal settings are equal.
+
+    Of the fingerprint a rounding error is allowed to differ.
+    """
     return {
         "model": model.name,
-        "architecture": type(model.hf_model).__name__,
-        "weights": model.weight_hash,
-        "dtype": model.dtype,
-        "device": model.placement,
-        "attention": model.attention_implementation,
+        **model.computation,
         "sites": list(model.sites),
+        "fingerprint": state_fingerprint(model, plan.windows),
         "tokens": plan.token_hash,
         "n_texts": len(plan.token_lists),
         "positions": name_of(positions),
@@ -222,10 +218,10 @@ def _settings(
     }
 
 
-def _template(job: Job, texts: Sequence[str] | Sequence[Sequence[int]]) -> xr.Dataset:
+def _template(job: Job, inputs: Inputs) -> xr.Dataset:
     """Everything of the recording but the states."""
     plan, tokenizer = job.plan, job.model.tokenizer
-    strings = [text for text in texts if isinstance(text, str)] or _decoded(job.model, plan)
+    strings = inputs.strings or decoded(job.model, plan.token_lists)
     tokens = np.concatenate([np.array(ids) for ids in plan.token_lists])
     starts = np.concatenate([[0], np.cumsum([len(ids) for ids in plan.token_lists])])
     token_ids = tokens[starts[plan.text] + plan.position]
@@ -234,10 +230,7 @@ def _template(job: Job, texts: Sequence[str] | Sequence[Sequence[int]]) -> xr.Da
         for token in np.unique(token_ids)
     }
     stored = [storable(text) for text in strings]
-    source: Mapping[str, Any] = {
-        "source": getattr(texts, "source", "given"),
-        **getattr(texts, "selection", {}),
-    }
+    source: Mapping[str, Any] = {"source": inputs.source, **inputs.selection}
     return xr.Dataset(
         {
             "text_string": ("text_index", np.array(stored, dtype=object)),
@@ -263,10 +256,11 @@ def _template(job: Job, texts: Sequence[str] | Sequence[Sequence[int]]) -> xr.Da
     )
 
 
-def _decoded(model: Model, plan: Plan) -> list[str]:
+def decoded(model: Model, token_lists: Sequence[Sequence[int]]) -> list[str]:
+    """Token ids as strings; the ids themselves where there is no tokenizer."""
     if model.tokenizer is None:
-        return [" ".join(map(str, ids)) for ids in plan.token_lists]
-    return [model.tokenizer.decode(list(ids)) for ids in plan.token_lists]
+        return [" ".join(map(str, ids)) for ids in token_lists]
+    return [model.tokenizer.decode(list(ids)) for ids in token_lists]
 
 
 def _warn_of_left_out(plan: Plan) -> None:
@@ -278,6 +272,19 @@ def _warn_of_left_out(plan: Plan) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def _warn_of_special_tokens(job: Job, positions: Positions) -> None:
+    last = {ids[-1] for ids in job.plan.token_lists}
+    if positions != "last" or len(last) > 1 or not last <= special_ids(job.model.tokenizer):
+        return
+    (token,) = last
+    warnings.warn(
+        f"every text ends in the same special token {job.model.tokenizer.decode([token])!r}, whose "
+        "states are recorded; for the last token before it: positions='last_content'",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 class _Tally:

@@ -24,7 +24,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.files import remove_folder
+from transformer_dynamics.files import local_path, remove_folder
 from transformer_dynamics.recording.checks import require_whole
 from transformer_dynamics.residual import labels
 
@@ -321,7 +321,7 @@ class Recording:
         Raises:
             RecordingError: something is there already.
         """
-        path = Path(path)
+        path = local_path(path, RecordingError)
         if path.exists():
             raise RecordingError(f"{path} exists already; delete it or give another name")
         partial = path.with_name(f".{path.name}.partial")
@@ -379,7 +379,7 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
     Raises:
         RecordingError: nothing is there, it is unfinished, it is no recording, or it is broken.
     """
-    path = Path(path)
+    path = local_path(path, RecordingError)
     if not path.exists():
         unfinished = path.with_name(path.name + ".partial")
         hint = (

@@ -23,6 +23,7 @@ from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.files import make_folder, read_json, remove_folder, write_json
 from transformer_dynamics.recording import recording as recordings
 from transformer_dynamics.recording.checks import broken_chunks
+from transformer_dynamics.recording.fingerprint import difference
 from transformer_dynamics.recording.recording import Recording, open_recording
 from transformer_dynamics.recording.shards import (
     MARKERS,
@@ -132,16 +133,20 @@ def require_same(wanted: Mapping[str, Any], found: Mapping[str, Any], where: Pat
     """Refuse to go on with another recording.
 
     Raises:
-        RecordingError: a setting differs; names each with both values.
+        RecordingError: a setting differs, or the model gives other states; names each with both
+            values.
     """
-    differing = [key for key in wanted if wanted[key] != found.get(key)]
-    if differing:
-        details = "; ".join(
-            f"{key}: {_short(found.get(key))} there, {_short(wanted[key])} now" for key in differing
-        )
+    differing = [key for key in wanted if key != "fingerprint" and wanted[key] != found.get(key)]
+    details = [
+        f"{key}: {_short(found.get(key))} there, {_short(wanted[key])} now" for key in differing
+    ]
+    if not details and "fingerprint" in wanted:
+        other_states = difference(wanted["fingerprint"], found.get("fingerprint"), wanted)
+        details = [] if other_states is None else [other_states]
+    if details:
         raise RecordingError(
-            f"{where} holds a recording made otherwise ({details}); give another folder with out=, "
-            "or delete that one"
+            f"{where} holds another recording ({'; '.join(details)}); give another folder with "
+            "out=, or delete that one"
         )
 
 

@@ -20,7 +20,7 @@ import xarray as xr
 
 from transformer_dynamics.claims.claim import Verdict
 from transformer_dynamics.drawing import Drawing
-from transformer_dynamics.files import make_folder, write_text
+from transformer_dynamics.files import local_path, make_folder, write_text
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import CLAIMS, NULLS, PERTURBATIONS, drawn_by
 
@@ -76,7 +76,7 @@ def write_report(
     """
     import jinja2
 
-    path = Path(path)
+    path = local_path(path)
     make_folder(path.parent)
     figures = _Figures()
     environment = jinja2.Environment(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,28 @@ from transformer_dynamics.errors import InputError
 from transformer_dynamics.residual.labels import FINAL, state_labels
 
 Floats = NDArray[np.float64]
+
+
+def as_floats(states: Any) -> Floats:
+    """States as float64, from an array or a tensor on any device, with gradients or without.
+
+    Raises:
+        InputError: they are not real numbers in a rectangular array.
+    """
+    if hasattr(states, "detach"):
+        states = states.detach().cpu().double().numpy()
+    try:
+        array = np.asarray(states)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"got states that are no array ({error}); they are (state, unit)"
+        ) from None
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            f"got states of type {type(states).__name__} and dtype {array.dtype}; they are real "
+            "numbers (state, unit): flow.advance(flow.clean[:1], start=flow.sites[0])"
+        )
+    return np.asarray(array, dtype=np.float64)
 
 
 class FlowMap(ABC):
@@ -145,7 +168,7 @@ class FlowMap(ABC):
     ) -> Floats:
         self._between(start, stop)
         given = self._states(vectors)
-        here = self.clean[self.sites.index(start)] if at is None else np.asarray(at)
+        here = self.clean[self.sites.index(start)] if at is None else as_floats(at)
         (base,) = self._states(here[np.newaxis])
         return given.copy() if start == stop else derivative(given, base, start, stop)
 
@@ -165,7 +188,7 @@ class FlowMap(ABC):
         return self.sites[first : last + 1]
 
     def _states(self, states: ArrayLike) -> Floats:
-        given = np.asarray(states, dtype=np.float64)
+        given = as_floats(states)
         if given.ndim != 2 or given.shape[1] != self.n_units or not given.shape[0]:
             raise InputError(
                 f"got states of shape {given.shape}; they are (state, unit) with "

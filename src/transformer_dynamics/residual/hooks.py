@@ -3,17 +3,25 @@
 `reading` is a context manager: its hooks are gone when the block ends, also when entering fails
 half way or the forward pass raises. Hooks cost one Python call per site and pass, and copy only
 what `keep` selects; nothing of the model's own buffers is held on to.
+
+A hook belongs to the thread that registered it (`own_thread`): the passes of other threads through
+the same model are neither read nor changed. `evaluating` makes passes of this package through one
+model wait for each other; passes through two models run side by side.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from transformer_dynamics.residual.wrappers import is_compiled, lock_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,18 @@ def input_states(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None
     return found if found is not None else first_tensor(kwargs)
 
 
+def own_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """The same hook, which does nothing in any thread but the one that calls this."""
+    owner = threading.get_ident()
+
+    @wraps(hook)
+    def bound(*args: Any, **kwargs: Any) -> Any:
+        return hook(*args, **kwargs) if threading.get_ident() == owner else None
+
+    bound.of_this_package = True  # type: ignore[attr-defined]
+    return bound
+
+
 @contextmanager
 def reading(
     trunk: nn.Module, sites: Sequence[Site], keep: Callable[[str, Tensor], None]
@@ -79,33 +99,40 @@ def _attach(module: nn.Module, site: Site, keep: Callable[[str, Tensor], None]) 
             if states is not None:
                 keep(site.label, states)
 
-        return module.register_forward_pre_hook(before, with_kwargs=True)
+        return module.register_forward_pre_hook(own_thread(before), with_kwargs=True)
 
     def after(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         states = first_tensor(output)
         if states is not None:
             keep(site.label, states)
 
-    return module.register_forward_hook(after)
+    return module.register_forward_hook(own_thread(after))
 
 
 @contextmanager
 def evaluating(
     model: nn.Module, mode: Callable[[], AbstractContextManager[Any]] = torch.inference_mode
 ) -> Iterator[None]:
-    """Dropout off and no autograd inside the block; every module's mode is put back after it.
+    """Own a model for one pass: dropout off, nothing compiled, autograd as `mode` has it.
+
+    Another thread that enters for the same model waits. Every module's mode is restored at the end.
+    A surrounding `torch.inference_mode` is suspended inside the block.
 
     Args:
         model: the model.
-        mode: what of autograd is on: `torch.no_grad` for tensors that are to meet gradients later,
+        mode: the state of autograd: `torch.no_grad` for tensors that are to meet gradients later,
             `torch.enable_grad` for gradients.
     """
-    training = [module for module in model.modules() if module.training]
-    try:
-        for module in training:
-            module.training = False
-        with mode():
+    with lock_of(model), ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(mode())
+        if is_compiled(model):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        training = [module for module in model.modules() if module.training]
+        try:
+            for module in training:
+                module.training = False
             yield
-    finally:
-        for module in training:
-            module.training = True
+        finally:
+            for module in training:
+                module.training = True

@@ -10,6 +10,7 @@ Not handled: sites named by hand, whose layers have no proof that says what they
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.residual.hooks import first_tensor, input_states
+from transformer_dynamics.residual.hooks import first_tensor, input_states, own_thread
 from transformer_dynamics.residual.labels import FINAL, parse
 from transformer_dynamics.residual.sites import Sites
 
@@ -88,7 +89,7 @@ def _replace_input(module: nn.Module, states: Tensor, replace: Replace) -> Any:
             return with_states(args, put), kwargs
         return args, with_states(kwargs, put)
 
-    return module.register_forward_pre_hook(before, with_kwargs=True)
+    return module.register_forward_pre_hook(own_thread(before), with_kwargs=True)
 
 
 def _replace_output(module: nn.Module, states: Tensor, replace: Replace) -> Any:
@@ -96,7 +97,7 @@ def _replace_output(module: nn.Module, states: Tensor, replace: Replace) -> Any:
         stream = first_tensor(output)
         return output if stream is None else with_states(output, replace(stream, states))
 
-    return module.register_forward_hook(after)
+    return module.register_forward_hook(own_thread(after))
 
 
 def with_states(value: Any, states: Tensor) -> Any:
@@ -129,11 +130,29 @@ def skipping(layers: Sequence[nn.Module], outputs: Sequence[Any]) -> Iterator[No
         layers: the layers.
         outputs: what each once returned, for the kind of its result.
     """
-    with ExitStack() as undone:
+    with ExitStack() as stack:
         for layer, output in zip(layers, outputs, strict=True):
-            undone.callback(_put_back, layer, dict(layer.__dict__))
-            layer.__dict__["forward"] = _pass(output)
+            stack.enter_context(forward_replaced(layer, _pass(output)))
         yield
+
+
+@contextmanager
+def forward_replaced(layer: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """A layer runs another function inside the block, in the thread that entered it alone."""
+    before, had_own = layer.forward, "forward" in layer.__dict__
+    owner = threading.get_ident()
+
+    def chosen(*args: Any, **kwargs: Any) -> Any:
+        return (forward if threading.get_ident() == owner else before)(*args, **kwargs)
+
+    layer.__dict__["forward"] = chosen
+    try:
+        yield
+    finally:
+        if had_own:
+            layer.__dict__["forward"] = before
+        else:
+            layer.__dict__.pop("forward", None)
 
 
 def _pass(output: Any) -> Callable[..., Any]:
@@ -141,10 +160,3 @@ def _pass(output: Any) -> Callable[..., Any]:
         return with_states(output, input_states(args, kwargs))  # type: ignore[arg-type]
 
     return forward
-
-
-def _put_back(layer: nn.Module, before: dict[str, Any]) -> None:
-    if "forward" in before:
-        layer.__dict__["forward"] = before["forward"]
-    else:
-        layer.__dict__.pop("forward", None)

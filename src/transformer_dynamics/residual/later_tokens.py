@@ -18,14 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from transformer_dynamics.residual.flow_map import Floats
-from transformer_dynamics.residual.hooks import evaluating, reading
-from transformer_dynamics.residual.probe import trunk_of
+from transformer_dynamics.residual.hooks import evaluating, own_thread, reading
 from transformer_dynamics.residual.sites import Sites
+from transformer_dynamics.residual.wrappers import differentiating, trunk_of
 
 # Output units in one backward pass, each with a copy of the text.
 OUTPUTS_PER_PASS = 16
 
 
+@torch.inference_mode(False)
 def summed_jacobians(
     hf_model: Any, sites: Sites, token_ids: Sequence[int], chosen: Sequence[str]
 ) -> Floats:
@@ -51,6 +52,7 @@ def summed_jacobians(
         tokens = torch.as_tensor(token_ids, device=hf_model.device).expand(len(units), -1)
         embedding = hf_model.get_input_embeddings()
         with (
+            differentiating(hf_model),
             evaluating(hf_model, torch.enable_grad),
             reading(trunk, wanted, keep),
             _requiring_gradients(embedding),
@@ -72,7 +74,7 @@ def _requiring_gradients(embedding: nn.Module) -> Iterator[None]:
     def after(_: nn.Module, args: Any, output: Tensor) -> Tensor:
         return output if output.requires_grad else output.requires_grad_()
 
-    hook = embedding.register_forward_hook(after)
+    hook = embedding.register_forward_hook(own_thread(after))
     try:
         yield
     finally:

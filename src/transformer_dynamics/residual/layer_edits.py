@@ -18,16 +18,17 @@ from torch import Tensor, nn
 
 from transformer_dynamics.errors import InputError, ModelError
 from transformer_dynamics.residual.flow_map import Floats
-from transformer_dynamics.residual.hooks import evaluating, input_states
+from transformer_dynamics.residual.hooks import evaluating, input_states, own_thread
 from transformer_dynamics.residual.injection import (
+    forward_replaced,
     injecting,
     layer_paths,
     passes_stream_alone,
     skipping,
 )
 from transformer_dynamics.residual.labels import FINAL
-from transformer_dynamics.residual.probe import trunk_of
 from transformer_dynamics.residual.sites import Sites
+from transformer_dynamics.residual.wrappers import logits_of, trunk_of
 
 
 class LayerEdits:
@@ -38,6 +39,7 @@ class LayerEdits:
         clean: log-probabilities of the next token at every position, `(position, token)`, float32.
     """
 
+    @torch.inference_mode(False)
     def __init__(self, hf_model: Any, sites: Sites, token_ids: Sequence[int]) -> None:
         """Run the text once.
 
@@ -82,7 +84,7 @@ class LayerEdits:
                 f"swap({self.n_layers - 2})"
             )
         one, other = self._layers[layer : layer + 2]
-        with _swapped(one, other):
+        with evaluating(self._hf_model), _swapped(one, other):
             return self._with_states(self._states[layer], layer)
 
     def update(self, layer: int) -> Floats:
@@ -109,13 +111,8 @@ class LayerEdits:
 
     def _run(self) -> Tensor:
         output = self._hf_model(input_ids=self._tokens, use_cache=False)
-        if getattr(output, "logits", None) is None:
-            raise InputError(
-                f"{type(self._hf_model).__name__} has no head that predicts tokens; load the "
-                "model with its head, as AutoModelForCausalLM does"
-            )
-        chances: Tensor = torch.log_softmax(output.logits[0].float(), dim=-1)
-        return chances
+        logits = logits_of(self._hf_model, output)
+        return torch.log_softmax(logits[0].float(), dim=-1)
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
@@ -131,8 +128,10 @@ class LayerEdits:
 
         with ExitStack() as hooks:
             for layer in self._layers:
-                hooks.callback(layer.register_forward_pre_hook(before, with_kwargs=True).remove)
-                hooks.callback(layer.register_forward_hook(after).remove)
+                hooks.callback(
+                    layer.register_forward_pre_hook(own_thread(before), with_kwargs=True).remove
+                )
+                hooks.callback(layer.register_forward_hook(own_thread(after)).remove)
             yield
         last = self._outputs[-1]
         self._states.append((last if isinstance(last, Tensor) else last[0]).clone())
@@ -145,13 +144,6 @@ def _in_place(stream: Tensor, states: Tensor) -> Tensor:
 @contextmanager
 def _swapped(one: nn.Module, other: nn.Module) -> Iterator[None]:
     """Each of two layers does the other's work inside the block."""
-    kept = [dict(layer.__dict__) for layer in (one, other)]
-    forwards = one.forward, other.forward
-    try:
-        other.__dict__["forward"], one.__dict__["forward"] = forwards
+    first, second = one.forward, other.forward
+    with forward_replaced(one, second), forward_replaced(other, first):
         yield
-    finally:
-        for layer, before in zip((one, other), kept, strict=True):
-            layer.__dict__.pop("forward", None)
-            if "forward" in before:
-                layer.__dict__["forward"] = before["forward"]

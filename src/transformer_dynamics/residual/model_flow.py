@@ -34,7 +34,7 @@ from torch import Tensor
 
 from transformer_dynamics.errors import InputError, ModelError
 from transformer_dynamics.residual.flow_map import Floats, FlowMap
-from transformer_dynamics.residual.hooks import evaluating, reading
+from transformer_dynamics.residual.hooks import evaluating, own_thread, reading
 from transformer_dynamics.residual.injection import (
     injecting,
     layer_paths,
@@ -43,8 +43,9 @@ from transformer_dynamics.residual.injection import (
     with_states,
 )
 from transformer_dynamics.residual.labels import FINAL, parse
-from transformer_dynamics.residual.probe import probe_tokens, trunk_of
+from transformer_dynamics.residual.probe import probe_tokens
 from transformer_dynamics.residual.sites import TOLERANCE, Sites
+from transformer_dynamics.residual.wrappers import differentiating, logits_of, trunk_of
 
 Way = Literal["shared", "repeated"]
 
@@ -90,6 +91,7 @@ class _Context:
 class ModelFlowMap(FlowMap):
     """The flow map of the last token of one text."""
 
+    @torch.inference_mode(False)
     def __init__(
         self, hf_model: Any, sites: Sites, token_ids: Sequence[int], *, way: Way, name: str
     ) -> None:
@@ -129,6 +131,7 @@ class ModelFlowMap(FlowMap):
         carried = torch.stack([found[label][0] for label in self.sites])
         return bool((_relative(carried, self._context.clean) <= self._runner.tolerance).all())
 
+    @torch.inference_mode(False)
     def _advance(self, states: Floats, start: str, stop: str, keep: tuple[str, ...]) -> Floats:
         result = np.empty((len(states), len(keep), self.n_units))
         for rows, given in self._passes(states):
@@ -139,6 +142,7 @@ class ModelFlowMap(FlowMap):
                 result[rows, keep.index(start)] = states[rows]
         return result
 
+    @torch.inference_mode(False)
     def _log_probabilities(self, states: Floats, start: str) -> Floats:
         pieces = []
         for _, given in self._passes(states):
@@ -148,11 +152,12 @@ class ModelFlowMap(FlowMap):
 
     def _vjp(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
         result = np.empty_like(vectors)
-        for rows, given in self._passes(vectors):
-            here = self._tensor(at).expand(len(given), -1).clone().requires_grad_(True)
-            found = self._runner.run(self._context, here, start, (stop,), torch.enable_grad)
-            (gradient,) = torch.autograd.grad(found[stop], here, given)
-            result[rows] = _as_numpy(gradient)
+        with differentiating(self._runner.hf_model):
+            for rows, given in self._passes(vectors):
+                here = self._tensor(at).expand(len(given), -1).clone().requires_grad_(True)
+                found = self._runner.run(self._context, here, start, (stop,), torch.enable_grad)
+                (gradient,) = torch.autograd.grad(found[stop], here, given)
+                result[rows] = _as_numpy(gradient)
         return result
 
     def _jvp(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
@@ -161,7 +166,11 @@ class ModelFlowMap(FlowMap):
 
         result = np.empty_like(vectors)
         # Only the plain form of attention knows forward derivatives.
-        with sdpa_kernel(SDPBackend.MATH), forward_ad.dual_level():
+        with (
+            differentiating(self._runner.hf_model),
+            sdpa_kernel(SDPBackend.MATH),
+            forward_ad.dual_level(),
+        ):
             for rows, given in self._passes(vectors):
                 here = self._tensor(at).expand(len(given), -1)
                 dual = forward_ad.make_dual(here.clone(), given)
@@ -183,6 +192,7 @@ class ModelFlowMap(FlowMap):
             yield rows, self._tensor(states[rows])
 
 
+@torch.inference_mode(False)
 def find_way(hf_model: Any, sites: Sites) -> Way:
     """The way that a model allows, proved on a few tokens in three layers.
 
@@ -234,7 +244,7 @@ class _Runner:
     """Runs of a model with other states in the place of the last token's."""
 
     def __init__(self, hf_model: Any, sites: Sites) -> None:
-        self._hf_model = hf_model
+        self.hf_model = hf_model
         self._trunk = trunk_of(hf_model)
         self._sites = sites
         self._layers = [self._trunk.get_submodule(path) for path in layer_paths(sites)]
@@ -242,7 +252,7 @@ class _Runner:
     @cached_property
     def tolerance(self) -> float:
         """How far two ways to the same state may lie apart, over its norm."""
-        return SLACK * TOLERANCE.get(self._hf_model.dtype, 1e-5)
+        return SLACK * TOLERANCE.get(self.hf_model.dtype, 1e-5)
 
     def run_clean(self, tokens: Tensor, *, cached: bool) -> _Context:
         """Run a text as it is."""
@@ -253,12 +263,13 @@ class _Runner:
             states[label] = stream.reshape(len(tokens), -1)[-1].clone()
 
         with (
-            evaluating(self._hf_model, torch.no_grad),
+            evaluating(self.hf_model, torch.no_grad),
             reading(self._trunk, self._sites.sites, keep),
             ExitStack() as hooks,
         ):
             for index, layer in enumerate(self._layers):
-                hooks.callback(layer.register_forward_hook(_noting(outputs, index)).remove)
+                note = own_thread(_noting(outputs, index))
+                hooks.callback(layer.register_forward_hook(note).remove)
             cache = _new_cache() if cached else None
             options = {"past_key_values": cache} if cached else {}
             self._trunk(input_ids=tokens[None], use_cache=cached, **options)
@@ -299,13 +310,8 @@ class _Runner:
     def logits(self, context: _Context, states: Tensor, start: str) -> Tensor:
         """What the head makes of the states, `(state, token)`."""
         with self._injected(context, states, start, torch.inference_mode):
-            output = self._hf_model(**self._inputs(context, len(states)))
-        if getattr(output, "logits", None) is None:
-            raise InputError(
-                f"{type(self._hf_model).__name__} has no head that predicts tokens; load the "
-                "model with its head, as AutoModelForCausalLM does"
-            )
-        logits: Tensor = output.logits
+            output = self.hf_model(**self._inputs(context, len(states)))
+        logits = logits_of(self.hf_model, output)
         return logits[0] if context.cache is not None else logits[:, -1]
 
     @contextmanager
@@ -314,7 +320,7 @@ class _Runner:
     ) -> Iterator[None]:
         layer = len(self._layers) if start == FINAL else parse(start)[0]
         with ExitStack() as stack:
-            stack.enter_context(evaluating(self._hf_model, mode))
+            stack.enter_context(evaluating(self.hf_model, mode))
             if context.cache is not None and all(map(passes_stream_alone, context.outputs)):
                 # Skipped, the first layers leave no keys of the states; nothing later asks for any.
                 before = min(layer, len(self._layers) - 1)

@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.residual.hooks import evaluating, first_tensor, input_states
+from transformer_dynamics.residual.hooks import (
+    evaluating,
+    first_tensor,
+    input_states,
+    own_thread,
+)
+from transformer_dynamics.residual.wrappers import trunk_of
 
 PROBE_TOKENS = 8
 SHARED_TOKENS = 5
@@ -46,14 +52,6 @@ class LayerTrace:
     input: Tensor
     output: Tensor
     events: tuple[Event, ...]
-
-
-def trunk_of(hf_model: nn.Module) -> nn.Module:
-    """The model without its head: what runs from token ids to the last hidden state."""
-    trunk = getattr(hf_model, "base_model", hf_model)
-    if not isinstance(trunk, nn.Module):
-        raise ModelError(f"{type(hf_model).__name__} has no base model; give a PreTrainedModel")
-    return trunk
 
 
 def probe(hf_model: Any) -> list[LayerTrace]:
@@ -137,8 +135,8 @@ def _tracing(layers: dict[str, nn.Module]) -> Iterator[dict[str, list[Event]]]:
             if states is not None:
                 events[path].append(Event(name, port, states.detach().clone()))
 
-        yield module.register_forward_pre_hook(before, with_kwargs=True)
-        yield module.register_forward_hook(after)
+        yield module.register_forward_pre_hook(own_thread(before), with_kwargs=True)
+        yield module.register_forward_hook(own_thread(after))
 
     with ExitStack() as hooks:
         for path, layer in layers.items():

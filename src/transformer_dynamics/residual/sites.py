@@ -39,8 +39,8 @@ from transformer_dynamics.residual.probe import (
     LayerTrace,
     probe,
     probe_tokens,
-    trunk_of,
 )
+from transformer_dynamics.residual.wrappers import trunk_of
 
 # A sum recomputed from its parts in the model's own precision is exact or off by one rounding.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 4e-3, torch.float16: 5e-4}

@@ -1,0 +1,126 @@
+"""The model inside what wraps it: `torch.compile`, adapters of peft, a head.
+
+A compiled model is a module around the model; its passes are run without compiling (`evaluating`),
+since a hook inside a compiled region would be compiled with it. Adapters (LoRA and its kin) live in
+the layers of the model that they adapt, so that running this model runs them as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transformer_dynamics.errors import InputError, ModelError
+
+# How torch says that something has no derivative.
+NO_DERIVATIVE = re.compile(r"does not require grad|[Ii]nference tensor|derivative|forward AD")
+
+
+def unwrapped(hf_model: nn.Module) -> nn.Module:
+    """The module that `torch.compile` was given; any other module is itself."""
+    while isinstance(inner := hf_model._modules.get("_orig_mod"), nn.Module):
+        hf_model = inner
+    return hf_model
+
+
+def without_adapters(hf_model: nn.Module) -> nn.Module:
+    """The transformers model inside a compiled module or a peft model; its layers keep adapters."""
+    model = unwrapped(hf_model)
+    base = getattr(model, "get_base_model", None)
+    return unwrapped(base()) if callable(base) else model
+
+
+def trunk_of(hf_model: nn.Module) -> nn.Module:
+    """The model without its head: the part that runs from token ids to the last hidden state.
+
+    Raises:
+        ModelError: there is no such part.
+    """
+    model = without_adapters(hf_model)
+    trunk = getattr(model, "base_model", model)
+    if not isinstance(trunk, nn.Module):
+        raise ModelError(f"{type(hf_model).__name__} has no base model; give a PreTrainedModel")
+    return unwrapped(trunk)
+
+
+def is_compiled(hf_model: nn.Module) -> bool:
+    """Whether a pass through the model would run code that `torch.compile` made."""
+    return any(
+        "_orig_mod" in module._modules or module._compiled_call_impl is not None
+        for module in (hf_model, *trunk_of(hf_model).modules())
+    )
+
+
+def vocabulary_size(hf_model: Any) -> int | None:
+    """Number of tokens that the head predicts; None where no head predicts tokens."""
+    head = hf_model.get_output_embeddings()
+    if head is None:
+        return None
+    size = getattr(head, "out_features", None)
+    return int(head.weight.shape[0] if size is None else size)
+
+
+def logits_of(hf_model: Any, output: Any) -> Tensor:
+    """Logits `(text, position, token)` in the output of a model, which may be a tuple.
+
+    Raises:
+        InputError: the model has no head that predicts tokens.
+    """
+    size = vocabulary_size(hf_model)
+    logits = output[0] if isinstance(output, tuple) else getattr(output, "logits", None)
+    if size is None or not isinstance(logits, Tensor) or logits.shape[-1] != size:
+        raise InputError(
+            f"{type(hf_model).__name__} has no head that predicts tokens; load the "
+            "model with its head, as AutoModelForCausalLM does"
+        )
+    return logits
+
+
+@contextmanager
+def differentiating(hf_model: nn.Module) -> Iterator[None]:
+    """Derivatives of a model are taken inside the block, also within `torch.inference_mode`.
+
+    Raises:
+        ModelError: the model has none: its weights were made in inference mode, or its layers
+            (packed integers, custom kernels) know no derivative.
+    """
+    with torch.inference_mode(False):
+        try:
+            yield
+        except (RuntimeError, NotImplementedError) as error:
+            if not NO_DERIVATIVE.search(str(error)):
+                raise
+            raise ModelError(
+                f"{type(hf_model).__name__} has no derivatives here "
+                f"({str(error).splitlines()[0]}); they need weights in floating point that were "
+                "loaded outside of torch.inference_mode(): td.load_model(name, dtype='float32')"
+            ) from error
+
+
+_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
+_guard = threading.Lock()
+
+
+def lock_of(hf_model: nn.Module) -> threading.RLock:
+    """The lock that a pass through a model holds; models that share a trunk share it."""
+    trunk = trunk_of(hf_model)
+    with _guard:
+        return _locks.setdefault(trunk, threading.RLock())
+
+
+def _forget_locks() -> None:
+    """A forked child has none of the threads that may hold a lock."""
+    global _guard
+    _guard = threading.Lock()
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
