@@ -334,7 +334,7 @@ def test_a_missing_file_is_named_with_what_is_allowed(tmp_path):
         load_texts(tmp_path / "gone.txt")
     message = str(error.value)
     assert "gone.txt' is neither a bundled corpus nor a file that exists" in message
-    assert "'wikipedia-sample', a path to a .txt, .csv, .tsv, .json, .jsonl, .ndjson or" in message
+    assert "'wikipedia-sample', a path to a .txt, .csv, .tsv, .json, .jsonl, .ndjson (or" in message
     assert "load_texts('texts.txt')" in message
 
 

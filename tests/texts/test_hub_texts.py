@@ -178,6 +178,14 @@ def test_offline_reads_the_same_rows_without_streaming(hub, monkeypatch):
     assert (online.selection["first_rows"], online.selection["available"]) == (2, 1)
 
 
+def test_more_texts_than_the_first_rows_hold_are_refused_with_the_slice(hub, monkeypatch):
+    monkeypatch.setattr(texts_hub, "FIRST_ROWS", 3)
+    hub.bytes = None
+    with pytest.raises(TextsError, match=r"has 2 in its first 3 rows within.*train\[:30\]"):
+        load_texts("hf://me/it", 3)
+    assert len(load_texts("hf://me/it::test[0:]", 2)) == 2
+
+
 # The package datasets itself, on a folder
 
 

@@ -61,7 +61,7 @@ def decompressed(raw: bytes, path: Path) -> bytes:
         if not raw.startswith(b"\x1f\x8b"):
             raise TextsError(
                 f"{path} is not compressed with gzip; remove .gz from its name: "
-                f"load_texts({path.stem!r})"
+                f"load_texts({str(path.with_suffix(''))!r})"
             ) from error
         raise TextsError(
             f"{path} is damaged ({error}); copy or download the file again and check it: "
@@ -102,7 +102,7 @@ def _check_is_no_binary(raw: bytes, path: Path) -> None:
         if path.suffix.lower() == ".gz":
             remedy = f"decompress it once: gunzip {_quoted(path)}"
         else:
-            remedy = f"add .gz to its name: load_texts({f'{path.name}.gz'!r})"
+            remedy = f"add .gz to its name: load_texts({f'{path}.gz'!r})"
         raise TextsError(f"{path} is compressed with gzip, not text; {remedy}")
     for mark, kind, remedy in _MARKS:
         if re.match(mark, raw):

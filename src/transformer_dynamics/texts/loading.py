@@ -137,7 +137,7 @@ def load_texts(
     if not within:
         raise _nothing_left(source, stripped, lower, upper)
     selection = {"min_chars": lower, "max_chars": upper, "n": n, "seed": seed}
-    strings = tuple(_sample(within, n, seed, source))
+    strings = tuple(_sample(within, n, seed, source, reading.get("first_rows")))
     return Texts(strings, name_of(source), {**selection, "available": len(within), **reading})
 
 
@@ -241,14 +241,22 @@ def _span(lower: int | None, upper: int | None) -> str:
     return (" and ".join(end for end in ends if end) or "any number of") + " characters"
 
 
-def _sample(within: list[str], n: int | None, seed: int, source: Source) -> list[str]:
+def _sample(
+    within: list[str], n: int | None, seed: int, source: Source, first_rows: int | str | None
+) -> list[str]:
     if n is None:
         return within
     if n > len(within):
+        rows = "" if first_rows is None else f"in its first {first_rows} rows "
+        more = (
+            "widen min_chars and max_chars"
+            if first_rows is None
+            else f"name more rows by a slice of the split: 'hf://…:train[:{10 * int(first_rows)}]'"
+        )
         raise TextsError(
-            f"n={n} texts were asked of {shown(source)}, which has {len(within)} within the "
+            f"n={n} texts were asked of {shown(source)}, which has {len(within)} {rows}within the "
             f"bounds; ask for at most that many, load_texts({shown(source)}, n={len(within)}), "
-            "or widen min_chars and max_chars"
+            f"or {more}"
         )
     chosen = np.random.default_rng(seed).choice(len(within), size=n, replace=False)
     return [within[index] for index in np.sort(chosen)]

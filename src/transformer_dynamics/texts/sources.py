@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,14 +16,19 @@ HUB = "hf://"
 PLAIN_KINDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 """Kinds of file that are text; each may be compressed with gzip (.txt.gz)."""
 ALLOWED = (
-    f"{WIKIPEDIA!r}, a path to a {', '.join(PLAIN_KINDS)} or .parquet file (.gz after the "
-    "extension if compressed with gzip, not for .parquet), a pattern of paths such as "
-    f"'data/*.txt', a list of paths, or '{HUB}OWNER/NAME[:CONFIG[:SPLIT]]'"
+    f"{WIKIPEDIA!r}, a path to a {', '.join(PLAIN_KINDS)} (or any of these .gz) or .parquet file, "
+    f"a pattern such as 'data/*.txt', a list of paths, or '{HUB}OWNER/NAME[:CONFIG[:SPLIT]]'"
 )
 
 Source = str | Path | Sequence[str | Path]
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/")
+_DOWNLOADS = {
+    "s3": "aws s3 cp {} texts.txt",
+    "gs": "gcloud storage cp {} texts.txt",
+    "http": "curl -L -o texts.txt {}",
+    "https": "curl -L -o texts.txt {}",
+}
 _HUB_PAGE = re.compile(r"https?://(www\.)?huggingface\.co/datasets/(?P<name>[\w.-]+/[\w.-]+)")
 
 
@@ -141,14 +147,9 @@ def _check_is_no_url(name: str) -> None:
     elif scheme == "file":
         remedy = "name the path alone: load_texts('/folder/texts.txt')"
     else:
-        command = {
-            "s3": "aws s3 cp URL texts.txt",
-            "gs": "gcloud storage cp URL texts.txt",
-            "http": "curl -L -o texts.txt URL",
-            "https": "curl -L -o texts.txt URL",
-        }.get(scheme)
-        first = f"download the file first ({command})" if command else "download the file first"
-        remedy = f"{first}, then load_texts('texts.txt')"
+        tool = _DOWNLOADS.get(scheme)
+        command = f" ({tool.format(shlex.quote(name))})" if tool else ""
+        remedy = f"download the file first{command}, then load_texts('texts.txt')"
     raise TextsError(
         f"{name!r} is an address with the scheme {scheme}://, which is not read; allowed is "
         f"{ALLOWED}. {remedy[0].upper()}{remedy[1:]}"
