@@ -344,6 +344,16 @@ def test_damaged_parquet_is_refused(tmp_path):
     assert "is not valid Parquet" in refusal(write("t.parquet", b""))
 
 
+def test_a_changed_byte_is_found_where_parquet_has_checksums():
+    options = {"compression": None, "write_page_checksum": True, "use_dictionary": False}
+    pd.DataFrame({"text": ["one", "two"]}).to_parquet("whole.parquet", **options)
+    whole = Path("whole.parquet").read_bytes()
+    assert list(load_texts("whole.parquet")) == ["one", "two"]
+    damaged = whole.replace(b"\3\0\0\0two", b"\3\0\0\0twa")  # in the page, after its length
+    assert damaged != whole
+    assert "is not valid Parquet" in refusal(write("t.parquet", damaged))
+
+
 # Paths
 
 

@@ -216,13 +216,16 @@ def _read_parquet(path: Path, column: str) -> list[str]:
     except ImportError as error:
         raise missing_package("pyarrow", "parquet", f"reading {path}") from error
     try:
-        table = parquet.ParquetFile(path)
+        table = parquet.ParquetFile(path, page_checksum_verification=True)
         root = root_of(column, table.schema_arrow.names, str(path))
         values = table.read(columns=[root])[root].to_pylist()
     except TextsError:
         raise
-    except (pyarrow.ArrowException, ValueError, LookupError, OverflowError) as error:
-        # Not only Arrow's own errors: text that is not UTF-8 or a date beyond Python's range.
+    except (pyarrow.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
+        # Not only Arrow's own errors: a checksum that fails is an OSError without a number, text
+        # that is not UTF-8 a ValueError.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise TextsError(
             f"{path} is not valid Parquet ({error}); write it with "
             f"pandas.DataFrame({{{column!r}: texts}}).to_parquet({str(path)!r})"
