@@ -1,0 +1,8 @@
+"""Texts: the bundled Wikipedia sample, the user's files, datasets of the Hugging Face hub."""
+
+from __future__ import annotations
+
+from transformer_dynamics.texts.loading import CORPUS_CHARS, Texts, load_texts
+from transformer_dynamics.texts.sources import WIKIPEDIA
+
+__all__ = ["CORPUS_CHARS", "WIKIPEDIA", "Texts", "load_texts"]

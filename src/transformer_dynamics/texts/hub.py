@@ -1,0 +1,172 @@
+"""Texts of a dataset of the Hugging Face hub, streamed if the dataset is large.
+
+Which rows are read does not depend on how they come:
+
+- without `n`: the split, or the slice of it that the name says;
+- with `n` and a dataset of at most 1 GB to download: the same;
+- with `n` and a larger dataset, or one of unknown size: the first 100,000 rows, unless the name
+  says a slice.
+
+A dataset of at most 1 GB is downloaded and kept in the hub's cache. A larger one is streamed, so
+that the download stops after the last row needed, where that row is known: `n` is given or the
+slice has an end. A slice in percent, from the end, or of several splits cannot be streamed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from types import ModuleType
+from typing import Any
+
+from transformer_dynamics.errors import TextsError
+from transformer_dynamics.texts.columns import missing_package, root_of, text_at
+from transformer_dynamics.texts.sources import HUB
+
+FIRST_ROWS = 100_000
+"""Rows of a large split from which `n` texts are sampled; a minute or two of streaming."""
+LARGE = 10**9
+"""Bytes to download above which a dataset is streamed."""
+
+_SLICE = re.compile(r"(?P<split>[^\[\]+]+)\[(?P<start>\d*):(?P<stop>\d*)\]")
+_EXAMPLE = f"load_texts('{HUB}Salesforce/wikitext:wikitext-2-raw-v1:test')"
+
+
+@dataclass(frozen=True)
+class HubName:
+    """Parts of `hf://DATASET[:CONFIG[:SPLIT]]`; the split may be sliced, `train[:100]`."""
+
+    dataset: str
+    config: str | None
+    split: str
+
+    @classmethod
+    def parse(cls, source: str) -> HubName:
+        """Split a name at its colons, but not at those within the brackets of a slice."""
+        dataset, *rest = re.split(r":(?![^\[]*\])", source.removeprefix(HUB))
+        if len(rest) > 2 or not dataset.strip("/"):
+            raise TextsError(
+                f"{source!r} names no dataset; allowed is '{HUB}OWNER/NAME[:CONFIG[:SPLIT]]', the "
+                f"split with a slice if wanted, train[:1000]: {_EXAMPLE}"
+            )
+        config, split = [*rest, "", ""][:2]
+        if "[" in config:
+            raise TextsError(
+                f"{source!r} has a slice where the configuration stands; allowed is "
+                f"'{HUB}OWNER/NAME[:CONFIG[:SPLIT]]'. Leave the configuration empty: "
+                f"load_texts('{HUB}{dataset}::{config}')"
+            )
+        return cls(dataset, config or None, split or "test")
+
+    @property
+    def rows(self) -> tuple[str, int, int | None]:
+        """Split without its slice, first row, and row after the last (None: the end)."""
+        sliced = _SLICE.fullmatch(self.split)
+        if sliced is None:
+            return self.split, 0, None
+        stop = int(sliced["stop"]) if sliced["stop"] else None
+        return sliced["split"], int(sliced["start"] or 0), stop
+
+
+def read_hub(
+    source: str, column: str, *, n: int | None, revision: str | None, offline: bool
+) -> tuple[list[str], int | None]:
+    """Texts of the rows that are read, and how many rows at most if not all of the split.
+
+    Args:
+        source: name of the dataset.
+        column: where the texts are, by name or dotted path.
+        n: how many texts are wanted of them; None: all.
+        revision: branch, tag or commit of the dataset's repository.
+        offline: take the dataset from the hub's cache alone.
+
+    Raises:
+        TextsError: the dataset cannot be loaded, or it has no such column of texts.
+    """
+    name = HubName.parse(source)
+    try:
+        import datasets
+    except ImportError as error:
+        raise missing_package("datasets", "datasets", f"reading {source}") from error
+    try:
+        with _network(datasets, allowed=not offline):
+            data, start, stop, first_rows = _opened(datasets, name, n, revision, offline=offline)
+            rows = islice(_rows(data, column, source), start, stop)
+            texts = [
+                text_at(row, column, f"{source}, row {number}")
+                for number, row in enumerate(rows, start=start)
+            ]
+    except TextsError:
+        raise
+    except Exception as error:  # which kind it is differs from version to version of datasets
+        raise _not_loaded(source, name, revision, error, offline=offline) from error
+    return texts, first_rows
+
+
+def _opened(
+    datasets: ModuleType, name: HubName, n: int | None, revision: str | None, *, offline: bool
+) -> tuple[Any, int, int | None, int | None]:
+    """Dataset, its rows to read from and to, and `first_rows` if they were limited to these."""
+    version = {} if revision is None else {"revision": revision}
+    split, start, stop = name.rows
+    is_sliced = "[" in name.split
+    can_stream = split != name.split or not is_sliced
+    ends_early = n is not None or stop is not None
+    if not (ends_early and can_stream and _is_large(datasets, name, version)):
+        data = datasets.load_dataset(name.dataset, name.config, split=name.split, **version)
+        return data, 0, None, None
+    first_rows = None if is_sliced else FIRST_ROWS
+    transport = {} if offline else {"streaming": True}
+    data = datasets.load_dataset(name.dataset, name.config, split=split, **version, **transport)
+    return data, start, stop if is_sliced else first_rows, first_rows
+
+
+def _is_large(datasets: ModuleType, name: HubName, version: dict[str, str]) -> bool:
+    builder = datasets.load_dataset_builder(name.dataset, name.config, **version)
+    size: int | None = builder.info.download_size
+    return size is None or size > LARGE
+
+
+def _rows(data: Any, column: str, source: str) -> Iterable[Any]:
+    """Rows with the one column that matters, so that no image or sound is decoded."""
+    rows: Iterable[Any] = data
+    if data.column_names is not None:  # a stream may have no schema
+        rows = data.select_columns([root_of(column, list(data.column_names), source)])
+    return rows
+
+
+def _not_loaded(
+    source: str, name: HubName, revision: str | None, error: Exception, *, offline: bool
+) -> TextsError:
+    said = str(error).rstrip(".") or type(error).__name__
+    at = f", revision {revision}" if revision else ""
+    hint = (
+        "; run once without --offline (offline=False) to download it; a dataset of more than "
+        "1 GB, or of unknown size, is kept only if it is loaded whole, without n"
+    )
+    return TextsError(
+        f"{source!r} (configuration {name.config or 'default'}, split {name.split}{at}) could not "
+        f"be loaded{' offline' if offline else ''}: {said}. Name a dataset, a configuration "
+        f"and a split that exist: {_EXAMPLE}{hint if offline else ''}"
+    )
+
+
+@contextmanager
+def _network(datasets: ModuleType, *, allowed: bool) -> Iterator[None]:
+    """Switch the hub's libraries to their offline mode for the block.
+
+    `DownloadConfig(local_files_only=True)` does not do: datasets asks the hub all the same. Nor
+    does the variable HF_HUB_OFFLINE, which is read once, when the libraries are imported.
+    """
+    from huggingface_hub import constants
+
+    before = (datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE)
+    if not allowed:
+        datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
