@@ -128,6 +128,7 @@ def evaluating(
         stack.enter_context(mode())
         if is_compiled(model):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(_named_outputs(getattr(model, "config", None)))
         training = [module for module in model.modules() if module.training]
         try:
             for module in training:
@@ -136,3 +137,16 @@ def evaluating(
         finally:
             for module in training:
                 module.training = True
+
+
+@contextmanager
+def _named_outputs(config: Any) -> Iterator[None]:
+    """Outputs have names inside the block; a head reads its trunk's output by name."""
+    if getattr(config, "return_dict", True):
+        yield
+        return
+    config.return_dict = True
+    try:
+        yield
+    finally:
+        config.return_dict = False

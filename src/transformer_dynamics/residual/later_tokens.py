@@ -9,18 +9,22 @@ Not handled: sites within a layer, whose tensor may be a copy of the stream and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from transformer_dynamics.residual.derivatives import (
+    differentiating,
+    require_derivatives,
+    requiring_gradients,
+)
 from transformer_dynamics.residual.flow_map import Floats
-from transformer_dynamics.residual.hooks import evaluating, own_thread, reading
+from transformer_dynamics.residual.hooks import evaluating, reading
 from transformer_dynamics.residual.sites import Sites
-from transformer_dynamics.residual.wrappers import differentiating, trunk_of
+from transformer_dynamics.residual.wrappers import trunk_of
 
 # Output units in one backward pass, each with a copy of the text.
 OUTPUTS_PER_PASS = 16
@@ -38,6 +42,7 @@ def summed_jacobians(
         token_ids: the text.
         chosen: labels of first sites of layers, and of the last site.
     """
+    require_derivatives(hf_model)
     trunk = trunk_of(hf_model)
     last = sites.labels[-1]
     wanted = [site for site in sites.sites if site.label in {*chosen, last}]
@@ -55,7 +60,7 @@ def summed_jacobians(
             differentiating(hf_model),
             evaluating(hf_model, torch.enable_grad),
             reading(trunk, wanted, keep),
-            _requiring_gradients(embedding),
+            requiring_gradients(embedding),
         ):
             trunk(input_ids=tokens, use_cache=False)
             final = streams[last]
@@ -65,17 +70,3 @@ def summed_jacobians(
             rows = gradient.detach().double().mean(dim=1).cpu().numpy()
             result[place, first : first + len(units)] = rows
     return result
-
-
-@contextmanager
-def _requiring_gradients(embedding: nn.Module) -> Iterator[None]:
-    """What comes out of a module takes gradients, also where its weights are frozen."""
-
-    def after(_: nn.Module, args: Any, output: Tensor) -> Tensor:
-        return output if output.requires_grad else output.requires_grad_()
-
-    hook = embedding.register_forward_hook(own_thread(after))
-    try:
-        yield
-    finally:
-        hook.remove()

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 
 from transformer_dynamics.errors import InputError, ModelError
+from transformer_dynamics.residual.derivatives import differentiating, require_derivatives
 from transformer_dynamics.residual.flow_map import Floats, FlowMap
 from transformer_dynamics.residual.hooks import evaluating, own_thread, reading
 from transformer_dynamics.residual.injection import (
@@ -45,7 +46,7 @@ from transformer_dynamics.residual.injection import (
 from transformer_dynamics.residual.labels import FINAL, parse
 from transformer_dynamics.residual.probe import probe_tokens
 from transformer_dynamics.residual.sites import TOLERANCE, Sites
-from transformer_dynamics.residual.wrappers import differentiating, logits_of, trunk_of
+from transformer_dynamics.residual.wrappers import logits_of, trunk_of
 
 Way = Literal["shared", "repeated"]
 
@@ -151,6 +152,7 @@ class ModelFlowMap(FlowMap):
         return np.concatenate(pieces)
 
     def _vjp(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
+        self._runner.require_derivatives()
         result = np.empty_like(vectors)
         with differentiating(self._runner.hf_model):
             for rows, given in self._passes(vectors):
@@ -164,6 +166,7 @@ class ModelFlowMap(FlowMap):
         from torch.autograd import forward_ad
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
+        self._runner.require_derivatives()
         result = np.empty_like(vectors)
         # Only the plain form of attention knows forward derivatives.
         with (
@@ -247,12 +250,19 @@ class _Runner:
         self.hf_model = hf_model
         self._trunk = trunk_of(hf_model)
         self._sites = sites
+        self._has_derivatives = False
         self._layers = [self._trunk.get_submodule(path) for path in layer_paths(sites)]
 
     @cached_property
     def tolerance(self) -> float:
         """How far two ways to the same state may lie apart, over its norm."""
         return SLACK * TOLERANCE.get(self.hf_model.dtype, 1e-5)
+
+    def require_derivatives(self) -> None:
+        """See once that gradients pass through the model."""
+        if not self._has_derivatives:
+            require_derivatives(self.hf_model)
+            self._has_derivatives = True
 
     def run_clean(self, tokens: Tensor, *, cached: bool) -> _Context:
         """Run a text as it is."""

@@ -8,20 +8,13 @@ the layers of the model that they adapt, so that running this model runs them as
 from __future__ import annotations
 
 import os
-import re
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from transformer_dynamics.errors import InputError, ModelError
-
-# How torch says that something has no derivative.
-NO_DERIVATIVE = re.compile(r"does not require grad|[Ii]nference tensor|derivative|forward AD")
 
 
 def unwrapped(hf_model: nn.Module) -> nn.Module:
@@ -82,27 +75,6 @@ def logits_of(hf_model: Any, output: Any) -> Tensor:
             "model with its head, as AutoModelForCausalLM does"
         )
     return logits
-
-
-@contextmanager
-def differentiating(hf_model: nn.Module) -> Iterator[None]:
-    """Derivatives of a model are taken inside the block, also within `torch.inference_mode`.
-
-    Raises:
-        ModelError: the model has none: its weights were made in inference mode, or its layers
-            (packed integers, custom kernels) know no derivative.
-    """
-    with torch.inference_mode(False):
-        try:
-            yield
-        except (RuntimeError, NotImplementedError) as error:
-            if not NO_DERIVATIVE.search(str(error)):
-                raise
-            raise ModelError(
-                f"{type(hf_model).__name__} has no derivatives here "
-                f"({str(error).splitlines()[0]}); they need weights in floating point that were "
-                "loaded outside of torch.inference_mode(): td.load_model(name, dtype='float32')"
-            ) from error
 
 
 _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
