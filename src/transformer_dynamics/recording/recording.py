@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -26,13 +26,12 @@ from numpy.typing import ArrayLike, NDArray
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.files import remove_folder
 from transformer_dynamics.recording.checks import require_whole
+from transformer_dynamics.recording.chunks import DIMS as DIMS
+from transformer_dynamics.recording.chunks import create_states as create_states
+from transformer_dynamics.recording.provenance import plain_provenance
 from transformer_dynamics.residual import labels
 
-if TYPE_CHECKING:
-    import zarr
-
 FORMAT = "transformer-dynamics recording 1"
-DIMS = ("sample", "site", "unit")
 CHUNK_BYTES = 16 * 2**20
 # Blocks of units or sites are about this large; of a recording that is larger than 16 of them, each
 # is a 16th, so that it is never read more often.
@@ -73,13 +72,7 @@ class Recording:
         Raises:
             RecordingError: the array is not three-dimensional, is empty, or the labels do not fit.
         """
-        array = np.asarray(values)
-        if array.ndim != 3 or 0 in array.shape or not np.issubdtype(array.dtype, np.floating):
-            raise RecordingError(
-                f"got an array of shape {array.shape} and dtype {array.dtype}; a recording takes a "
-                "non-empty array of floats (sample, site, unit): "
-                "Recording.from_array(values, sites=['0.pre_attn', ...])"
-            )
+        array = _floats(values)
         names = labels.state_labels(array.shape[1]) if sites is None else list(sites)
         if len(names) != array.shape[1] or len(set(names)) != len(names):
             raise RecordingError(
@@ -87,13 +80,19 @@ class Recording:
                 f"{array.shape[1]} sites; give one distinct label per site"
             )
         sample_coords = {"text": np.arange(array.shape[0])} if coords is None else dict(coords)
+        for name, value in sample_coords.items():
+            if np.shape(value) != array.shape[:1]:
+                raise RecordingError(
+                    f"got the coordinate {name!r} of shape {np.shape(value)} for {array.shape[0]} "
+                    f"samples; it has one entry per sample: coords={{'text': np.arange(n_samples)}}"
+                )
         dataset = xr.Dataset(
             {"activation": (DIMS, array)},
             coords={
                 **site_coords(names),
                 **{name: ("sample", np.asarray(value)) for name, value in sample_coords.items()},
             },
-            attrs={"format": FORMAT, "provenance": dict(provenance or {})},
+            attrs={"format": FORMAT, "provenance": plain_provenance(provenance)},
         )
         return cls(dataset)
 
@@ -301,10 +300,13 @@ class Recording:
 
     def with_values(self, values: NDArray[Any], **provenance: Any) -> Recording:
         """The same samples and sites with other states, as a null makes them."""
-        if values.shape != self.shape:
-            raise RecordingError(f"got states of shape {values.shape} for one of {self.shape}")
-        attrs = {**self.dataset.attrs, "provenance": {**self.provenance, **provenance}}
-        return Recording(self.dataset.assign(activation=(DIMS, values)).assign_attrs(attrs))
+        if np.shape(values) != self.shape:
+            raise RecordingError(f"got states of shape {np.shape(values)} for one of {self.shape}")
+        origin = {**self.provenance, **plain_provenance(provenance)}
+        attrs = {**self.dataset.attrs, "provenance": origin}
+        return Recording(
+            self.dataset.assign(activation=(DIMS, _floats(values))).assign_attrs(attrs)
+        )
 
     def load(self) -> Recording:
         """The same recording with everything in memory."""
@@ -337,6 +339,24 @@ class Recording:
         return self.dataset._repr_html_()
 
 
+def _floats(values: ArrayLike) -> NDArray[Any]:
+    """States as an array `(sample, site, unit)` of 16, 32 or 64 bits, or a refusal."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise RecordingError(
+            "got a masked array with masked entries; leave those samples out, as in "
+            "Recording.from_array(values[~values.mask.any(axis=(1, 2))].data)"
+        )
+    array = np.asarray(values)
+    floats = np.issubdtype(array.dtype, np.floating) and array.dtype.itemsize <= 8
+    if array.ndim != 3 or 0 in array.shape or not floats:
+        raise RecordingError(
+            f"got an array of shape {array.shape} and dtype {array.dtype}; a recording takes a "
+            "non-empty array of floats (sample, site, unit): "
+            "Recording.from_array(values, sites=['0.pre_attn', ...])"
+        )
+    return array
+
+
 def site_coords(names: Sequence[str]) -> dict[str, Any]:
     """Coordinates along `site`: label, layer (-1 for the final site) and kind."""
     parsed = [labels.parse(name) for name in names]
@@ -350,22 +370,6 @@ def site_coords(names: Sequence[str]) -> dict[str, Any]:
 def chunk_rows(n_sites: int, n_units: int, itemsize: int) -> int:
     """Samples in a chunk: as many as make about 16 MiB, at least one."""
     return max(1, CHUNK_BYTES // (n_sites * n_units * itemsize))
-
-
-def create_states(path: Path, shape: tuple[int, int, int], dtype: Any, rows: int) -> zarr.Array:
-    """The array of states in a store: uncompressed, since floats hardly shrink, and checksummed."""
-    import zarr
-
-    return zarr.create_array(
-        path,
-        name="activation",
-        shape=shape,
-        chunks=(min(rows, shape[0]), *shape[1:]),
-        dtype=dtype,
-        fill_value=float("nan"),
-        compressors=[zarr.codecs.Crc32cCodec()],
-        dimension_names=DIMS,
-    )
 
 
 def open_recording(path: str | Path, *, check: bool = True) -> Recording:
