@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.files import remove_folder
+from transformer_dynamics.recording import forks as forks  # registers what happens after a fork
 from transformer_dynamics.recording.checks import require_whole
 from transformer_dynamics.recording.chunks import DIMS as DIMS
 from transformer_dynamics.recording.chunks import create_states as create_states
