@@ -70,8 +70,7 @@ def profile(recording: Recording, weights: Floats) -> Floats:
 def summary(profile: Floats) -> Floats:
     """Sum of excesses over sum of the points around them, over units that vary, `(draw)`."""
     above, around = np.nansum(profile, axis=-1).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pooled: Floats = above / around
+    pooled: Floats = np.divide(above, around, out=np.full_like(above, np.nan), where=around > 0)
     return pooled
 
 
@@ -92,8 +91,7 @@ def picture(recording: Recording) -> Floats:
 def remark(recording: Recording, evidence: xr.Dataset) -> str:
     """How many units have such a point, and the rotation count beside that of the paper."""
     above, around = evidence["profile"].values
-    with np.errstate(divide="ignore", invalid="ignore"):
-        n_found = int((above / around > CLAIM.threshold).sum())
+    n_found = int((above > CLAIM.threshold * around).sum(where=around > 0))
     turns = float(
         c6_rotation.summary(c6_rotation.profile(recording, uniform_weights(recording.shape[0])))[0]
     )
