@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.claims import c6_rotation
 from transformer_dynamics.claims.claim import Claim, Floats
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
@@ -129,7 +130,7 @@ def _about_the_level(evidence: xr.Dataset) -> Lines:
             x=offsets,
             y=evidence["null_picture"].sel(null=name).values,
             role="null",
-            hidden=name not in evidence.attrs["deciding"],
+            hidden=name not in attribute(evidence, "deciding"),
         )
         for name in evidence["null"].values
     ]
@@ -163,7 +164,7 @@ def _per_unit(evidence: xr.Dataset) -> Histogram:
             name=null_name(name),
             values=ratio(evidence["null_example"].sel(null=name)),
             role="null",
-            hidden=name not in evidence.attrs["deciding"],
+            hidden=name not in attribute(evidence, "deciding"),
         )
         for name in evidence["null"].values
     ]

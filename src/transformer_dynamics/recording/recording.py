@@ -23,11 +23,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from transformer_dynamics.attributes import attribute, plain_attributes
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.files import remove_folder
 from transformer_dynamics.recording import forks as forks  # registers what happens after a fork
 from transformer_dynamics.recording.checks import require_whole
 from transformer_dynamics.recording.chunks import DIMS as DIMS
+from transformer_dynamics.recording.chunks import checked_states
 from transformer_dynamics.recording.chunks import create_states as create_states
 from transformer_dynamics.recording.provenance import plain_provenance
 from transformer_dynamics.residual import labels
@@ -73,7 +75,7 @@ class Recording:
         Raises:
             RecordingError: the array is not three-dimensional, is empty, or the labels do not fit.
         """
-        array = _floats(values)
+        array = checked_states(values)
         names = labels.state_labels(array.shape[1]) if sites is None else list(sites)
         if len(names) != array.shape[1] or len(set(names)) != len(names):
             raise RecordingError(
@@ -93,7 +95,7 @@ class Recording:
                 **site_coords(names),
                 **{name: ("sample", np.asarray(value)) for name, value in sample_coords.items()},
             },
-            attrs={"format": FORMAT, "provenance": plain_provenance(provenance)},
+            attrs=plain_attributes({"format": FORMAT, "provenance": plain_provenance(provenance)}),
         )
         return cls(dataset)
 
@@ -209,7 +211,7 @@ class Recording:
     @property
     def provenance(self) -> dict[str, Any]:
         """Where the states come from."""
-        return dict(self.dataset.attrs.get("provenance", {}))
+        return dict(attribute(self.dataset, "provenance", {}))
 
     @cached_property
     def step_kinds(self) -> NDArray[Any]:
@@ -304,10 +306,9 @@ class Recording:
         if np.shape(values) != self.shape:
             raise RecordingError(f"got states of shape {np.shape(values)} for one of {self.shape}")
         origin = {**self.provenance, **plain_provenance(provenance)}
-        attrs = {**self.dataset.attrs, "provenance": origin}
-        return Recording(
-            self.dataset.assign(activation=(DIMS, _floats(values))).assign_attrs(attrs)
-        )
+        attrs = plain_attributes({**self.dataset.attrs, "provenance": origin})
+        replaced = self.dataset.assign(activation=(DIMS, checked_states(values)))
+        return Recording(replaced.assign_attrs(attrs))
 
     def load(self) -> Recording:
         """The same recording with everything in memory."""
@@ -338,24 +339,6 @@ class Recording:
 
     def _repr_html_(self) -> str:
         return self.dataset._repr_html_()
-
-
-def _floats(values: ArrayLike) -> NDArray[Any]:
-    """States as an array `(sample, site, unit)` of 16, 32 or 64 bits, or a refusal."""
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise RecordingError(
-            "got a masked array with masked entries; leave those samples out, as in "
-            "Recording.from_array(values[~values.mask.any(axis=(1, 2))].data)"
-        )
-    array = np.asarray(values)
-    floats = np.issubdtype(array.dtype, np.floating) and array.dtype.itemsize <= 8
-    if array.ndim != 3 or 0 in array.shape or not floats:
-        raise RecordingError(
-            f"got an array of shape {array.shape} and dtype {array.dtype}; a recording takes a "
-            "non-empty array of floats (sample, site, unit): "
-            "Recording.from_array(values, sites=['0.pre_attn', ...])"
-        )
-    return array
 
 
 def site_coords(names: Sequence[str]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from transformer_dynamics.attributes import plain_attributes
 from transformer_dynamics.drawing import Drawing, Lines, Series
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.recording.moments import Moments
@@ -309,7 +310,9 @@ def information_between(
     attrs = {"units": "nats", "denominator": f"{len(values)} samples", "estimator": estimator}
     return xr.Dataset(
         {"information": ("unit", information, attrs)},
-        attrs={"site": site, "other_site": other_site, "recording": recording.description},
+        attrs=plain_attributes(
+            {"site": site, "other_site": other_site, "recording": recording.description}
+        ),
     )
 
 
