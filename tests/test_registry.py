@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import looks
+import stored
 import tiny
 import toy
 import transformer_dynamics as td
@@ -20,7 +21,7 @@ from transformer_dynamics.registry import (
     PERTURBATIONS,
     measure,
 )
-from transformer_dynamics.results import load_result, save_result, saved_names
+from transformer_dynamics.results import attribute, load_result, save_result, saved_names
 
 RECORDING = Recording.from_array(np.random.default_rng(0).standard_normal((6, 8, 4)))
 
@@ -38,16 +39,17 @@ def test_every_measure_is_pure_stamped_storable_and_drawable(name, tmp_path):
     result = MEASURES.get(name).function(RECORDING)
     np.testing.assert_array_equal(RECORDING.values, values)
     assert result.attrs["measure"] == name
-    assert result.attrs["recording"]["digest"] == RECORDING.digest
-    assert isinstance(result.attrs["parameters"], dict)
+    assert attribute(result, "recording")["digest"] == RECORDING.digest
+    assert isinstance(attribute(result, "parameters"), dict)
     for variable in result.data_vars.values():
         assert "units" in variable.attrs or variable.dtype.kind in "bi", variable.name
+    stored.comes_back(result, tmp_path)
     save_result(tmp_path / "results.zarr", name, result)
     assert saved_names(tmp_path / "results.zarr") == [name]
-    stored = load_result(tmp_path / "results.zarr", name)
-    xr.testing.assert_equal(stored, result)
-    assert len(stored.td.drawings) >= 1
-    for drawing in stored.td.drawings:
+    loaded = load_result(tmp_path / "results.zarr", name)
+    xr.testing.assert_equal(loaded, result)
+    assert len(loaded.td.drawings) >= 1
+    for drawing in loaded.td.drawings:
         looks.complete(drawing)
 
 
@@ -86,14 +88,15 @@ def test_every_perturbation_is_pure_stamped_storable_and_drawable(name, systems,
     assert all(weight.equal(before[key]) for key, weight in model.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert result.attrs["measure"] == name
-    assert result.attrs["parameters"]["n_texts"] == 3
-    assert "on_progress" not in result.attrs["parameters"]
+    assert attribute(result, "parameters")["n_texts"] == 3
+    assert "on_progress" not in attribute(result, "parameters")
     assert {"model", "untrained"} <= set(result["system"].values.tolist())
+    stored.comes_back(result, tmp_path)
     save_result(tmp_path / "results.zarr", name, result)
-    stored = load_result(tmp_path / "results.zarr", name)
-    xr.testing.assert_equal(stored, result)
-    assert len(stored.td.drawings) >= 1
-    for drawing in stored.td.drawings:
+    loaded = load_result(tmp_path / "results.zarr", name)
+    xr.testing.assert_equal(loaded, result)
+    assert len(loaded.td.drawings) >= 1
+    for drawing in loaded.td.drawings:
         looks.complete(drawing)
 
 
@@ -107,12 +110,13 @@ def test_every_comparison_is_stamped_storable_and_drawable(name, tmp_path):
     )
     result = COMPARISONS.get(name).function(one, other)
     assert result.attrs["measure"] == name
-    assert result.attrs["recording"]["digest"] == one.digest
-    assert result.attrs["other"]["digest"] == other.digest
+    assert attribute(result, "recording")["digest"] == one.digest
+    assert attribute(result, "other")["digest"] == other.digest
+    stored.comes_back(result, tmp_path)
     save_result(tmp_path / "results.zarr", name, result)
-    stored = load_result(tmp_path / "results.zarr", name)
-    xr.testing.assert_equal(stored, result)
-    for drawing in stored.td.drawings:
+    loaded = load_result(tmp_path / "results.zarr", name)
+    xr.testing.assert_equal(loaded, result)
+    for drawing in loaded.td.drawings:
         looks.complete(drawing)
 
 
@@ -131,7 +135,7 @@ def test_results_are_replaced_whole(tmp_path):
 
 def test_parameters_are_stamped_with_defaults():
     result = MEASURES.get("units.density").function(RECORDING, threshold=2.0)
-    assert result.attrs["parameters"] == {"threshold": 2.0, "relative_threshold": 0.5}
+    assert attribute(result, "parameters") == {"threshold": 2.0, "relative_threshold": 0.5}
 
 
 def test_entries_come_in_natural_order_whatever_order_they_came_in():

@@ -36,6 +36,7 @@ _PACKAGES = (
     "report",
     "residual",
     "recording",
+    "results",
 )
 
 __all__ = [*_HOMES, *_PACKAGES, "__version__"]

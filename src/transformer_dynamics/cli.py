@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.cli_options import (
     AttentionOption,
     BatchOption,
@@ -248,7 +249,7 @@ def perturb(
         made = Experiment(loaded, chosen, folder, settings, bars).perturb(name)
     table = Table("perturbation", Column("variables", overflow="fold"), "texts")
     for each, result in made.items():
-        followed = str(result.attrs["parameters"]["n_texts"])
+        followed = str(attribute(result, "parameters")["n_texts"])
         table.add_row(each, ", ".join(str(variable) for variable in result.data_vars), followed)
     console.print(table)
     console.print(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import xarray as xr
 
 import transformer_dynamics
+from transformer_dynamics.attributes import storable
 from transformer_dynamics.errors import UndefinedWarning
 
 if TYPE_CHECKING:
@@ -262,14 +263,15 @@ def _stamped(
         called = function if choose is None else choose(*subjects, **parameters)
         result = called(*args, **kwargs)
         name, title, source = names
-        return result.assign_attrs(
-            measure=name,
-            title=title,
-            source=source,
-            parameters={key: _plain(value) for key, value in parameters.items()},
-            version=transformer_dynamics.__version__,
+        stamp = {
+            "measure": name,
+            "title": title,
+            "source": source,
+            "parameters": {key: _plain(value) for key, value in parameters.items()},
+            "version": transformer_dynamics.__version__,
             **describe(*subjects),
-        )
+        }
+        return storable(result.assign_attrs(stamp))
 
     return stamped
 

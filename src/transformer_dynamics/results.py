@@ -9,6 +9,8 @@ from pathlib import Path
 
 import xarray as xr
 
+from transformer_dynamics.attributes import attribute as attribute
+from transformer_dynamics.attributes import storable
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.files import remove_folder
 
@@ -24,15 +26,9 @@ def save_result(store: Path, name: str, result: xr.Dataset) -> None:
     target = store / name
     partial = store.with_name(f".{store.name}.{name.replace('/', '.')}.partial")
     remove_folder(partial)
-    _with_plain_strings(result).drop_encoding().to_zarr(partial, mode="w", consolidated=False)
+    storable(result).drop_encoding().to_zarr(partial, mode="w", consolidated=False)
     remove_folder(target)
     partial.rename(target)
-
-
-def _with_plain_strings(result: xr.Dataset) -> xr.Dataset:
-    """Strings of any length: those of a fixed one have no agreed form on disk."""
-    fixed = {name: values for name, values in result.variables.items() if values.dtype.kind == "U"}
-    return result.assign_coords({name: values.astype(object) for name, values in fixed.items()})
 
 
 def load_result(store: Path, name: str) -> xr.Dataset | None:

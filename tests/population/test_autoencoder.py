@@ -22,6 +22,7 @@ from transformer_dynamics.population.autoencoder_training import (
 )
 from transformer_dynamics.population.splits import split_texts
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.results import attribute
 
 SHALLOW = AutoencoderOptions(
     n_layers=3, n_epochs=150, patience=50, batch_size=32, learning_rate=3e-3
@@ -69,7 +70,7 @@ def test_a_plane_is_explained_whole():
     np.testing.assert_allclose(result["overall"].sel(described_by="PCA"), 1, atol=1e-9)
     # A flat sheet is where PCA is best, and the result says so.
     assert (result["gain_high"] < 0).all()
-    assert "is worse than PCA of equal rank" in result.attrs["finding"][0]
+    assert "is worse than PCA of equal rank" in attribute(result, "finding")[0]
     assert "is worse than PCA" in draw_autoencoder(result)[0].shows
 
 
@@ -82,7 +83,7 @@ def test_a_curved_sheet_is_where_the_autoencoder_beats_pca():
     at = {"about": "global mean", "bottleneck": 2}
     np.testing.assert_allclose(result["gain"].sel(at), gain)
     assert result["gain_low"].sel(at) > 0
-    assert "it beats PCA of equal rank" in result.attrs["finding"][0]
+    assert "it beats PCA of equal rank" in attribute(result, "finding")[0]
 
 
 def test_knowing_the_site_is_told_apart_from_knowing_the_text():
@@ -303,7 +304,7 @@ def test_what_is_no_bottleneck_is_undefined():
     assert np.isfinite(at.sel(bottleneck=2)).all()
     assert np.isnan(at.sel(bottleneck=8)).all()
     assert result["n_epochs"].values.tolist()[1] == 0
-    assert result.attrs["finding"][1] == "With 8 numbers: not defined."
+    assert attribute(result, "finding")[1] == "With 8 numbers: not defined."
 
 
 def test_states_that_do_not_vary_are_undefined():

@@ -11,7 +11,7 @@ from transformer_dynamics.population.comparison import draw_comparison
 from transformer_dynamics.population.pairing import matched_samples
 from transformer_dynamics.population.state_sets import u_centred, weighted_hsic
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.results import load_result, save_result
+from transformer_dynamics.results import attribute, load_result, save_result
 
 
 def gaussian(seed, *shape):
@@ -237,9 +237,9 @@ def test_a_result_says_what_it_is_and_is_drawn_from_disk(tmp_path):
     other = synthetic.independent_states(n_samples=8, n_sites=5, n_units=4)
     result = compare(recording, other, n_bootstrap=30)
     assert result.attrs["measure"] == "population.comparison"
-    assert result.attrs["recording"]["digest"] == recording.digest
-    assert result.attrs["other"]["digest"] == other.digest
-    assert result.attrs["parameters"]["n_bootstrap"] == 30
+    assert attribute(result, "recording")["digest"] == recording.digest
+    assert attribute(result, "other")["digest"] == other.digest
+    assert attribute(result, "parameters")["n_bootstrap"] == 30
     assert all("units" in result[name].attrs for name in result.data_vars)
     save_result(tmp_path / "results.zarr", "population.comparison", result)
     stored = load_result(tmp_path / "results.zarr", "population.comparison")

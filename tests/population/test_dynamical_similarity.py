@@ -9,6 +9,7 @@ from transformer_dynamics.errors import InputError, TdynError, UndefinedWarning
 from transformer_dynamics.nulls import synthetic
 from transformer_dynamics.population.dynamical_similarity import draw_dsa, dsa
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.results import attribute
 
 FAST = {"n_components": 4, "n_iterations": 150, "n_starts": 1}
 
@@ -103,7 +104,7 @@ def test_a_small_recording_gives_no_warning():
     assert np.isfinite(result["dsa"]).all()
     assert result.attrs["measure"] == "population.dsa"
     assert result.attrs["rank"] == 10
-    assert result.attrs["parameters"]["n_delays"] == 2
+    assert attribute(result, "parameters")["n_delays"] == 2
     (drawing,) = draw_dsa(result)
     assert [row.role for row in drawing.intervals] == ["model", "null", "null", "null"]
     assert drawing.shows

@@ -14,6 +14,7 @@ from transformer_dynamics.population.held_out import (
 )
 from transformer_dynamics.population.splits import split_texts
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.results import attribute
 
 RECORDED, STANDARDISED = "as recorded", "massive units standardised"
 
@@ -101,7 +102,7 @@ def test_massive_units_are_told_apart():
     values = np.random.default_rng(3).standard_normal((80, 4, 30))
     values[:, :, 7] *= 200
     result = measured(values, counts=(1,))
-    assert result.attrs["massive_unit"] == [7]
+    assert attribute(result, "massive_unit") == [7]
     own = result["overall"].sel(reading="own components", n_components=1)
     assert own.sel(massive=RECORDED) > 0.99
     assert own.sel(massive=STANDARDISED) < 0.15

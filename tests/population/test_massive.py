@@ -14,6 +14,7 @@ from transformer_dynamics.population.pca import pca
 from transformer_dynamics.population.standardisation import standardised
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.residual.labels import transformer_labels
+from transformer_dynamics.results import attribute
 
 MASSIVE = 3
 QUANTITIES = (
@@ -285,7 +286,7 @@ def test_coordinates_attrs_and_drawings():
     assert result["speed"].dims == ("version", "step")
     assert result["step"].values.tolist() == list(recording.sites[:-1])
     assert result["turn"].values.tolist() == list(recording.sites[1:-1])
-    assert result.attrs["parameters"] == {"n_draws": 19, "seed": 0}
+    assert attribute(result, "parameters") == {"n_draws": 19, "seed": 0}
     for name in result.data_vars:
         assert "units" in result[name].attrs or result[name].dtype.kind == "i"
     energy, changes, states, steps, ratios = result.td.drawings

@@ -17,6 +17,7 @@ from transformer_dynamics.population.pca import (
 )
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.residual.labels import transformer_labels
+from transformer_dynamics.results import attribute
 
 
 def states(n_samples, n_sites, n_units, seed=0):
@@ -196,7 +197,7 @@ def test_top_units_and_massive_units_are_reported():
     assert result["top_unit"].values.tolist() == [4, 11, 7]
     expected = np.cumsum(variance[[4, 11, 7]]) / variance.sum()
     np.testing.assert_allclose(result["top_unit_share"], expected)
-    assert result.attrs["massive_unit"] == [4, 11]
+    assert attribute(result, "massive_unit") == [4, 11]
     assert abs(result["loading"].values[0, 4]) > 0.99
 
 
@@ -216,8 +217,8 @@ def test_standardising_massive_units_is_what_it_says():
         result["score"].values.reshape(-1, 3), oracle.transform(rows) * signs, rtol=1e-4, atol=1e-4
     )
     np.testing.assert_allclose(result["top_unit_share"], plain["top_unit_share"])
-    assert result.attrs["massive_unit"] == [4, 11]
-    assert result.attrs["parameters"]["standardise_massive"] is True
+    assert attribute(result, "massive_unit") == [4, 11]
+    assert attribute(result, "parameters")["standardise_massive"] is True
     # What stands out now is the unit that is large without being massive.
     assert abs(result["loading"].values[0, 7]) > 0.95
     sites = rows.reshape(50, 6, 20)
@@ -229,7 +230,7 @@ def test_standardising_massive_units_is_what_it_says():
 def test_without_massive_units_standardising_changes_nothing():
     values = states(20, 5, 8)
     plain, standardised = measured(values), measured(values, standardise_massive=True)
-    assert plain.attrs["massive_unit"] == []
+    assert attribute(plain, "massive_unit") == []
     for name in plain.data_vars:
         np.testing.assert_array_equal(plain[name], standardised[name])
 
@@ -237,7 +238,7 @@ def test_without_massive_units_standardising_changes_nothing():
 def test_massive_is_against_the_units_that_vary():
     values = massive_states()
     values[:, :, :4] = values[:, :, 12:] = 3.0
-    assert measured(values).attrs["massive_unit"] == [4, 11]
+    assert attribute(measured(values), "massive_unit") == [4, 11]
 
 
 def caught_warnings(function, *args, **kwargs):

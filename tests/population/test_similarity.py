@@ -19,6 +19,7 @@ from transformer_dynamics.population.similarity import (
 )
 from transformer_dynamics.population.state_sets import u_centred
 from transformer_dynamics.recording.recording import Recording, open_recording
+from transformer_dynamics.results import attribute
 
 
 def gaussian(seed, *shape):
@@ -298,7 +299,7 @@ def test_the_same_seed_gives_the_same_bits_from_memory_and_disk(tmp_path):
     how = {"n_samples": 20, "seed": 5}
     first = similarity(recording, **how)
     assert first.attrs["n_samples"] == 20
-    assert first.attrs["parameters"]["seed"] == 5
+    assert attribute(first, "parameters")["seed"] == 5
     assert first.equals(similarity(open_recording(tmp_path / "recording.zarr"), **how))
     assert not first.equals(similarity(recording, n_samples=20, seed=6))
 

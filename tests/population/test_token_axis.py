@@ -10,7 +10,7 @@ from transformer_dynamics.population.geometry import geometry
 from transformer_dynamics.population.kinematics import kinematics
 from transformer_dynamics.recording import recording as recordings
 from transformer_dynamics.recording.recording import Recording, open_recording
-from transformer_dynamics.results import load_result, save_result
+from transformer_dynamics.results import attribute, load_result, save_result
 
 UNDEFINED = pytest.mark.filterwarnings("ignore::transformer_dynamics.errors.UndefinedWarning")
 MEASURES = pytest.mark.parametrize("measured", [kinematics, geometry])
@@ -237,7 +237,7 @@ def test_results_keep_their_attrs_and_drawings_on_disk(measured, tmp_path):
     result = measured(of_texts(ragged((12, 9, 10))), axis="token")
     save_result(tmp_path / "results.zarr", "along", result)
     back = load_result(tmp_path / "results.zarr", "along")
-    assert back.attrs["parameters"] == {"axis": "token", "seed": 0}
+    assert attribute(back, "parameters") == {"axis": "token", "seed": 0}
     assert all("units" in back[name].attrs for name in back.data_vars)
     assert all("definition" in back[name].attrs for name in back.data_vars)
     for drawing in back.td.drawings:

@@ -12,6 +12,7 @@ from transformer_dynamics.recording.moments import Moments, open_moments
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.results import attribute
 from transformer_dynamics.units.information import gaussian_information
 
 SHARDS = RecordingOptions(shard_samples=50)
@@ -61,7 +62,7 @@ def test_the_same_principal_components(stored, moments):
         assert set(expected) - set(found) == {"score"}
         for name in found.data_vars:
             assert_close(found[name].values, expected[name].values)
-        assert found.attrs["massive_unit"] == expected.attrs["massive_unit"]
+        assert attribute(found, "massive_unit") == attribute(expected, "massive_unit")
         assert found.td.drawings
 
 

@@ -52,5 +52,23 @@ def test_the_bridge_reads_the_same_states(family):
     assert compared >= 3
 
 
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "gemma2"])
+def test_a_whole_cache_is_the_recording(family):
+    hf_model = tiny.hf_model(family)
+    hf_model.set_attn_implementation("eager")
+    tokens = tiny.token_lists(3)[1]
+    recording = record(td.load_model(copy.deepcopy(hf_model)), [tokens], "all")
+    bridge = builder.build_bridge_from_module(
+        hf_model, type(hf_model).__name__, hf_config=hf_model.config
+    )
+    _, cache = bridge.run_with_cache(torch.tensor([tokens]))
+    captured = td.from_captured(cache, positions="all")
+    assert captured.sites == recording.sites
+    assert (
+        off(torch.tensor(captured.values).flatten(1), torch.tensor(recording.values).flatten(1))
+        < 1e-5
+    )
+
+
 def off(ours, theirs):
     return ((ours - theirs).norm(dim=1) / theirs.norm(dim=1)).max()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.results import attribute
 from transformer_dynamics.units.density import density, density_indices, draw_density, treves_rolls
 
 NAMES = ("absolute_share", "relative_share", "treves_rolls", "norm", "mean_absolute")
@@ -141,7 +142,7 @@ def test_the_result_says_what_it_is():
     before = recording.values.copy()
     result = density(recording, threshold=2.0)
     np.testing.assert_array_equal(recording.values, before)
-    assert result.attrs["parameters"] == {"threshold": 2.0, "relative_threshold": 0.5}
+    assert attribute(result, "parameters") == {"threshold": 2.0, "relative_threshold": 0.5}
     assert all(result[name].dims == ("sample", "site") for name in NAMES)
     assert all({"units", "denominator"} <= set(result[name].attrs) for name in NAMES)
     assert result["absolute_share"].attrs["denominator"] == "units of the state (50)"

@@ -10,7 +10,9 @@ from scipy.stats import gaussian_kde, rankdata
 from sklearn.feature_selection import mutual_info_regression
 
 from transformer_dynamics.errors import RecordingError, UndefinedWarning
+from transformer_dynamics.recording.moments import Moments
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.results import attribute
 from transformer_dynamics.units.continuity import adjacent_correlation
 from transformer_dynamics.units.information import (
     copula_information,
@@ -238,14 +240,55 @@ def test_the_other_entries_warn_once_as_well():
     assert np.flatnonzero(np.isnan(result["information"])).tolist() == [1]
 
 
+@pytest.mark.parametrize("scale", [1.0, -3.7])
 @pytest.mark.parametrize("estimator", ["gaussian", "copula", "kde"])
-def test_a_unit_that_does_not_change_keeps_infinite_information(estimator):
-    values = np.repeat(random_walk(40, 1, 3), 2, axis=1)
+def test_a_site_that_fixes_the_next_is_undefined_and_counted(estimator, scale):
+    values = random_walk(40, 4, 5)
+    values[:, 2, 1:4] = scale * values[:, 1, 1:4]
     result, given_warnings = caught(
         lambda: mutual_information(Recording.from_array(values), estimator=estimator)
     )
-    assert np.isposinf(result["information"]).all()
-    assert not given_warnings
+    assert_one_undefined_warning(given_warnings)
+    assert "3 of 15 values" in str(given_warnings[0].message)
+    assert "3 units at 1 steps fix their next value" in str(given_warnings[0].message)
+    assert np.argwhere(np.isnan(result["information"].values)).tolist() == [[1, 1], [1, 2], [1, 3]]
+    assert np.isfinite(result["mean"]).all()
+
+
+@pytest.mark.parametrize("estimator", ["gaussian", "copula"])
+def test_moments_of_a_site_that_fixes_the_next_are_undefined(estimator):
+    values = random_walk(40, 4, 5)
+    values[:, 2, 1] = values[:, 1, 1]
+    moments = Moments.of(Recording.from_array(values))
+    result, given_warnings = caught(lambda: mutual_information(moments, estimator=estimator))
+    assert_one_undefined_warning(given_warnings)
+    assert np.argwhere(np.isnan(result["information"].values)).tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize("options", [{"estimator": name} for name in ("gaussian", "copula", "kde")]
+    + [{"estimator": "ksg", "neighbours": 1}, {"subtract_permutations": 2}])  # fmt: skip
+@pytest.mark.parametrize("n_samples", [2, 3, 4])
+def test_fewer_than_four_samples_define_no_information(n_samples, options):
+    recording = Recording.from_array(np.random.default_rng(1).standard_normal((n_samples, 3, 60)))
+    result, given_warnings = caught(lambda: mutual_information(recording, **options))
+    information = result["information"].values
+    assert not np.isinf(information).any()
+    assert np.isnan(information).all() == (n_samples < 4)
+    if n_samples < 4:
+        assert f"got {n_samples} samples, and it takes 4" in str(given_warnings[0].message)
+        assert_one_undefined_warning(given_warnings)
+        assert np.isnan(result["mean"]).all()
+    if "permutation_mean" in result:
+        assert not np.isinf(result["permutation_mean"]).any()
+
+
+def test_bootstrap_draws_of_few_samples_define_no_information():
+    weights = np.array([[0.25, 0.25, 0.25, 0.25, 0.0], [0.5, 0.25, 0.25, 0.0, 0.0]])
+    found, given_warnings = caught(lambda: copula_information(random_walk(5, 3, 40), weights))
+    assert_one_undefined_warning(given_warnings)
+    assert np.isnan(found[1]).all()
+    assert np.isfinite(found[0]).any()
+    assert not np.isinf(found).any()
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -336,7 +379,7 @@ def test_the_measure_leaves_the_recording_alone_and_names_itself():
     result = mutual_information(recording, seed=3)
     np.testing.assert_array_equal(recording.values, before)
     assert result.attrs["measure"] == "units.mutual_information"
-    assert result.attrs["parameters"]["estimator"] == "copula"
+    assert attribute(result, "parameters")["estimator"] == "copula"
     assert result["information"].attrs["units"] == "nats"
     assert result["information"].dims == ("step", "unit")
 

@@ -11,6 +11,7 @@ import orbit_maps as maps
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import MEASURES
+from transformer_dynamics.results import attribute
 from transformer_dynamics.units.periodic_orbits import largest_height, marks, periodic_orbits
 from transformer_dynamics.units.trace_surrogates import flipped_signs
 
@@ -196,7 +197,7 @@ def test_result_says_what_it_is_and_is_the_same_for_the_same_seed():
     other = orbits(traces, **options, seed=1)
     assert one.sizes["unit"] == 4
     assert not np.array_equal(one["unit"], other["unit"])
-    assert one.attrs["parameters"]["n_units"] == 4
+    assert attribute(one, "parameters")["n_units"] == 4
     assert one.attrs["pooling"] == "10 samples per unit, 4 units"
     for name, values in one.data_vars.items():
         assert {"units", "denominator"} <= set(values.attrs), name

@@ -23,6 +23,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.claims.claim import Claim, Floats
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Lines, Series
@@ -172,7 +173,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             low=evidence["null_low"].sel(null=name).values,
             high=evidence["null_high"].sel(null=name).values,
             role="null",
-            hidden=name not in evidence.attrs["deciding"],
+            hidden=name not in attribute(evidence, "deciding"),
         )
         for name in evidence["null"].values
     ]

@@ -28,8 +28,7 @@ def profile(recording: Recording, weights: Floats) -> Floats:
 def summary(profile: Floats) -> Floats:
     """First step minus the mean of the others in the first quarter of the steps, `(draw)`."""
     stop = max(2, profile.shape[-1] // 4 + 1)
-    with np.errstate(invalid="ignore"):  # infinite where ranks agree altogether
-        drop: Floats = profile[..., 0] - profile[..., 1:stop].mean(axis=-1)
+    drop: Floats = profile[..., 0] - profile[..., 1:stop].mean(axis=-1)
     return drop
 
 

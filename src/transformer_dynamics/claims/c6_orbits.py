@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.claims import c6_rotation
 from transformer_dynamics.claims.claim import Claim, Floats
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
@@ -70,8 +71,7 @@ def profile(recording: Recording, weights: Floats) -> Floats:
 def summary(profile: Floats) -> Floats:
     """Sum of excesses over sum of the points around them, over units that vary, `(draw)`."""
     above, around = np.nansum(profile, axis=-1).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pooled: Floats = above / around
+    pooled: Floats = np.divide(above, around, out=np.full_like(above, np.nan), where=around > 0)
     return pooled
 
 
@@ -92,8 +92,7 @@ def picture(recording: Recording) -> Floats:
 def remark(recording: Recording, evidence: xr.Dataset) -> str:
     """How many units have such a point, and the rotation count beside that of the paper."""
     above, around = evidence["profile"].values
-    with np.errstate(divide="ignore", invalid="ignore"):
-        n_found = int((above / around > CLAIM.threshold).sum())
+    n_found = int((above > CLAIM.threshold * around).sum(where=around > 0))
     turns = float(
         c6_rotation.summary(c6_rotation.profile(recording, uniform_weights(recording.shape[0])))[0]
     )
@@ -131,7 +130,7 @@ def _about_the_level(evidence: xr.Dataset) -> Lines:
             x=offsets,
             y=evidence["null_picture"].sel(null=name).values,
             role="null",
-            hidden=name not in evidence.attrs["deciding"],
+            hidden=name not in attribute(evidence, "deciding"),
         )
         for name in evidence["null"].values
     ]
@@ -165,7 +164,7 @@ def _per_unit(evidence: xr.Dataset) -> Histogram:
             name=null_name(name),
             values=ratio(evidence["null_example"].sel(null=name)),
             role="null",
-            hidden=name not in evidence.attrs["deciding"],
+            hidden=name not in attribute(evidence, "deciding"),
         )
         for name in evidence["null"].values
     ]

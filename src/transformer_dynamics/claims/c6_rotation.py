@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.claims.claim import Claim, Floats, mean_path, mean_traces, text_mean
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Group, Histogram, Path, Paths
@@ -81,7 +82,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             name=null_name(name),
             values=evidence["null_example"].sel(null=name).values,
             role="null",
-            hidden=name not in evidence.attrs["deciding"],
+            hidden=name not in attribute(evidence, "deciding"),
         )
         for name in evidence["null"].values
     ]

@@ -32,6 +32,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.inference.bootstrap import uniform_weights
 from transformer_dynamics.recording.recording import Recording
@@ -200,7 +201,7 @@ class Verdict:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], evidence: xr.Dataset) -> Verdict:
         """The verdict of an entry in `claims.json`."""
-        deciding = set(evidence.attrs.get("deciding", ()))
+        deciding = set(attribute(evidence, "deciding", ()))
         return cls(
             entry["id"],
             entry["statement"],

@@ -27,6 +27,7 @@ import threadpoolctl
 import xarray as xr
 from numpy.typing import NDArray
 
+from transformer_dynamics.attributes import plain_attributes
 from transformer_dynamics.claims.claim import Claim, Floats, NullComparison
 from transformer_dynamics.inference.bootstrap import (
     percentile_interval,
@@ -224,6 +225,14 @@ def _sd(draws: Floats) -> float:
     return float(np.std(draws, ddof=1))
 
 
+DESCRIBED = {
+    "profile_low": "2.5 % of the bootstrap over texts",
+    "null_low": "2.5 % of the null's draws, or of its bootstrap where it is one recording",
+    "null_statistic": "of each draw, or of each bootstrap draw of a null of one recording",
+    "null_example": "the first draw",
+}
+
+
 def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset:
     """The evidence as one Dataset, from which the figures are drawn."""
     names = sorted(gathered.nulls, key=lambda name: (name not in claim.nulls, name))
@@ -242,6 +251,12 @@ def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset
         return np.stack(parts) if parts else np.empty(shape)
 
     null_dims = ("null", *claim.dims)
+    described = {
+        "claim": claim.id,
+        "statistic": claim.statistic,
+        "source": claim.source,
+        "deciding": list(claim.nulls),
+    }
     evidence = xr.Dataset(
         {
             "profile": (claim.dims, gathered.plain),
@@ -257,16 +272,7 @@ def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset
             "null_statistic": (("null", "draw"), draws),
         },
         coords={"null": np.array(names, dtype=object), **claim.coords(subject.data)},
-        attrs={
-            "claim": claim.id,
-            "statistic": claim.statistic,
-            "source": claim.source,
-            "deciding": list(claim.nulls),
-            "profile_low": "2.5 % of the bootstrap over texts",
-            "null_low": "2.5 % of the null's draws, or of its bootstrap where it is one recording",
-            "null_statistic": "of each draw, or of each bootstrap draw of a null of one recording",
-            "null_example": "the first draw",
-        },
+        attrs=plain_attributes({**DESCRIBED, **described}),
     )
     if claim.picture is None:
         return evidence

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.drawing import Heatmap, Interval, Intervals, Lines, Role, Series
 from transformer_dynamics.inference.bootstrap import percentile_interval
 
@@ -75,7 +76,7 @@ def profile_lines(
             high=evidence["null_high"].sel(null=name).values,
             labels=labels,
             role="null",
-            hidden=name not in evidence.attrs["deciding"],
+            hidden=name not in attribute(evidence, "deciding"),
         )
         for name in evidence["null"].values
     ]
@@ -108,7 +109,7 @@ def statistic_intervals(evidence: xr.Dataset, x_label: str) -> Intervals:
         draws = evidence["null_statistic"].sel(null=name).values
         draws = draws[np.isfinite(draws)]
         if draws.size:
-            decides = "" if name in evidence.attrs["deciding"] else " (shown only)"
+            decides = "" if name in attribute(evidence, "deciding") else " (shown only)"
             mean = float(evidence["null_mean"].sel(null=name))
             rows.append(_interval(null_name(name) + decides, mean, draws, "null"))
     return Intervals(

@@ -318,9 +318,9 @@ def autoencoder(
         `latent_path` `(scored, site, axis)`, of the narrowest bottleneck, where the coordinate
         `scored` is the sample's position in the recording; `n_epochs` `(bottleneck)` trained, 0 for
         none.
-        `attrs["finding"]` says in words, per bottleneck, whether the autoencoder beats PCA. NaN,
-        with one `UndefinedWarning`, where a bottleneck is not narrower than the stream, where
-        nothing varies, and in intervals of a single text.
+        `results.attribute(result, "finding")` says in words, per bottleneck, whether the
+        autoencoder beats PCA. NaN, with one `UndefinedWarning`, where a bottleneck is not narrower
+        than the stream, where nothing varies, and in intervals of a single text.
 
     Raises:
         InputError: fewer than three texts, a bottleneck below 1, or states that are not finite.

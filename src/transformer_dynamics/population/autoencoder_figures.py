@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.drawing import (
     Drawing,
     Interval,
@@ -45,7 +46,7 @@ def _overall(result: xr.Dataset) -> Intervals:
         title="Held-out variance about the global mean",
         x_label="share of variance explained, all sites together (1)",
         intervals=rows,
-        shows=" ".join(result.attrs["finding"]),
+        shows=" ".join(attribute(result, "finding")),
         requires=(
             "For a low-dimensional curved path of each text, the autoencoder would have to beat "
             "both PCA of equal rank and the site's mean, which knows nothing of the text."
@@ -64,7 +65,7 @@ def _gain(result: xr.Dataset) -> Intervals:
         title="What the autoencoder gains on PCA of equal rank",
         x_label="explained by the autoencoder - by PCA, about the global mean (1)",
         intervals=rows,
-        shows=" ".join(result.attrs["finding"]),
+        shows=" ".join(attribute(result, "finding")),
         requires=(
             "That the interval lies above zero, and that the autoencoder beats the site's mean "
             "too: bending along the path that all texts share is a gain on PCA as well. The "

@@ -43,6 +43,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.drawing import Drawing, Heatmap, Lines, Series
 from transformer_dynamics.inference.bootstrap import percentile_interval
 from transformer_dynamics.population.kinematics import Floats, ratio, warn_undefined
@@ -190,7 +191,7 @@ def _name(description: dict) -> str:
 
 def draw_comparison(result: xr.Dataset) -> list[Drawing]:
     """CKA and Procrustes distance at the same relative depth with intervals and null; all pairs."""
-    names = [_name(result.attrs[key]) for key in ("recording", "other")]
+    names = [_name(attribute(result, key)) for key in ("recording", "other")]
     titles = (
         ("cka", "Debiased CKA", "CKA (1; 1: same up to rotation)", "above"),
         ("procrustes", "Procrustes distance", "Procrustes distance (1; 0: same)", "below"),

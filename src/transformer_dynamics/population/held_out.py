@@ -45,6 +45,7 @@ import scipy.linalg
 import xarray as xr
 from numpy.typing import NDArray
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.drawing import Drawing, Lines, Series
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.inference.bootstrap import (
@@ -257,7 +258,7 @@ def draw_held_out(result: xr.Dataset) -> list[Drawing]:
         role="reference",
     )
     # Massive units or not, the colours are those of the readings: lines, and points.
-    kinds = MASSIVE if result.attrs["massive_unit"] else MASSIVE[:1]
+    kinds = MASSIVE if attribute(result, "massive_unit") else MASSIVE[:1]
     lines = [
         Series(
             name=reading + ("" if kind == MASSIVE[0] else f", {kind}"),

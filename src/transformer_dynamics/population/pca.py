@@ -293,7 +293,7 @@ def pca(
         `explained_about_global_mean`, `explained_about_site_mean` `(site)`, all components
         together, by the formulas at the head of this module; `top_unit` `(top)`, the three units of
         the most pooled variance, and `top_unit_share` `(top)`, what 1, 2, 3 of them hold of it, as
-        recorded. `attrs["massive_unit"]` lists the massive units, standardised or not. A share is
+        recorded. `results.attribute(result, "massive_unit")` lists the massive units. A share is
         NaN, with one `UndefinedWarning`, where there is no variance.
 
     Raises:

@@ -348,14 +348,21 @@ def rotate_and_stretch(
         component=np.arange(1, MOST_AGREED + 1),
         end=["low", "high"],
     )
-    warn_undefined(
-        {name: result[name].values for name in ("alpha", "lambda")},
-        "the law leaves no residual, or sites or texts are too few",
-        stacklevel=3,
-    )
+    _warn(result)
     for name in ("lambda", "lambda_by_lag", "lambda_interval"):
         result[name].attrs["units"] = f"1 per {unit}"
     return result.assign_attrs(time=f"{unit}s, the first site at 0")
+
+
+def _warn(result: xr.Dataset) -> None:
+    """One warning of what is undefined; pairs before the first site and short fits are expected."""
+    inside = np.arange(result.sizes["site"]) >= result["lag"].values[:, np.newaxis]
+    laws = ("alpha", "lambda", "alpha_interval", "lambda_interval")
+    undefined = {name: result[name].values for name in laws}
+    undefined |= {name: result[name].values[:, inside] for name in SHAPES}
+    warn_undefined(
+        undefined, "the law leaves no residual, or sites or texts are too few", stacklevel=4
+    )
 
 
 def _dataset(

@@ -28,6 +28,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics import registry
+from transformer_dynamics.attributes import attribute, plain_attributes
 from transformer_dynamics.errors import RecordingError, UndefinedWarning
 from transformer_dynamics.files import local_path, read_json, remove_folder
 from transformer_dynamics.recording import histograms
@@ -110,7 +111,7 @@ class Moments:
     @property
     def provenance(self) -> dict[str, Any]:
         """Where the states came from."""
-        return dict(self.dataset.attrs["provenance"])
+        return dict(attribute(self.dataset, "provenance"))
 
     @property
     def site_coords(self) -> dict[str, Any]:
@@ -218,11 +219,13 @@ class Moments:
         merged = _as_dataset(products, self.dataset["bin_edge"].values, joint)
         merged = merged.assign_coords(self.dataset.coords)
         provenance = self.provenance if same_origin else _both(self.provenance, other.provenance)
-        merged.attrs = {
-            **self.dataset.attrs,
-            "n_samples": products.n_samples,
-            "provenance": provenance,
-        }
+        merged.attrs = plain_attributes(
+            {
+                **self.dataset.attrs,
+                "n_samples": products.n_samples,
+                "provenance": provenance,
+            }
+        )
         statistics = {
             name: merge_statistics(gathered, other.per_sample[name])
             for name, gathered in self.per_sample.items()
@@ -329,7 +332,9 @@ def _of_block(block: Recording, covariance: str, grid: Moments | None) -> Moment
     dataset = _as_dataset(products, edges, joint).assign_coords(
         {**block.site_coords, **block.step_coords}
     )
-    dataset.attrs = {"format": FORMAT, "n_samples": n_samples, "provenance": block.provenance}
+    dataset.attrs = plain_attributes(
+        {"format": FORMAT, "n_samples": n_samples, "provenance": block.provenance}
+    )
     return Moments(dataset, dict(block_statistics(block)))
 
 

@@ -21,6 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import transformer_dynamics
+from transformer_dynamics.attributes import plain_attributes
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.files import local_path
 from transformer_dynamics.inputs import Inputs
@@ -244,15 +245,17 @@ def _template(job: Job, inputs: Inputs) -> xr.Dataset:
             "token_id": ("sample", token_ids),
             "token": ("sample", np.array([names[token] for token in token_ids], dtype=object)),
         },
-        attrs={
-            "format": recordings.FORMAT,
-            "provenance": {
-                **job.settings,
-                "origin": job.model.provenance,
-                "texts": dict(source),
-                "texts_sha256": hashlib.sha256("\0".join(stored).encode()).hexdigest(),
-            },
-        },
+        attrs=plain_attributes(
+            {
+                "format": recordings.FORMAT,
+                "provenance": {
+                    **job.settings,
+                    "origin": job.model.provenance,
+                    "texts": dict(source),
+                    "texts_sha256": hashlib.sha256("\0".join(stored).encode()).hexdigest(),
+                },
+            }
+        ),
     )
 
 

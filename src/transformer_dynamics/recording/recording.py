@@ -17,22 +17,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from transformer_dynamics.attributes import attribute, plain_attributes
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.files import local_path, remove_folder
+from transformer_dynamics.recording import forks as forks  # registers what happens after a fork
 from transformer_dynamics.recording.checks import require_whole
+from transformer_dynamics.recording.chunks import DIMS as DIMS
+from transformer_dynamics.recording.chunks import checked_states
+from transformer_dynamics.recording.chunks import create_states as create_states
+from transformer_dynamics.recording.provenance import plain_provenance
 from transformer_dynamics.residual import labels
 
-if TYPE_CHECKING:
-    import zarr
-
 FORMAT = "transformer-dynamics recording 1"
-DIMS = ("sample", "site", "unit")
 CHUNK_BYTES = 16 * 2**20
 # Blocks of units or sites are about this large; of a recording that is larger than 16 of them, each
 # is a 16th, so that it is never read more often.
@@ -73,13 +75,7 @@ class Recording:
         Raises:
             RecordingError: the array is not three-dimensional, is empty, or the labels do not fit.
         """
-        array = np.asarray(values)
-        if array.ndim != 3 or 0 in array.shape or not np.issubdtype(array.dtype, np.floating):
-            raise RecordingError(
-                f"got an array of shape {array.shape} and dtype {array.dtype}; a recording takes a "
-                "non-empty array of floats (sample, site, unit): "
-                "Recording.from_array(values, sites=['0.pre_attn', ...])"
-            )
+        array = checked_states(values)
         names = labels.state_labels(array.shape[1]) if sites is None else list(sites)
         if len(names) != array.shape[1] or len(set(names)) != len(names):
             raise RecordingError(
@@ -87,13 +83,19 @@ class Recording:
                 f"{array.shape[1]} sites; give one distinct label per site"
             )
         sample_coords = {"text": np.arange(array.shape[0])} if coords is None else dict(coords)
+        for name, value in sample_coords.items():
+            if np.shape(value) != array.shape[:1]:
+                raise RecordingError(
+                    f"got the coordinate {name!r} of shape {np.shape(value)} for {array.shape[0]} "
+                    f"samples; it has one entry per sample: coords={{'text': np.arange(n_samples)}}"
+                )
         dataset = xr.Dataset(
             {"activation": (DIMS, array)},
             coords={
                 **site_coords(names),
                 **{name: ("sample", np.asarray(value)) for name, value in sample_coords.items()},
             },
-            attrs={"format": FORMAT, "provenance": dict(provenance or {})},
+            attrs=plain_attributes({"format": FORMAT, "provenance": plain_provenance(provenance)}),
         )
         return cls(dataset)
 
@@ -209,7 +211,7 @@ class Recording:
     @property
     def provenance(self) -> dict[str, Any]:
         """Where the states come from."""
-        return dict(self.dataset.attrs.get("provenance", {}))
+        return dict(attribute(self.dataset, "provenance", {}))
 
     @cached_property
     def step_kinds(self) -> NDArray[Any]:
@@ -301,10 +303,12 @@ class Recording:
 
     def with_values(self, values: NDArray[Any], **provenance: Any) -> Recording:
         """The same samples and sites with other states, as a null makes them."""
-        if values.shape != self.shape:
-            raise RecordingError(f"got states of shape {values.shape} for one of {self.shape}")
-        attrs = {**self.dataset.attrs, "provenance": {**self.provenance, **provenance}}
-        return Recording(self.dataset.assign(activation=(DIMS, values)).assign_attrs(attrs))
+        if np.shape(values) != self.shape:
+            raise RecordingError(f"got states of shape {np.shape(values)} for one of {self.shape}")
+        origin = {**self.provenance, **plain_provenance(provenance)}
+        attrs = plain_attributes({**self.dataset.attrs, "provenance": origin})
+        replaced = self.dataset.assign(activation=(DIMS, checked_states(values)))
+        return Recording(replaced.assign_attrs(attrs))
 
     def load(self) -> Recording:
         """The same recording with everything in memory."""
@@ -350,22 +354,6 @@ def site_coords(names: Sequence[str]) -> dict[str, Any]:
 def chunk_rows(n_sites: int, n_units: int, itemsize: int) -> int:
     """Samples in a chunk: as many as make about 16 MiB, at least one."""
     return max(1, CHUNK_BYTES // (n_sites * n_units * itemsize))
-
-
-def create_states(path: Path, shape: tuple[int, int, int], dtype: Any, rows: int) -> zarr.Array:
-    """The array of states in a store: uncompressed, since floats hardly shrink, and checksummed."""
-    import zarr
-
-    return zarr.create_array(
-        path,
-        name="activation",
-        shape=shape,
-        chunks=(min(rows, shape[0]), *shape[1:]),
-        dtype=dtype,
-        fill_value=float("nan"),
-        compressors=[zarr.codecs.Crc32cCodec()],
-        dimension_names=DIMS,
-    )
 
 
 def open_recording(path: str | Path, *, check: bool = True) -> Recording:

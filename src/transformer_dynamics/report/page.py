@@ -18,6 +18,7 @@ from typing import Any
 
 import xarray as xr
 
+from transformer_dynamics.attributes import attribute
 from transformer_dynamics.claims.claim import Verdict
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.files import local_path, make_folder, write_text
@@ -154,7 +155,7 @@ def _result_entry(name: str, result: xr.Dataset, figures: _Figures) -> dict[str,
         "name": name,
         "title": measure.title,
         "source": measure.source,
-        "parameters": result.attrs.get("parameters", {}),
+        "parameters": attribute(result, "parameters", {}),
         "figures": figures.add(measure.draw(result)),
     }
 

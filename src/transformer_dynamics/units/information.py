@@ -15,6 +15,10 @@ Site 0 is a function of the last token alone, so its states take few distinct va
 kernel density answers with the noise, about four nats at 1 % of it, and not with the entropy; so
 results carry the number of distinct tokens and flag the transitions that this touches.
 
+All need four samples at least: Fisher's z of a correlation has a standard error from N = 4 on, and
+of fewer samples the ranks agree by chance in one case of three. Where one site fixes the other
+(|r| = 1) the estimate is infinite, and results hold NaN.
+
 Cost for N samples, S sites, D units: gaussian N S D; copula N log N S D, 2 s for 1000 x 61 x 576;
 ksg as much and kde N^2 S D, but in a Python loop over sites and units: 1 and 2 minutes.
 
@@ -23,6 +27,7 @@ Not handled: information between different units, and bias beyond that of a perm
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,15 +35,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
+from transformer_dynamics.attributes import plain_attributes
 from transformer_dynamics.drawing import Drawing, Lines, Series
-from transformer_dynamics.errors import InputError
+from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.recording.moments import Moments
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 from transformer_dynamics.units import continuity
-from transformer_dynamics.units.continuity import STEP_LABEL, Floats, warn_where_undefined
+from transformer_dynamics.units.continuity import STEP_LABEL, Floats
 from transformer_dynamics.units.estimators import (
     kde_pair,
     ksg_pair,
@@ -46,7 +51,12 @@ from transformer_dynamics.units.estimators import (
     prepare_kde,
     standardised,
 )
+from transformer_dynamics.units.ranks import normal_scores as normal_scores
+from transformer_dynamics.units.ranks import site_scores
 
+# Fisher's z of a correlation has the variance 1 / (N - 3).
+MIN_SAMPLES = 4
+UNDEFINED = "the unit does not vary over the samples, or its states are not finite"
 INFORMATION_LABEL = "mutual information (nats)"
 # How one site `(sample, unit)` is prepared, and how two such `(..., sample, unit)` are compared.
 Estimator = tuple[Callable[[NDArray[Any]], Floats], Callable[[Floats, Floats], Floats]]
@@ -76,55 +86,6 @@ def gaussian_information(correlation: NDArray[Any]) -> Floats:
     return information
 
 
-def normal_scores(values: NDArray[Any]) -> Floats:
-    """Normal scores ndtri(rank / (N + 1)) along the first axis; ties share their average rank.
-
-    Returns:
-        The shape of `values`, `(sample, ..., unit)`, in float64; a column that holds a NaN is NaN,
-        a constant one is zero.
-
-    >>> normal_scores(np.array([[30.0], [10.0], [10.0]])).round(3).ravel()
-    array([ 0.674, -0.319, -0.319])
-    """
-    result = np.empty(values.shape)
-    for index in np.ndindex(values.shape[1:-1]):
-        chosen = (slice(None), *index)
-        result[chosen] = _site_scores(values[chosen])
-    return result
-
-
-def _site_scores(columns: NDArray[Any]) -> Floats:
-    """Normal scores of `(sample, unit)`, as a transposed view of a `(unit, sample)` array."""
-    rows = np.ascontiguousarray(columns.T)
-    n_units, n_samples = rows.shape
-    # Rank k, a multiple of one half, is entry 2 k: ties have half-integer average ranks.
-    table = ndtri(np.arange(2 * n_samples + 1) / (2 * n_samples + 2))
-    order = np.argsort(rows, axis=1)
-    ascending = np.take_along_axis(rows, order, axis=1)
-    scores = np.broadcast_to(table[2::2], rows.shape)
-    tied = np.flatnonzero((ascending[:, 1:] == ascending[:, :-1]).any(axis=1))
-    if tied.size:
-        scores = scores.copy()
-        scores[tied] = table[_doubled_average_ranks(ascending[tied])]
-    order += np.arange(n_units)[:, np.newaxis] * n_samples
-    result = np.empty(rows.shape)
-    result.reshape(-1)[order.ravel()] = scores.ravel()
-    # Sorting puts NaN last.
-    result[np.isnan(ascending[:, -1])] = np.nan
-    return result.T
-
-
-def _doubled_average_ranks(ascending: NDArray[Any]) -> NDArray[np.intp]:
-    """Twice the average rank, from one, of each entry of sorted rows `(unit, sample)`."""
-    n_samples = ascending.shape[1]
-    begins = np.ones(ascending.shape, dtype=bool)
-    begins[:, 1:] = ascending[:, 1:] != ascending[:, :-1]
-    starts = np.flatnonzero(begins)
-    lengths = np.diff(starts, append=ascending.size)
-    doubled = 2 * (starts % n_samples) + lengths + 1
-    return np.repeat(doubled, lengths).reshape(ascending.shape)
-
-
 def copula_information(values: NDArray[Any], weights: Floats | None = None) -> Floats:
     """Gaussian-copula information of each unit between neighbouring sites, per row of weights.
 
@@ -137,8 +98,9 @@ def copula_information(values: NDArray[Any], weights: Floats | None = None) -> F
         weights: `(draw, sample)`, rows that sum to one; by default one row of 1/N.
 
     Returns:
-        `(draw, step, unit)` in nats; infinite where the order of the samples does not change, NaN,
-        with one `UndefinedWarning`, where a unit does not vary.
+        `(draw, step, unit)` in nats. NaN, with one `UndefinedWarning`, where a unit does not vary,
+        where the order of the samples does not change (the estimate would be infinite), and in
+        draws of fewer than four different samples.
 
     Raises:
         InputError: `values` or `weights` have another shape, or a row does not sum to one.
@@ -147,17 +109,55 @@ def copula_information(values: NDArray[Any], weights: Floats | None = None) -> F
     correlation = continuity.correlate_steps(
         lambda site: _centred_scores(values[:, site]), values.shape[1], weights
     )
-    information = gaussian_information(correlation)
-    warn_where_undefined(information, "values of information", stacklevel=2)
-    return information
+    counts = (continuity.check_weights(weights, len(values)) > 0).sum(axis=1)
+    information = _of_correlation(correlation, len(values))
+    information[counts < MIN_SAMPLES] = np.nan
+    also = f", or a draw has fewer than {MIN_SAMPLES} different samples"
+    reason = f"{UNDEFINED}{also if weights is not None else ''}"
+    return _defined(information, len(values), reason=reason, stacklevel=2)
 
 
 def _centred_scores(columns: NDArray[Any]) -> Floats:
-    return continuity.centred(_site_scores(columns))
+    return continuity.centred(site_scores(columns))
 
 
 def _compare_gaussian(*sites: Floats) -> Floats:
-    return gaussian_information(continuity.correlate_steps(sites.__getitem__, 2, None)[0, 0])
+    correlation = continuity.correlate_steps(sites.__getitem__, 2, None)[0, 0]
+    return _of_correlation(correlation, sites[0].shape[0])
+
+
+def _of_correlation(correlation: Floats, n_samples: int) -> Floats:
+    """`gaussian_information`, infinite also where |r| is 1 but for the rounding of N products."""
+    fixed = 1 - np.abs(correlation) <= n_samples * np.finfo(np.float64).eps
+    return gaussian_information(np.where(fixed, np.sign(correlation), correlation))
+
+
+def _defined(
+    information: Floats, n_samples: int, *, reason: str = UNDEFINED, stacklevel: int
+) -> Floats:
+    """Information `(..., step, unit)` with NaN where it is not defined, and one warning if any."""
+    fixed = np.isinf(information)
+    too_few = n_samples < MIN_SAMPLES
+    defined = np.where(fixed | too_few, np.nan, information)
+    undefined = np.isnan(defined)
+    if too_few:
+        reasons = [f"got {n_samples} samples, and it takes {MIN_SAMPLES} or more"]
+    else:
+        units, steps = fixed.any(axis=-2), fixed.any(axis=-1)
+        exact = (
+            f"{units.sum(axis=-1).max()} units at {steps.sum(axis=-1).max()} steps fix their next "
+            "value, of infinite information"
+        )
+        reasons = [exact] if fixed.any() else []
+        reasons += [reason] if (undefined & ~fixed).any() else []
+    if undefined.any():
+        warnings.warn(
+            f"{undefined.sum()} of {defined.size} values of information are undefined (NaN): "
+            f"{'; '.join(reasons)}",
+            UndefinedWarning,
+            stacklevel=stacklevel + 1,
+        )
+    return defined
 
 
 def _choose(estimator: str, n_samples: int, neighbours: int) -> Estimator:
@@ -246,8 +246,9 @@ def mutual_information(
         `near_discrete` `(step)`, whether either site has fewer distinct states than half the
         samples; `n_distinct_first`, the number of distinct last tokens, or of distinct states at
         the first site where the tokens are not known, both only from states; with permutations
-        also `permutation_mean` `(step, unit)`. Infinite where a unit at one site fixes it at the
-        next (but not by "ksg"); NaN, with one `UndefinedWarning`, where a unit does not vary.
+        also `permutation_mean` `(step, unit)`. NaN, with one `UndefinedWarning`, where a unit does
+        not vary, where its value at one site fixes that at the next (the estimate would be
+        infinite; "ksg" stays finite), and everywhere for fewer than four samples.
 
     Raises:
         InputError: an unknown estimator, one site only, a negative number of permutations, or
@@ -269,7 +270,8 @@ def mutual_information(
     else:
         information, chance = _in_unit_blocks(recording, chosen, permutations)
         distinctness = _distinctness(recording)
-    warn_where_undefined(information, "values of information", stacklevel=3)
+    information = _defined(information, n_samples, stacklevel=3)
+    chance = np.where(np.isinf(chance) | (n_samples < MIN_SAMPLES), np.nan, chance)
     attrs = {"units": "nats", "denominator": f"{n_samples} samples", "estimator": estimator}
     per_unit = {"units": "nats", "denominator": "units where it is defined"}
     result = xr.Dataset(
@@ -296,7 +298,7 @@ def information_between(
     """Mutual information over samples of each unit between any two sites, in nats.
 
     Returns:
-        `information` `(unit)`; infinite and NaN as in `mutual_information`.
+        `information` `(unit)`; NaN as in `mutual_information`.
 
     Raises:
         InputError: an unknown estimator, or `neighbours` out of range.
@@ -304,11 +306,13 @@ def information_between(
     """
     values = recording.select(sites=[site, other_site]).values
     (information,), _ = _steps(values, _choose(estimator, len(values), neighbours), [])
-    warn_where_undefined(information, "values of information", stacklevel=2)
+    information = _defined(information[np.newaxis], len(values), stacklevel=2)[0]
     attrs = {"units": "nats", "denominator": f"{len(values)} samples", "estimator": estimator}
     return xr.Dataset(
         {"information": ("unit", information, attrs)},
-        attrs={"site": site, "other_site": other_site, "recording": recording.description},
+        attrs=plain_attributes(
+            {"site": site, "other_site": other_site, "recording": recording.description}
+        ),
     )
 
 
@@ -319,8 +323,8 @@ def _of_moments(moments: Moments, estimator: str, permutations: int) -> Floats:
             "'gaussian' and 'copula' without any; the rest needs the states: keep='states'"
         )
     if estimator == "gaussian":
-        return gaussian_information(moments.products.unit_correlation())
-    return gaussian_information(moments.rank_correlation())
+        return _of_correlation(moments.products.unit_correlation(), moments.n_samples)
+    return _of_correlation(moments.rank_correlation(), moments.n_samples)
 
 
 def _in_unit_blocks(

@@ -210,7 +210,7 @@ def periodic_orbits(
         )
         result["unstable_excess"] = (
             "unit",
-            (found.excess / found.around)[0],
+            np.where(found.around > 0, found.excess / found.around, np.nan)[0],
             {"units": "1", "denominator": "transformed points per level around the one found"},
         )
     _warn_where_undefined(result)
@@ -374,7 +374,7 @@ def _warn_where_undefined(result: xr.Dataset) -> None:
     if undefined:
         warnings.warn(
             f"undefined (NaN): {', '.join(undefined)}; that is where half of a unit's values are "
-            "equal or not finite, or where the recording has too few sites or texts",
+            "equal or not finite, or where the recording has too few sites, samples or texts",
             UndefinedWarning,
             stacklevel=4,
         )

@@ -159,8 +159,8 @@ def unstable_excess(
         beside += _mean_around(_beside(others, total[:, ~texts, 1 - half], found, place), place)
         profile += near[0, varies].sum(axis=0)
     defined = varies if folds else np.zeros_like(varies)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        profile /= beside[0].sum()
+    around = beside[0].sum()
+    profile = profile / around if around > 0 else np.full_like(profile, np.nan)
     return UnstableExcess(
         np.where(defined, excess, np.nan), np.where(defined, beside, np.nan), profile, level, period
     )

@@ -1,0 +1,50 @@
+"""The array of states: what it may hold, and how it lies on disk in chunks of whole samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from transformer_dynamics.errors import RecordingError
+
+if TYPE_CHECKING:
+    import zarr
+
+DIMS = ("sample", "site", "unit")
+
+
+def checked_states(values: ArrayLike) -> NDArray[Any]:
+    """States as an array `(sample, site, unit)` of 16, 32 or 64 bits, or a refusal."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise RecordingError(
+            "got a masked array with masked entries; leave those samples out, as in "
+            "Recording.from_array(values[~values.mask.any(axis=(1, 2))].data)"
+        )
+    array = np.asarray(values)
+    floats = np.issubdtype(array.dtype, np.floating) and array.dtype.itemsize <= 8
+    if array.ndim != 3 or 0 in array.shape or not floats:
+        raise RecordingError(
+            f"got an array of shape {array.shape} and dtype {array.dtype}; a recording takes a "
+            "non-empty array of floats (sample, site, unit): "
+            "Recording.from_array(values, sites=['0.pre_attn', ...])"
+        )
+    return array
+
+
+def create_states(path: Path, shape: tuple[int, int, int], dtype: Any, rows: int) -> zarr.Array:
+    """The array of states in a store: uncompressed, since floats hardly shrink, and checksummed."""
+    import zarr
+
+    return zarr.create_array(
+        path,
+        name="activation",
+        shape=shape,
+        chunks=(min(rows, shape[0]), *shape[1:]),
+        dtype=dtype,
+        fill_value=float("nan"),
+        compressors=[zarr.codecs.Crc32cCodec()],
+        dimension_names=DIMS,
+    )

@@ -1,0 +1,58 @@
+"""A stored recording is read by forked processes and by several threads as by one."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import dask
+import numpy as np
+import pytest
+import torch
+
+from transformer_dynamics.recording import recording as recordings
+from transformer_dynamics.recording.recording import Recording, open_recording
+
+VALUES = np.random.default_rng(0).standard_normal((24, 5, 8))
+READERS = {
+    "one sample": lambda recording, index: recording.activation[index].values,
+    "all samples": lambda recording, index: recording.values[index],
+    "blocks": lambda recording, index: np.concatenate([x for _, x in recording.blocks()])[index],
+    "selected": lambda recording, index: recording.select(samples=[index]).load().values[0],
+}
+
+
+class Samples(torch.utils.data.Dataset):
+    def __init__(self, recording, read):
+        self.recording, self.read = recording, read
+
+    def __len__(self):
+        return self.recording.shape[0]
+
+    def __getitem__(self, index):
+        return np.array(self.read(self.recording, index))
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings, "CHUNK_BYTES", 5 * 5 * 8 * 8)
+    Recording.from_array(VALUES).save(tmp_path / "r.zarr")
+    return tmp_path / "r.zarr"
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_forked_workers_read_what_the_parent_reads(read, path):
+    recording = open_recording(path)
+    np.testing.assert_array_equal(recording.activation.values, VALUES)
+    # A worker that hangs is an error after the timeout.
+    loader = torch.utils.data.DataLoader(
+        Samples(recording, read), batch_size=6, num_workers=2, multiprocessing_context="fork",
+        timeout=20,
+    )  # fmt: skip
+    np.testing.assert_array_equal(torch.cat(list(loader)), VALUES)
+    assert dask.config.get("scheduler", None) is None
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_threads_read_what_one_thread_reads(read, path):
+    recording = open_recording(path)
+    with ThreadPoolExecutor(4) as threads:
+        rows = list(threads.map(lambda index: read(recording, index), range(24), timeout=60))
+    np.testing.assert_array_equal(rows, VALUES)
