@@ -1,0 +1,106 @@
+"""Whatever runs a model again follows the rows of the recording that it is given."""
+
+import numpy as np
+import pytest
+
+import tiny
+import transformer_dynamics as td
+from transformer_dynamics.errors import InputError
+from transformer_dynamics.nulls import shuffled_tokens, untrained
+from transformer_dynamics.perturbation.systems import chosen_texts, systems
+from transformer_dynamics.recording.recorder import record
+
+LISTS = tiny.token_lists(9, longest=9)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny.model("llama")
+
+
+def _twin_rows(model, recording):
+    """States of the untrained twin at every sample, each text run alone."""
+    twin = model.untrained_twin(0)
+    rows = []
+    for text, position in zip(
+        recording.text_index, recording.dataset["position"].values, strict=True
+    ):
+        alone = record(twin, [LISTS[text]], "all")
+        rows.append(alone.values[position])
+    return np.stack(rows)
+
+
+SELECTIONS = {
+    "whole": slice(None),
+    "some": [1, 2, 5],
+    "reordered": [7, 0, 3],
+    "twice": [4, 4, 1],
+    "backwards": slice(None, None, -1),
+    "masked": np.arange(9) % 2 == 0,
+}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize("positions", ["last", "all", "random:2"])
+def test_the_twin_has_the_selected_rows_in_their_order(name, positions, model, tmp_path):
+    chosen = SELECTIONS[name]
+    recording = record(model, LISTS, positions)
+    if isinstance(chosen, np.ndarray):
+        chosen = np.resize(chosen, recording.shape[0])
+    selected = recording.select(samples=chosen)
+    wanted = _twin_rows(model, selected)
+    for out in (None, tmp_path / "twin.zarr"):
+        twin = untrained(selected, model=model, out=out)
+        np.testing.assert_allclose(twin.values, wanted, rtol=1e-5, atol=1e-5)
+        for name_of in ("text", "position", "token_id", "token"):
+            np.testing.assert_array_equal(twin.dataset[name_of], selected.dataset[name_of])
+        assert twin.token_lists == selected.token_lists
+        assert twin.texts == selected.texts
+
+
+def test_the_twin_has_the_selected_sites(model):
+    recording = record(model, LISTS)
+    sites = ["0.pre_attn", "1.pre_mlp", "final"]
+    twin = untrained(recording.select(samples=[3, 1], sites=sites), model=model)
+    whole = untrained(recording, model=model)
+    assert twin.sites == tuple(sites)
+    np.testing.assert_allclose(
+        twin.values, whole.select(samples=[3, 1], sites=sites).values, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_shuffled_texts_are_the_same_in_a_selection(model):
+    recording = record(model, LISTS)
+    whole = shuffled_tokens(recording, model=model, seed=4)
+    some = shuffled_tokens(recording.select(samples=[6, 2]), model=model, seed=4)
+    np.testing.assert_allclose(some.values, whole.values[[6, 2]], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(some.dataset["token_id"], whole.dataset["token_id"][[6, 2]])
+
+
+def test_perturbations_follow_texts_of_the_selection(model):
+    recording = record(model, LISTS).select(samples=[8, 2, 5])
+    both = systems(model, recording)
+    assert chosen_texts(both, 3, seed=0) == [2, 5, 8]
+    assert set(chosen_texts(both, 2, seed=0)) < {2, 5, 8}
+    with pytest.raises(InputError, match="holds 3 texts"):
+        chosen_texts(both, 4, seed=0)
+    for system, own in zip(both, (model, model.untrained_twin(0)), strict=True):
+        flow = system.flow(5)
+        np.testing.assert_allclose(flow.clean, own.flow_map(LISTS[5]).clean, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(flow.clean, system.recording.values[2], rtol=1e-4, atol=1e-4)
+    result = td.perturbation.teleport(both, n_texts=2, seed=0)
+    assert set(result["text"].values) < {2, 5, 8}
+
+
+def test_claims_refuse_nulls_of_other_samples(model):
+    recording = record(model, LISTS)
+    twin = untrained(recording, model=model)
+    for wrong in (twin.select(samples=slice(0, 5)), twin.select(samples=slice(None, None, -1))):
+        with pytest.raises(InputError, match="the same ones in the same order"):
+            td.test_claims(recording, model_nulls={"untrained": wrong}, claims=["C4"])
+
+
+@pytest.mark.parametrize("claims", [["C99"], ["C4", "c4"], [], "C98"])
+def test_unknown_claims_are_named(claims, model):
+    with pytest.raises(InputError, match=r"there is no claim .*; there are C1, "):
+        td.test_claims(record(model, LISTS), claims=claims)
