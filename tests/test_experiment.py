@@ -110,7 +110,7 @@ def test_what_changed_is_done_again_and_nothing_else(model, texts, tmp_path):
 def test_other_texts_in_the_same_folder_are_refused(finished, model):
     out, _ = finished
     before = [(out / name).read_bytes() for name in ("claims.json", "run.json")]
-    with pytest.raises(TdynError, match=r"made otherwise \(tokens"):
+    with pytest.raises(TdynError, match=r"another recording \(tokens"):
         Experiment(model, tiny.words(tiny.token_lists(9)), out, QUICK).run()
     assert [(out / name).read_bytes() for name in ("claims.json", "run.json")] == before
 

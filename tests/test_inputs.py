@@ -25,7 +25,7 @@ TEXTS = tiny.words(LISTS)
 def padding_tokenizer(side="right"):
     """The tiny tokenizer with a begin, an end and a padding token, and a chat template."""
     tokenizer = tiny.tokenizer()
-    tokenizer.add_special_tokens({"bos_token": "w0", "eos_token": "w1", "pad_token": "w2"})
+    tokenizer.add_special_tokens({"bos_token": "w60", "eos_token": "w61", "pad_token": "w62"})
     tokenizer.padding_side = side
     tokenizer.chat_template = (
         "{{ bos_token }} {% for m in messages %}{{ m['content'] }} {{ eos_token }} {% endfor %}"
@@ -37,7 +37,7 @@ def beginning_tokenizer():
     """The same, which puts the begin token in front of every text."""
     tokenizer = padding_tokenizer()
     tokenizer._tokenizer.post_processor = processors.TemplateProcessing(
-        single="w0 $A", special_tokens=[("w0", 0)]
+        single="w60 $A", special_tokens=[("w60", 60)]
     )
     return tokenizer
 
@@ -113,8 +113,11 @@ def test_what_is_recorded_is_what_was_passed(name):
         torch.tensor([5, 6, 7]),
         torch.tensor([[5, 6, 7]]),
         {"input_ids": [5, 6, 7]},
-        {"input_ids": [[5, 6, 7, 2]], "attention_mask": [[1, 1, 1, 0]]},
-        {"input_ids": torch.tensor([[2, 5, 6, 7]]), "attention_mask": torch.tensor([[0, 1, 1, 1]])},
+        {"input_ids": [[5, 6, 7, 62]], "attention_mask": [[1, 1, 1, 0]]},
+        {
+            "input_ids": torch.tensor([[62, 5, 6, 7]]),
+            "attention_mask": torch.tensor([[0, 1, 1, 1]]),
+        },
     ],
     ids=range(13),
 )
@@ -126,7 +129,7 @@ def test_one_text_is_one_text(text):
 
 def test_chats_go_by_the_template_and_hold_one_begin_token():
     chat = [{"role": "user", "content": "w5 w6"}, {"role": "assistant", "content": "w7"}]
-    wanted = [0, 5, 6, 1, 7, 1]
+    wanted = [60, 5, 6, 61, 7, 61]
     for tokenizer in (padding_tokenizer(), beginning_tokenizer()):
         assert _ids(chat, tokenizer) == [wanted]
         assert _ids([chat, chat], tokenizer) == [wanted, wanted]
@@ -135,14 +138,14 @@ def test_chats_go_by_the_template_and_hold_one_begin_token():
         assert _ids(chat, tokenizer, bos="always") == [wanted]
         assert _ids(chat, tokenizer, bos="never") == [wanted[1:]]
     inputs = as_inputs([chat], padding_tokenizer())
-    assert inputs.strings == ["w0 w5 w6 w1 w7 w1 "]
+    assert inputs.strings == ["w60 w5 w6 w61 w7 w61 "]
 
 
 def test_a_text_that_holds_its_begin_token_gets_no_second_one():
     tokenizer = beginning_tokenizer()
-    assert _ids(["w5", "w0 w5"], tokenizer) == [[0, 5], [0, 5]]
-    assert _ids(["w5", "w0 w5"], tokenizer, bos="always") == [[0, 5], [0, 5]]
-    assert _ids(["w5", "w0 w5"], tokenizer, bos="never") == [[5], [5]]
+    assert _ids(["w5", "w60 w5"], tokenizer) == [[60, 5], [60, 5]]
+    assert _ids(["w5", "w60 w5"], tokenizer, bos="always") == [[60, 5], [60, 5]]
+    assert _ids(["w5", "w60 w5"], tokenizer, bos="never") == [[5], [5]]
 
 
 REFUSED = [
@@ -170,11 +173,11 @@ REFUSED = [
     (torch.tensor(5), r"shape \(\)"),
     ([[5, 64]], "text 0 holds the token id 64, outside the vocabulary of the model \\(0 to 63\\)"),
     ([[5, -100]], "token id -100"),
-    (torch.tensor([[5, 6, 2], [5, 6, 7]]), "padding id 2, without the attention mask"),
-    (torch.tensor([[2, 5, 6], [5, 6, 7]]), "padding id 2, without the attention mask"),
-    (torch.tensor([[5, 6, 2, 2]]), "padding id 2, without the attention mask"),
-    ([[5, 6, 2], [5, 6, 7]], "padding id 2, without the attention mask"),
-    ({"input_ids": [[5, 6, 2], [5, 6, 7]]}, "padding id 2, without the attention mask"),
+    (torch.tensor([[5, 6, 62], [5, 6, 7]]), "padding id 62, without the attention mask"),
+    (torch.tensor([[62, 5, 6], [5, 6, 7]]), "padding id 62, without the attention mask"),
+    (torch.tensor([[5, 6, 62, 62]]), "padding id 62, without the attention mask"),
+    ([[5, 6, 62], [5, 6, 7]], "padding id 62, without the attention mask"),
+    ({"input_ids": [[5, 6, 62], [5, 6, 7]]}, "padding id 62, without the attention mask"),
     ({"input_ids": [[5, 6, 7]], "attention_mask": [[1, 0, 1]]}, "no run of ones"),
     ({"input_ids": [[5, 6, 7]], "attention_mask": [[1, 1]]}, "of another shape"),
     ({"input_ids": [[5, 6.5]], "attention_mask": [[1, 1]]}, "input_ids that are not whole"),
@@ -194,12 +197,12 @@ def test_what_would_be_recorded_as_something_else_is_refused(texts, message):
 def test_a_padding_token_that_ends_every_text_is_taken_where_it_is_the_end_token():
     tokenizer = padding_tokenizer()
     tokenizer.pad_token = tokenizer.eos_token
-    assert _ids([[5, 1], [6, 1]], tokenizer) == [[5, 1], [6, 1]]
-    assert _ids([[5, 6, 1], [7, 1]], tokenizer) == [[5, 6, 1], [7, 1]]
-    with pytest.raises(RecordingError, match="padding id 1"):
-        _ids([[5, 6], [7, 1]], tokenizer)
-    with pytest.raises(RecordingError, match="padding id 1"):
-        _ids([[5, 6, 1], [7, 1, 1]], tokenizer)
+    assert _ids([[5, 61], [6, 61]], tokenizer) == [[5, 61], [6, 61]]
+    assert _ids([[5, 6, 61], [7, 61]], tokenizer) == [[5, 6, 61], [7, 61]]
+    with pytest.raises(RecordingError, match="padding id 61"):
+        _ids([[5, 6], [7, 61]], tokenizer)
+    with pytest.raises(RecordingError, match="padding id 61"):
+        _ids([[5, 6, 61], [7, 61, 61]], tokenizer)
 
 
 def test_chats_without_a_template_are_refused():
@@ -275,14 +278,14 @@ def test_positions_that_are_none_are_refused(positions, message):
 def test_the_same_special_token_at_every_end_is_said_and_can_be_left_out():
     tokenizer = padding_tokenizer()
     model = td.load_model(tiny.hf_model("llama"), tokenizer=tokenizer)
-    ended = [f"{text} w1" for text in TEXTS]
-    with pytest.warns(UserWarning, match=r"ends in the same special token 'w1'.*last_content"):
+    ended = [f"{text} w61" for text in TEXTS]
+    with pytest.warns(UserWarning, match=r"ends in the same special token 'w61'.*last_content"):
         record(model, ended)
     content = record(model, ended, "last_content")
     np.testing.assert_array_equal(content.dataset["token_id"], [ids[-1] for ids in LISTS])
     np.testing.assert_allclose(content.values, record(model, LISTS).values, rtol=1e-5, atol=1e-5)
     with pytest.raises(RecordingError, match="text 1 holds special tokens alone"):
-        record(model, ["w5", "w1"], "last_content")
+        record(model, ["w5", "w61"], "last_content")
     with pytest.raises(RecordingError, match="no tokenizer"):
         record(tiny.hf_model("llama"), LISTS, "last_content")
 

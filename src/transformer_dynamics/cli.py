@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import time
@@ -32,6 +33,7 @@ from transformer_dynamics.cli_options import (
     SeedOption,
     SitesOption,
     TextsOption,
+    TextsRevisionOption,
     TooLongOption,
 )
 from transformer_dynamics.cli_progress import Bars, complaints
@@ -42,7 +44,7 @@ from transformer_dynamics.cli_tables import (
     proof_table,
     verdict_table,
 )
-from transformer_dynamics.errors import TdynError
+from transformer_dynamics.errors import TdynError, TextsError
 
 DEFAULT_SAMPLES = 512
 # What typer returns for Ctrl-C: 128 + SIGINT, as shells have it.
@@ -76,6 +78,7 @@ def run(
     column: ColumnOption = "text",
     min_chars: MinOption = None,
     max_chars: MaxOption = None,
+    texts_revision: TextsRevisionOption = None,
     nulls: Annotated[int, typer.Option(help="Draws of each null.")] = 199,
     bootstrap: Annotated[int, typer.Option(help="Draws of the bootstrap over texts.")] = 499,
     perturbed: PerturbedOption = None,
@@ -87,7 +90,7 @@ def run(
     from transformer_dynamics.recording.options import RecordingOptions
 
     loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code)
-    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
+    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, texts_revision, offline)
     folder = out or _run_folder(loaded.name)
     settings = Settings(
         seed=seed,
@@ -136,6 +139,7 @@ def record(
     column: ColumnOption = "text",
     min_chars: MinOption = None,
     max_chars: MaxOption = None,
+    texts_revision: TextsRevisionOption = None,
     offline: OfflineOption = False,
     trust_remote_code: CodeOption = False,
     sites: SitesOption = None,
@@ -148,7 +152,7 @@ def record(
         bos=bos, too_long=too_long, seed=seed, storage=storage, batch_tokens=batch_tokens
     )
     loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code, sites)
-    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
+    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, texts_revision, offline)
     with Bars() as bars, bars.stage("record", "tokens") as progress:
         made = record_states(
             loaded,
@@ -226,6 +230,7 @@ def perturb(
     column: ColumnOption = "text",
     min_chars: MinOption = None,
     max_chars: MaxOption = None,
+    texts_revision: TextsRevisionOption = None,
     offline: OfflineOption = False,
     trust_remote_code: CodeOption = False,
 ) -> None:
@@ -237,7 +242,7 @@ def perturb(
     from transformer_dynamics.recording.options import RecordingOptions
 
     loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code)
-    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, offline)
+    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, texts_revision, offline)
     folder = out or _run_folder(loaded.name)
     settings = Settings(
         seed=seed,
@@ -321,6 +326,8 @@ def sites(
         )
     else:
         console.print("Named by hand and not proved: no residual identity was tested.")
+    if not found.independent:
+        unseen = "Other texts of its batch, which is why texts run one at a time,"
     console.print(f"{unseen} change a token's state by {found.padding_error:.1e} of its norm.")
 
 
@@ -422,6 +429,7 @@ def _texts(
     column: str,
     min_chars: int | None,
     max_chars: int | None,
+    revision: str | None,
     offline: bool,
 ) -> Any:
     from transformer_dynamics.texts import load_texts
@@ -431,9 +439,14 @@ def _texts(
         "column": column,
         "min_chars": min_chars,
         "max_chars": max_chars,
+        "revision": revision,
         "offline": offline,
     }
     with complaints.status(f"loading {source}"):
-        if samples is None:
-            samples = min(DEFAULT_SAMPLES, len(load_texts(source, **choice)))
+        if samples is not None:
+            return load_texts(source, samples, **choice)
+        if source.startswith("hf://"):  # a large data set is not read whole to count its texts
+            with contextlib.suppress(TextsError):
+                return load_texts(source, DEFAULT_SAMPLES, **choice)
+        samples = min(DEFAULT_SAMPLES, len(load_texts(source, **choice)))
         return load_texts(source, samples, **choice)

@@ -12,7 +12,13 @@ ModelArgument = Annotated[
 ]
 TextsOption = Annotated[
     str,
-    typer.Option(help="wikipedia-sample, a .txt, .jsonl, .csv or .parquet file, or hf://NAME."),
+    typer.Option(
+        help="wikipedia-sample; a file or a quoted pattern (.txt, .jsonl, .json, .csv, .tsv, "
+        ".parquet, also .gz); or hf://NAME[:CONFIG[:SPLIT]], a slice as train[:1000]."
+    ),
+]
+TextsRevisionOption = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of the texts' hub data set.")
 ]
 SamplesOption = Annotated[
     int | None, typer.Option(help="Number of texts; by default 512, or all where there are fewer.")
@@ -37,7 +43,9 @@ OfflineOption = Annotated[bool, typer.Option("--offline", help="Never reach for 
 CodeOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let a hub repository run its own code.")
 ]
-ColumnOption = Annotated[str, typer.Option(help="Column of .csv, .jsonl, .parquet and hf://.")]
+ColumnOption = Annotated[
+    str, typer.Option(help="Column of the texts; a nested one with dots, as doc.text.")
+]
 MinOption = Annotated[int | None, typer.Option(help="Least characters of a text.")]
 MaxOption = Annotated[int | None, typer.Option(help="Most characters of a text.")]
 SitesOption = Annotated[

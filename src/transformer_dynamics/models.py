@@ -28,6 +28,7 @@ from transformer_dynamics.residual.checkpoints import (
     refuse_pointer,
     with_weights,
 )
+from transformer_dynamics.residual.context import usable_context
 from transformer_dynamics.residual.gguf_files import converted
 from transformer_dynamics.residual.model_flow import ModelFlowMap, Way, find_way
 from transformer_dynamics.residual.sites import Sites, find_sites, given_sites
@@ -181,15 +182,10 @@ class Model:
         """How attention is computed: sdpa, eager, flash_attention_2, ..."""
         return str(getattr(self.hf_model.config, "_attn_implementation", "unknown"))
 
-    @property
+    @cached_property
     def context_length(self) -> int | None:
-        """The longest text in tokens, where the configuration names it."""
-        config = self.hf_model.config.get_text_config()
-        for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-            length = getattr(config, name, None)
-            if isinstance(length, int) and length > 0:
-                return length
-        return None
+        """The longest text in tokens: as configured, or as its table of positions allows."""
+        return usable_context(self.hf_model, self.found_sites.sites[0])
 
     @property
     def weight_hash(self) -> str:

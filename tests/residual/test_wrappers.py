@@ -147,8 +147,41 @@ def test_packed_linears_of_other_weights_have_other_hashes():
 
     one, same, other = (td.load_model(packed(seed)) for seed in (0, 0, 1))
     assert one.weight_hash == same.weight_hash != other.weight_hash
-    with pytest.raises(ModelError, match="no derivatives"):
-        one.flow_map(TEXTS[1]).jacobian("0.pre_attn", "1.pre_attn")
+    assert not one.found_sites.independent
+    with pytest.raises(ModelError, match="quantized per tensor"):
+        one.flow_map(TEXTS[1])
+
+
+class _Detached(nn.Linear):
+    """A linear layer that passes no gradient on, as a kernel of packed integers does."""
+
+    def forward(self, states):
+        return super().forward(states.detach()).detach()
+
+
+class _Unregistered(nn.Linear):
+    """A linear layer through an operation of which autograd knows nothing."""
+
+    def forward(self, states):
+        return torch.ops.tdyn_test.linear(states, self.weight)
+
+
+@pytest.mark.parametrize("kind", [_Detached, _Unregistered])
+def test_a_layer_without_a_derivative_is_refused_instead_of_left_out(kind):
+    library = torch.library.Library("tdyn_test", "FRAGMENT")
+    library.define("linear(Tensor x, Tensor w) -> Tensor")
+    library.impl("linear", lambda x, w: torch.nn.functional.linear(x, w), "CPU")
+    hf_model = tiny.hf_model("llama")
+    hf_model.model.layers[1].mlp.down_proj.__class__ = kind
+    model = td.load_model(hf_model)
+    flow = model.flow_map(TEXTS[1])
+    flow.advance(flow.clean[:1], start="0.pre_attn")
+    for call in (
+        lambda: flow.jacobian("0.pre_attn", "2.pre_attn"),
+        lambda: flow.jvp(np.eye(16), "0.pre_attn", "2.pre_attn"),
+    ):
+        with pytest.raises(ModelError, match="no derivatives"):
+            call()
 
 
 @pytest.mark.parametrize("kind", ["PromptTuningConfig", "PrefixTuningConfig"])

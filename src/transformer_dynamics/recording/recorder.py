@@ -163,12 +163,19 @@ def make_job(
         _windows(model, token_lists, options),
         kept,
         shard_rows=-(-shard_samples // chunk_rows) * chunk_rows,
-        batch_tokens=options.batch_tokens or BATCH_TOKENS.get(model.device.type, 2048),
+        batch_tokens=_batch_tokens(model, options),
     )
     settings = _settings(model, plan, positions, options, storage)
     if keep == "moments":
         settings |= {"keep": keep, "covariance": options.covariance}
     return Job(model, plan, chunk_rows, storage, settings)
+
+
+def _batch_tokens(model: Model, options: RecordingOptions) -> int:
+    """Tokens in a batch; one text at a time where texts of a batch would change each other."""
+    if not model.found_sites.independent:
+        return 1
+    return options.batch_tokens or BATCH_TOKENS.get(model.device.type, 2048)
 
 
 def _token_lists(model: Model, inputs: Inputs, options: RecordingOptions) -> list[list[int]]:

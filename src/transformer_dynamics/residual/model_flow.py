@@ -229,6 +229,12 @@ def find_way(hf_model: Any, sites: Sites) -> Way:
 
 def _require_causal(sites: Sites) -> None:
     layer_paths(sites)
+    if not sites.independent:
+        raise ModelError(
+            "in this model the texts of a batch change each other's states (by "
+            f"{sites.padding_error:.1e} of their norm), as where activations are quantized per "
+            "tensor; a flow map needs states that run side by side unchanged"
+        )
     if not sites.causal:
         raise ModelError(
             "this model is not causal: another state of its last token changes all the others, so "

@@ -15,8 +15,10 @@ and `c` a constant (1 but for families with a residual multiplier):
 
 Layers must pass the stream on unchanged (each one's input is the one before's output), and what
 stands behind a token must change nothing at it, on which right padding rests: in a causal model
-because it never sees it, in an encoder under an attention mask. A model that fails any of this is
-refused with what was seen; its sites can be given by hand, and then only the last is tested.
+because it never sees it, in an encoder under an attention mask. A model in which the texts of one
+batch change each other (activations quantized per tensor) is run one text at a time. A model that
+fails any of the rest is refused with what was seen; its sites can be given by hand, and then only
+what stands behind a token is tested.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ from transformer_dynamics.residual.wrappers import trunk_of
 
 # A sum recomputed from its parts in the model's own precision is exact or off by one rounding.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 4e-3, torch.float16: 5e-4}
+# How far a text alone and in a batch may lie apart, as a multiple of the tolerance.
+BATCH_SLACK = 5.0
 # Of an update that is itself within the tolerance, a branch must explain all but this share.
 UNEXPLAINED = 0.1
 
@@ -96,6 +100,7 @@ class Sites:
         causal: whether no token sees a later one; otherwise padding needs an attention mask.
         padding_error: largest change of a token's state by what stands behind it, over its norm;
             under a mask where the model is not causal.
+        independent: whether a text has the same states alone and among others in a batch.
     """
 
     sites: tuple[Site, ...]
@@ -103,6 +108,7 @@ class Sites:
     n_units: int
     causal: bool
     padding_error: float
+    independent: bool = True
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -129,8 +135,8 @@ def find_sites(hf_model: Any) -> Sites:
         if pre_mlp is not None:
             sites.append(Site(f"{index}.pre_mlp", f"{trace.path}.{pre_mlp}", "input"))
     sites.append(Site(FINAL, traces[-1].path, "output"))
-    causal, error = _padding(hf_model, sites, tolerance)
-    return Sites(tuple(sites), tuple(proofs), traces[0].input.shape[-1], causal, error)
+    unseen = _unseen(hf_model, sites, tolerance)
+    return Sites(tuple(sites), tuple(proofs), traces[0].input.shape[-1], *unseen)
 
 
 def given_sites(hf_model: Any, given: Mapping[str, str]) -> Sites:
@@ -157,8 +163,8 @@ def given_sites(hf_model: Any, given: Mapping[str, str]) -> Sites:
     if len(set(widths.values())) > 1:
         raise ModelError(f"got sites of different widths ({widths}); the stream has one width")
     tolerance = TOLERANCE.get(next(iter(states.values())).dtype, 1e-5)
-    causal, error = _padding(hf_model, sites, tolerance)
-    return Sites(tuple(sites), (), next(iter(widths.values())), causal, error)
+    unseen = _unseen(hf_model, sites, tolerance)
+    return Sites(tuple(sites), (), next(iter(widths.values())), *unseen)
 
 
 def _given_site(hf_model: Any, label: str, place: str) -> Site:
@@ -313,6 +319,27 @@ def _branch(
     if fitting:
         return min(fitting, key=lambda branch: branch.name.count("."))
     return min(branches, key=lambda branch: branch.error, default=None)
+
+
+def _unseen(hf_model: Any, sites: Sequence[Site], tolerance: float) -> tuple[bool, float, bool]:
+    """What a token's state does not depend on.
+
+    Returns:
+        Whether the model is causal; how far what stands behind a token, or another text, changes
+        its state, over its norm; whether texts of a batch leave each other alone.
+    """
+    tokens = probe_tokens(hf_model)
+    together = _read(hf_model, sites, tokens)
+    alone = [_read(hf_model, sites, tokens[text : text + 1]) for text in range(len(tokens))]
+    others = max(
+        _difference(together[site.label][text], read[site.label][0])
+        for text, read in enumerate(alone)
+        for site in sites
+    )
+    # Batches of one and of two sum in another order, which adds up over the layers.
+    if others > BATCH_SLACK * max(tolerance, 1e-4):
+        return False, others, False
+    return (*_padding(hf_model, sites, tolerance), True)
 
 
 def _padding(hf_model: Any, sites: Sequence[Site], tolerance: float) -> tuple[bool, float]:
