@@ -63,9 +63,9 @@ def test_addresses_are_refused_and_make_no_folder(address, home):
 @pytest.mark.parametrize("path", [None, 3, "", b"a", "a\0b"])
 def test_what_is_no_path_is_refused(path, home):
     if path is not None:
-        with pytest.raises(TdynError, match="as a path|got the path"):
+        with pytest.raises(TdynError, match=r"as a path|got the path"):
             record(tiny.model("llama"), LISTS, out=path)
-    with pytest.raises(TdynError, match="as a path|got the path"):
+    with pytest.raises(TdynError, match=r"as a path|got the path"):
         td.open_recording(path)
 
 

@@ -107,7 +107,8 @@ def _watching(trunk: nn.Module) -> Iterator[list[str]]:
 
     with ExitStack() as hooks:
         for name, module in trunk.named_modules():
-            if any(kind in type(module).__name__ for kind in LINEAR):
+            kinds = " ".join(kind.__name__ for kind in type(module).__mro__)
+            if any(linear in kinds for linear in LINEAR):
                 hook = module.register_forward_hook(watch(name), with_kwargs=True)
                 hooks.callback(hook.remove)
         yield stopped
