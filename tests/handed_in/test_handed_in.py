@@ -63,7 +63,11 @@ def _write(section: str, name: str, row: str) -> None:
     _written[name] = row
     pieces = [PREFACE]
     for each in SECTIONS:
-        rows = [_written[key] for key, (found, _) in CASES.items() if found == each and key in _written]
+        rows = [
+            _written[key] for key, (found, _) in CASES.items() if found == each and key in _written
+        ]
         title = importlib.import_module(f"handed_in.{each}").TITLE
-        pieces.append(f"## {title}\n\n| handed in | what happens |\n|---|---|\n" + "\n".join(rows) + "\n")
+        pieces.append(
+            f"## {title}\n\n| handed in | what happens |\n|---|---|\n" + "\n".join(rows) + "\n"
+        )
     PAGE.write_text("\n".join(pieces), encoding="utf-8")
