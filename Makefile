@@ -12,8 +12,9 @@ run: $(STAMPS)/run
 	$(BIN)/tdyn run
 
 # A process per core with one thread each; a file's tests stay together, since they share fixtures.
+# Files run in the order of tests/conftest.py, the longest first.
 test: $(STAMPS)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .

@@ -1,4 +1,33 @@
 import sys
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+# A busy machine is no reason to fail, and the same examples are drawn each time;
+# `--hypothesis-profile default` draws others.
+settings.register_profile(
+    "tdyn", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tdyn")
+
+LONGEST_FIRST = (
+    "tests/claims/test_calibration.py",
+    "tests/test_experiment.py",
+    "tests/recording/test_endurance.py",
+    "tests/claims/test_c6_orbits.py",
+    "tests/test_cli.py",
+    "tests/recording/test_blocks.py",
+    "tests/test_registry.py",
+    "tests/test_bench.py",
+    "tests/claims/test_c12.py",
+    "tests/residual/test_model_flow.py",
+)
+"""Files that take a minute of one core or about that, the longest first."""
+
+
+def pytest_collection_modifyitems(items):
+    """Run the longest files first: with one of them last, a process would work on it alone."""
+    place = {name: index for index, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.nodeid.split("::")[0], len(place)))

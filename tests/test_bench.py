@@ -46,7 +46,7 @@ def printed():
     # Threads that wait for each other on busy cores would take most of the time of a tiny model.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=100, env=environment
+        command, capture_output=True, text=True, check=True, env=environment
     ).stdout
 
 
@@ -110,6 +110,6 @@ def test_what_grows_is_shown_one_at_a_time(printed):
 
 def test_a_section_alone():
     command = [sys.executable, BENCH, "--quick", "--rounds", "1", "--only", "measures"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "units.correlation" in done.stdout
     assert "bare forward pass" not in done.stdout

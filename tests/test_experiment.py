@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from transformer_dynamics.recording import open_recording
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS
 from transformer_dynamics.results import load_result
 
-QUICK = Settings(n_null=9, n_bootstrap=19, seed=4)
+QUICK = Settings(n_null=9, n_bootstrap=19, seed=4, n_perturbed=4)
 
 
 class Told:
@@ -103,7 +104,7 @@ def test_what_changed_is_done_again_and_nothing_else(model, texts, tmp_path):
     out = tmp_path / "c"
     Experiment(model, texts, out, QUICK).run()
     told = Told()
-    Experiment(model, texts, out, Settings(n_null=7, n_bootstrap=19, seed=4), told).run()
+    Experiment(model, texts, out, replace(QUICK, n_null=7), told).run()
     assert told.begun == ["test", "report"]
 
 

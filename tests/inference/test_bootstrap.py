@@ -13,7 +13,7 @@ from transformer_dynamics.inference.bootstrap import (
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     texts=st.lists(st.integers(-5, 5), min_size=1, max_size=30),
     n_draws=st.integers(1, 20),

@@ -39,7 +39,7 @@ def test_p_of_four_draws(observed, direction, expected):
     assert p == pytest.approx(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(observed=finite, null=st.lists(finite, min_size=1, max_size=30))
 def test_p_agrees_with_scipy_and_directions_mirror_each_other(observed, null):
     greater, less, both = (
@@ -105,7 +105,7 @@ def test_effect_is_the_distance_in_null_deviations():
     assert effect_size(-10.0, [0.0, 2.0]) == pytest.approx(-11 / np.sqrt(2))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(shift=finite, scale=st.floats(0.1, 10), seed=st.integers(0, 100))
 def test_effect_ignores_origin_and_unit(shift, scale, seed):
     null = np.random.default_rng(seed).standard_normal(10)
@@ -155,7 +155,7 @@ def test_adjusted_p_in_closed_form():
     np.testing.assert_allclose(benjamini_hochberg([0.02, 0.02, 0.02]), [0.02] * 3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(p=st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=20))
 def test_adjusted_p_is_scipy_s_over_the_tests_that_were_made(p):
     values = np.array(p)

@@ -416,7 +416,7 @@ def test_random_basis_is_haar_distributed():
 # --- properties and refusals -------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shape=st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6)),
     scale=st.sampled_from([1e-3, 1.0, 1e4]),
@@ -436,7 +436,7 @@ def test_permutations_keep_the_multiset_of_values(shape, scale, seed):
     np.testing.assert_allclose(np.linalg.norm(basis, axis=2), np.linalg.norm(values, axis=2))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(factor=st.sampled_from([2.0**-20, 0.25, 8.0, 2.0**20]), seed=st.integers(0, 1000))
 def test_every_null_scales_with_the_states(factor, seed):
     recording = structured(n_samples=6, n_sites=6, n_units=4, seed=seed, dtype=np.float64)

@@ -81,7 +81,7 @@ def test_correction_removes_the_bias_of_few_points(law):
 
 
 @given(st.floats(1e-3, 1e3), st.integers(0, 2**16))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_rotation_scale_and_shift_change_nothing(scale, seed):
     points = np.random.default_rng(seed).standard_normal((12, 5)) * [1, 2, 3, 4, 5]
     moved = scale * points @ ortho_group.rvs(5, random_state=seed) + 3.0

@@ -125,7 +125,7 @@ def test_tortuosity_accumulates_in_float64():
 
 
 @given(STATES, st.floats(0.125, 8), st.integers(0, 2**16))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rigid_motion_scale_and_reversal(values, scale, seed):
     rotation = ortho_group.rvs(3, random_state=seed)
     # Rotated, a path that closes may miss its start by rounding; exact closure is tested below.

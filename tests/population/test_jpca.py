@@ -127,7 +127,7 @@ def test_share_by_step_adds_up():
 
 
 @given(st.integers(0, 2**16), st.floats(1e-3, 1e3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_rotation_of_the_axes_and_scale_change_no_number(seed, scale):
     paths = noisy(seed, n_axes=4)
     moved = scale * paths @ ortho_group.rvs(4, random_state=seed)

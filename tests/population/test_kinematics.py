@@ -125,7 +125,7 @@ def test_any_memory_layout_gives_the_same():
 
 
 @given(STATES, st.floats(0.125, 8), st.integers(0, 2**16))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rotation_scale_and_shift(values, scale, seed):
     rotation = ortho_group.rvs(3, random_state=seed)
     with warnings.catch_warnings():

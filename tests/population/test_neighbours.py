@@ -58,7 +58,7 @@ def test_finite_number_of_points_lowers_the_estimate_in_many_dimensions():
 
 
 @given(st.floats(1e-3, 1e3), st.integers(0, 2**16))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_rotation_scale_and_shift_change_nothing(scale, seed):
     points = cube(60, 4, seed=seed)
     moved = scale * points @ ortho_group.rvs(4, random_state=seed) + 7.0

@@ -166,7 +166,7 @@ def test_a_given_centre_takes_the_place_of_the_mean():
 
 
 @given(st.integers(0, 2**16), st.floats(0.125, 8), st.floats(-100, 100))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_rotation_scale_and_shift_change_no_share(seed, scale, shift):
     values = states(6, 4, 5, seed).astype(np.float64)
     rotation = ortho_group.rvs(5, random_state=seed)

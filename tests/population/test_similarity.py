@@ -138,7 +138,7 @@ def test_ends_of_the_procrustes_range():
 
 
 @given(st.integers(0, 2**16), st.sampled_from([2, 5, 9]), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_procrustes_is_a_metric_and_both_are_symmetric(seed, n_units, angular):
     x, y, z = gaussian(seed, 3, 7, n_units)
     apart = [procrustes_distance(a, b, angular=angular) for a, b in ((x, y), (y, z), (x, z))]

@@ -81,7 +81,7 @@ def test_agrees_with_the_definition(shape):
 
 
 @given(st.integers(0, 2**16), st.floats(1e-3, 1e3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_rigid_motion_and_scale_change_nothing(seed, scale):
     paths = np.random.default_rng(seed).standard_normal((3, 8, 3))
     moved = scale * paths @ ortho_group.rvs(3, random_state=seed) - 4.0

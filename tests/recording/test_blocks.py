@@ -1,13 +1,17 @@
 """A recording on disk is measured some samples, sites or units at a time, with the same results."""
 
-import subprocess
-import sys
+import gc
+import tracemalloc
 import warnings
+from collections.abc import Callable
+from functools import partial
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
 
+import transformer_dynamics as td
 from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.recording import recording as recordings
 from transformer_dynamics.recording.recording import Recording, open_recording
@@ -78,50 +82,63 @@ def test_every_measure_gives_the_same_on_disk(name, stored, tmp_path):
     assert kinds[0] in ([], [UndefinedWarning])
 
 
-LIMITED = """
-import resource, sys
-import numpy as np
-import dask, transformer_dynamics as td
-td.units.correlation, td.population.pca, td.units.density
-dask.config.set(scheduler="synchronous")
-recording = td.open_recording(sys.argv[1])
-# What is allocated once, whatever the size: stacks of the threads that read, buffers of the BLAS.
-next(recording.blocks())
-td.population.pca(td.Recording.from_array(np.random.default_rng(0).random((900, 2, 768))))
-def data():
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmData")) * 1024
-limit = data() + int(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-td.population.kinematics(recording), td.population.geometry(recording)
-td.units.density(recording), td.units.correlation(recording)
-td.units.mutual_information(recording, estimator="gaussian")
-td.units.mutual_information(recording), td.population.pca(recording, n_components=2)
-td.units.rotations(recording)
-try:
-    recording.load()
-except MemoryError:
-    print("does not fit")
-"""
+MEASURED = {
+    "kinematics": td.population.kinematics,
+    "geometry": td.population.geometry,
+    "density": td.units.density,
+    "correlation": td.units.correlation,
+    "gaussian information": partial(td.units.mutual_information, estimator="gaussian"),
+    "copula information": td.units.mutual_information,
+    "pca": partial(td.population.pca, n_components=2),
+    "rotations": td.units.rotations,
+}
+LARGE = (4000, 24, 192)
 
 
-def test_a_recording_of_five_times_the_memory_limit_is_measured(tmp_path):
-    """The limit is on what is allocated beyond what importing takes."""
-    shape = (8000, 12, 768)
+def allocated_at_most(function: Callable[[], object]) -> int:
+    """The most bytes that Python and NumPy held at once for a call, whatever else runs."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """74 MB on disk in 40 chunks."""
+    path = tmp_path_factory.mktemp("large") / "large.zarr"
     rng = np.random.default_rng(0)
-    Recording.from_array(np.zeros((1, *shape[1:]), dtype=np.float32)).dataset.drop_vars(
+    Recording.from_array(np.zeros((1, *LARGE[1:]), dtype=np.float32)).dataset.drop_vars(
         ["activation", "text"]
-    ).to_zarr(tmp_path / "large.zarr", mode="w", consolidated=False)
-    array = recordings.create_states(tmp_path / "large.zarr", shape, np.float32, 200)
-    for start in range(0, shape[0], 200):
-        array[start : start + 200] = rng.standard_normal((200, *shape[1:])).cumsum(axis=1)
-    n_bytes = int(np.prod(shape)) * 4
-    limit = n_bytes // 5
-    ran = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(tmp_path / "large.zarr"), str(limit)],
-        capture_output=True,
-        text=True,
-        env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
-        check=False,
-    )
-    assert ran.stdout == "does not fit\n", ran.stderr[-2000:]
+    ).to_zarr(path, mode="w", consolidated=False)
+    array = recordings.create_states(path, LARGE, np.float32, 100)
+    for start in range(0, LARGE[0], 100):
+        steps = rng.standard_normal((100, *LARGE[1:]), dtype=np.float32)
+        array[start : start + 100] = steps.cumsum(axis=1)
+    return path
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of an eleventh of the large recording, where recordings of gigabytes have 16 MB."""
+    monkeypatch.setattr(recordings, "BLOCK_BYTES", int(np.prod(LARGE)) * 4 // 11)
+    # One thread: how many chunks are held at once depends on no number of cores.
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_recording_of_five_times_the_memory_limit_is_measured(name, large, small_blocks):
+    recording = open_recording(large)
+    limit = recording.activation.nbytes // 5
+    assert allocated_at_most(lambda: MEASURED[name](recording)) < limit
+
+
+def test_a_measure_that_loads_the_recording_exceeds_the_memory_limit(large, small_blocks):
+    """The control: what the tests above would find if a measure read everything at once."""
+    recording = open_recording(large)
+    loaded = allocated_at_most(lambda: td.units.correlation(recording.load()))
+    assert loaded > recording.activation.nbytes

@@ -11,7 +11,7 @@ import tiny
 HERE = str(Path(tiny.__file__).parent)
 
 KILLED = """
-import os, random, shutil, signal, sys, time
+import os, random, shutil, signal, sys
 sys.path.insert(0, {here!r})
 import torch
 torch.set_num_threads(1)
@@ -33,10 +33,14 @@ def require_same(path):
     found = content(path)
     assert found == whole, [name for name in whole | found if whole.get(name) != found.get(name)]
 
-def child(work):
+def child(work, cpu_seconds=0.0):
     process = os.fork()
     if process == 0:
+        # A clock of the process's own work, which other load on the machine does not move; when it
+        # runs out the kernel ends the process at once, as kill -9 does.
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         work()
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
         os._exit(0)
     return process
 
@@ -44,15 +48,16 @@ def make(name):
     return lambda: record(model, texts, "last", out=folder / name, options=options)
 
 # No thread runs in this process before it forks: all recording happens in its children.
-start = time.perf_counter()
+def spent():
+    return os.times().children_user + os.times().children_system
+
+before = spent()
 os.waitpid(child(make("whole.zarr")), 0)
-length = time.perf_counter() - start
+length = spent() - before
 whole = content(folder / "whole.zarr")
 instants, kills, finished = random.Random(0), 0, 0
 while kills < 50:
-    process = child(make("killed.zarr"))
-    time.sleep(instants.uniform(0.0, length))
-    os.kill(process, signal.SIGKILL)
+    process = child(make("killed.zarr"), instants.uniform(0.001, length))
     _, status = os.waitpid(process, 0)
     kills += os.WIFSIGNALED(status)
     if (folder / "killed.zarr").exists():
@@ -87,8 +92,9 @@ import transformer_dynamics as td
 
 def resident():
     gc.collect()
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1])
+    # Memory of the process's own; pages of the libraries' files come and go with other load.
+    with open("/proc/self/status") as file:
+        return sum(int(line.split()[1]) for line in file if line.startswith(("RssAnon", "VmSwap")))
 
 model, lists = tiny.model("llama"), tiny.token_lists(200)
 sizes = []
@@ -112,7 +118,7 @@ def test_fifty_recordings_take_no_more_memory_than_five(tmp_path):
 
 
 PEAK = """
-import resource, sys
+import sys
 sys.path.insert(0, {here!r})
 import torch, transformers
 torch.set_num_threads(1)
@@ -128,7 +134,10 @@ lists = np.random.default_rng(0).integers(1, 64, ({texts}, 32)).tolist()
 options = td.RecordingOptions(shard_samples=512)
 recording = td.record(model, lists, "all", out={folder!r} + "/{texts}.zarr", options=options)
 assert recording.shape[0] == {texts} * 32
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, recording.activation.nbytes)
+# Not ru_maxrss, which begins at the size of the process that started this one.
+with open("/proc/self/status") as file:
+    peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+print(peak, recording.activation.nbytes)
 """
 
 

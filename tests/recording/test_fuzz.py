@@ -50,9 +50,7 @@ def model():
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    derandomize=True,
 )
 @given(
     texts=st.lists(HOSTILE, min_size=1, max_size=4),

@@ -1,10 +1,7 @@
 """Recordings on disk and in memory: equal, resumable, refused when they differ."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -130,40 +127,55 @@ def test_interrupted_recording_resumes_and_is_identical(model, texts, tmp_path, 
 
 
 KILLED = """
-import sys
+import os, signal, sys
+from pathlib import Path
 sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
 import tiny
 from transformer_dynamics.recording import shards
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
-import time
-original = shards.shard_states
-def slowly(*args):
-    time.sleep(0.15)
-    return original(*args)
-shards.shard_states = slowly
-texts = tiny.words(tiny.token_lists({n}))
-print("ready", flush=True)
-record(tiny.model("llama"), texts, out={out!r}, options=RecordingOptions(shard_samples=2))
-print("done", flush=True)
+
+model, texts, out = tiny.model("llama"), tiny.words(tiny.token_lists({n})), Path({out!r})
+model.sites, model.weight_hash
+
+def record_until(step, last, there):
+    original = getattr(shards, step)
+    def wait_there(first, shard, *rest):
+        if shard == last:
+            os.write(there, b"there")
+            signal.pause()
+        return original(first, shard, *rest)
+    setattr(shards, step, wait_there)
+    record(model, texts, out=out, options=RecordingOptions(shard_samples=2))
+
+for step, shard in {instants!r}:
+    read, write = os.pipe()
+    # No thread runs in this process before it forks: all recording happens in its children.
+    process = os.fork()
+    if process == 0:
+        record_until(step, shard, write)
+        os._exit(1)
+    os.close(write)
+    assert os.read(read, 5) == b"there"
+    os.kill(process, signal.SIGKILL)
+    assert os.WIFSIGNALED(os.waitpid(process, 0)[1])
+    assert not out.exists()
+    marked = out.with_name(out.name + ".partial").glob("shards/*.json")
+    assert sorted(int(path.stem) for path in marked) == list(range(shard))
 """
 
 
 def test_kill_9_at_three_instants_then_the_same_call_again(model, texts, tmp_path):
+    """Before any shard is run, after a chunk is written and before its marker, and near the end."""
     whole, out = tmp_path / "whole.zarr", tmp_path / "killed.zarr"
     record(model, texts, out=whole, options=RecordingOptions(shard_samples=2))
-    code = KILLED.format(tests=str(Path(tiny.__file__).parent), n=N_TEXTS, out=str(out))
-    for delay in (0.2, 0.55, 0.9):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-        )
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.stdout.read() == ""  # it was killed before it was done
-        process.stdout.close()
-        assert not out.exists()
+    instants = [("shard_states", 0), ("write_marker", 3), ("shard_states", 9)]
+    here = str(Path(tiny.__file__).parent)
+    code = KILLED.format(tests=here, n=N_TEXTS, out=str(out), instants=instants)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
     record(model, texts, out=out, options=RecordingOptions(shard_samples=2))
     assert bytes_of(out) == bytes_of(whole)
 

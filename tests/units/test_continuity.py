@@ -82,7 +82,7 @@ def test_a_unit_that_does_not_change_correlates_by_exactly_one():
     np.testing.assert_array_equal(adjacent_correlation(values)[0], [[1] * 4, [-1] * 4])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     scale=st.floats(1e-3, 1e3),
     shift=st.floats(-1e3, 1e3),

@@ -66,7 +66,7 @@ def test_the_lean_kernel_is_the_same_index():
     np.testing.assert_array_equal(treves_rolls(states), expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(exponent=st.integers(-60, 60), seed=st.integers(0, 1000))
 def test_the_relative_indices_do_not_change_with_scale(exponent, seed):
     # A power of two scales without rounding, so that no value crosses the threshold by rounding.
@@ -78,7 +78,7 @@ def test_the_relative_indices_do_not_change_with_scale(exponent, seed):
     np.testing.assert_allclose(scaled["norm"], plain["norm"] * 2.0**exponent, rtol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1000), n_units=st.integers(1, 40))
 def test_density_lies_between_one_over_d_and_one(seed, n_units):
     result = treves_rolls(np.random.default_rng(seed).standard_cauchy((4, 2, n_units)))

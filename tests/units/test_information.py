@@ -96,7 +96,7 @@ def test_normal_scores_of_distinct_values_are_scipys(n_samples):
     np.testing.assert_allclose(normal_scores(values), expected, rtol=1e-13, atol=1e-15)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     hnp.arrays(
         np.float32,

@@ -124,14 +124,14 @@ def test_permutations_follow_the_seed():
     assert (first != permuted_points_rotation_count(traces, seed=4)).any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), n_points=st.integers(4, 40))
 def test_the_count_is_its_definition(seed, n_points):
     trace = walks(1, n_points, seed)[0]
     assert rotation_count(trace) == pytest.approx(turns_by_definition(trace), abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     factor=st.sampled_from([-4.0, -1.0, 0.25, 2.0, 1024.0]),

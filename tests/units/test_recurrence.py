@@ -102,7 +102,7 @@ def test_transform_of_embedding_two_agrees_with_matrices():
     fixed=st.floats(-5, 5),
     period=st.integers(1, 3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_transform_is_exact_for_a_line(slope, fixed, period):
     """Every window of x -> fixed + slope (x - fixed) points at `fixed`, with the slope's size."""
     values = fixed + slope ** np.arange(4)
