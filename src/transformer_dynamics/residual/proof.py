@@ -16,12 +16,14 @@ except in families with a residual multiplier:
 In a sequential layer each branch may also be the sum of two modules' outputs, each with a positive
 constant: attention and a state-space mixer (Falcon-H1), routed and shared experts (GraniteMoe), or
 two modules added one after the other, as the MLP and the per-layer input of Gemma 4: the step from
-pre_mlp to the next layer is then both. One module contained in the other is never summed with it,
-nor is a module that returns the stream itself.
+pre_mlp to the next layer is then both. (Gemma 4 is proved where its `layer_scalar` is 1; any other
+value multiplies the stream itself, and the model is refused.) A module is never summed with one
+that it contains, and one that returns the stream itself is never part of a sum.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -322,7 +324,9 @@ def _outermost(branches: Sequence[Branch], tolerance: float) -> Branch | None:
 def _refusal(trace: LayerTrace, paths: Sequence[str], seen: list[Branch], tolerance: float) -> str:
     names = ", ".join(dict.fromkeys(event.name.split(".")[0] for event in trace.events))
     best = min(seen, key=lambda branch: branch.error, default=None)
-    nearest = "" if best is None else f"; nearest: {best.name}, off by {best.error:.1e} of the norm"
+    nearest = ""
+    if best is not None and math.isfinite(best.error):
+        nearest = f"; nearest: {best.name}, off by {best.error:.1e} of the norm"
     return (
         f"the residual identity fails in {trace.path}: what the modules in it ({names}) put out "
         f"does not add up to its update, in sequence, alone or in parallel{nearest} (allowed "

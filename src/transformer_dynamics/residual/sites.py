@@ -25,6 +25,7 @@ from transformer_dynamics.errors import ModelError
 from transformer_dynamics.residual.hooks import Site, evaluating, reading
 from transformer_dynamics.residual.labels import FINAL, depth, parse
 from transformer_dynamics.residual.probe import (
+    ADVICE,
     SHARED_TOKENS,
     LayerTrace,
     probe,
@@ -141,7 +142,7 @@ def _check_chain(traces: list[LayerTrace], tolerance: float) -> None:
         if error > tolerance:
             raise ModelError(
                 f"the stream changes between {before.path} and {after.path}: the input of the "
-                f"second differs from the output of the first by {error:.1e} of its norm"
+                f"second differs from the output of the first by {error:.1e} of its norm; {ADVICE}"
             )
 
 
@@ -184,10 +185,18 @@ def _read(
 
     options = {} if mask is None else {"attention_mask": mask}
     with evaluating(hf_model), reading(trunk, sites, keep):
-        trunk(input_ids=tokens, use_cache=False, **options)
+        try:
+            trunk(input_ids=tokens, use_cache=False, **options)
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            masked = "" if mask is None else " with an attention mask"
+            raise ModelError(
+                f"{type(hf_model).__name__} does not run on token ids of shape "
+                f"{tuple(tokens.shape)}{masked} ({type(error).__name__}: {error}); capture its "
+                "states elsewhere and use td.from_captured"
+            ) from error
     for site in sites:
         found = states[site.label]
-        if len(found) != 1 or found[0].numel() % tokens.numel():
+        if len(found) != 1 or found[0].shape[:-1] not in (tokens.shape, (tokens.numel(),)):
             shapes = ", ".join(str(tuple(each.shape)) for each in found) or "nothing"
             raise ModelError(
                 f"the {site.port} of {site.module} gave {shapes} in one pass over tokens of shape "
