@@ -27,6 +27,21 @@ FALCON = {
     "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 64,
 }  # fmt: skip
 
+SCAN = {
+    "mamba_d_state": 4, "mamba_expand": 2, "mamba_n_heads": 4, "mamba_d_head": 8,
+    "mamba_n_groups": 1, "mamba_chunk_size": 8,
+}  # fmt: skip
+ROUTED = {
+    "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16, "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1,
+}  # fmt: skip
+DELTA = {
+    "linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+}  # fmt: skip
+SLIDING = "sliding_attention"
+
 # Family, as transformers calls it: configuration class and arguments.
 ARGUMENTS = {
     "llama": ("LlamaConfig", FULL),
@@ -99,9 +114,122 @@ ARGUMENTS = {
     ),
     "mamba": ("MambaConfig", STATE),
     "falcon_mamba": ("FalconMambaConfig", STATE),
+    "arcee": ("ArceeConfig", FULL),
+    "bamba": ("BambaConfig", {**ONE_KEY, **SCAN, "attn_layer_indices": [1]}),
+    "bitnet": ("BitNetConfig", {**ONE_KEY, "pad_token_id": 0}),
+    "cwm": (
+        "CwmConfig",
+        {
+            **FULL, "sliding_window": 4, "layer_types": ["full_attention", SLIDING, SLIDING],
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    ),
+    "diffllama": ("DiffLlamaConfig", {**FULL, "num_key_value_heads": 2}),
+    "dots1": ("Dots1Config", {**FULL, **ROUTED}),
+    "ernie4_5_moe": (
+        "Ernie4_5_MoeConfig",
+        {
+            **ONE_KEY, "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 16,
+            "moe_num_shared_experts": 1, "moe_layer_start_index": 1,
+        },
+    ),
+    "falcon_h1": (
+        "FalconH1Config",
+        {
+            **FULL, **SCAN, "mamba_d_ssm": 32, "attention_out_multiplier": 0.5,
+            "ssm_out_multiplier": 0.75,
+        },
+    ),
+    "flex_olmo": (
+        "FlexOlmoConfig",
+        {**ONE_KEY, "num_experts": 4, "num_experts_per_tok": 2, "pad_token_id": 0},
+    ),
+    # Its layer_scalar is 1 at the start of training; with any other value no identity holds.
+    "gemma4_text": (
+        "Gemma4TextConfig",
+        {
+            **FULL, "global_head_dim": 8, "sliding_window": 4, "hidden_size_per_layer_input": 4,
+            "vocab_size_per_layer_input": 64, "num_kv_shared_layers": 0,
+            "layer_types": [SLIDING, SLIDING, "full_attention"],
+        },
+    ),
+    "glm4_moe": ("Glm4MoeConfig", {**FULL, **ROUTED}),
+    "granitemoehybrid": (
+        "GraniteMoeHybridConfig",
+        {
+            **ONE_KEY, **MIXED, **SCAN, "shared_intermediate_size": 16, "residual_multiplier": 0.5,
+            "layer_types": ["mamba", "attention", "mamba"],
+        },
+    ),
+    "granitemoeshared": (
+        "GraniteMoeSharedConfig",
+        {**ONE_KEY, **MIXED, "shared_intermediate_size": 16, "residual_multiplier": 0.5},
+    ),
+    "hunyuan_v1_dense": ("HunYuanDenseV1Config", {**FULL, "pad_token_id": 0}),
+    "jamba": (
+        "JambaConfig",
+        {
+            **ONE_KEY, "num_experts": 2, "num_experts_per_tok": 1, "expert_layer_period": 2,
+            "expert_layer_offset": 1, "attn_layer_period": 3, "attn_layer_offset": 1,
+            "mamba_d_state": 4, "mamba_dt_rank": 4, "use_mamba_kernels": False,
+        },
+    ),
+    "jetmoe": (
+        "JetMoeConfig",
+        {
+            **SIZE, **LENGTH, "num_key_value_heads": 2, "kv_channels": 8, "num_local_experts": 4,
+            "num_experts_per_tok": 1,
+        },
+    ),
+    "llama4_text": (
+        "Llama4TextConfig",
+        {
+            **FULL, "intermediate_size_mlp": 32, "num_local_experts": 4, "num_experts_per_tok": 1,
+            "interleave_moe_layer_step": 2,
+        },
+    ),
+    "mamba2": (
+        "Mamba2Config", {**STATE, "num_heads": 4, "head_dim": 8, "n_groups": 1, "chunk_size": 8},
+    ),
+    "minicpm3": (
+        "MiniCPM3Config",
+        {
+            **PLAIN, "kv_lora_rank": 8, "q_lora_rank": 8, "qk_nope_head_dim": 4,
+            "qk_rope_head_dim": 4, "v_head_dim": 8,
+        },
+    ),
+    "nemotron_h": (
+        "NemotronHConfig",
+        {
+            **FULL, "layers_block_type": ["mamba", "attention", "mlp"], "mamba_num_heads": 4,
+            "mamba_head_dim": 8, "ssm_state_size": 4, "n_groups": 1, "chunk_size": 8,
+            "use_mamba_kernels": False,
+        },
+    ),
+    "phimoe": ("PhimoeConfig", {**ONE_KEY, **MIXED}),
+    "qwen3_5_text": ("Qwen3_5TextConfig", {**FULL, **DELTA}),
+    "qwen3_next": (
+        "Qwen3NextConfig", {**FULL, **SPARSE, **DELTA, "shared_expert_intermediate_size": 16},
+    ),
+    "recurrent_gemma": (
+        "RecurrentGemmaConfig",
+        {
+            **ONE_KEY, "lru_width": 16, "attention_window_size": 4,
+            "block_types": ["recurrent", "attention"],
+        },
+    ),
+    "vaultgemma": ("VaultGemmaConfig", {**FULL, "sliding_window": 4}),
+    "zamba2": (
+        "Zamba2Config",
+        {
+            **PLAIN, "num_key_value_heads": 2, "attention_head_dim": 16, "mamba_d_state": 4,
+            "mamba_headdim": 8, "n_mamba_heads": 4, "mamba_ngroups": 1, "chunk_size": 8,
+            "layers_block_type": ["mamba", "hybrid", "mamba"], "num_mem_blocks": 1,
+            "adapter_rank": 4, "use_mem_rope": True,
+        },
+    ),
 }  # fmt: skip
-# Encoders: configuration class and arguments. ModernBERT normalises before its branches, the others
-# the stream itself.
+# Encoders: configuration class and arguments.
 BERT = {**PLAIN, "pad_token_id": 0}
 ENCODERS = {
     "bert": ("BertConfig", BERT),
@@ -113,6 +241,20 @@ ENCODERS = {
                              "vocab_size": 64, **LENGTH},
     ),
     "camembert": ("CamembertConfig", {**BERT, "pad_token_id": 1}),
+    "big_bird": ("BigBirdConfig", {**BERT, "attention_type": "original_full"}),
+    "deberta-v2": (
+        "DebertaV2Config",
+        {
+            **BERT, "relative_attention": True, "position_biased_input": False,
+            "pos_att_type": ["c2p", "p2c"],
+        },
+    ),
+    "esm": ("EsmConfig", {**BERT, "mask_token_id": 63}),
+    "eurobert": ("EuroBertConfig", {**FULL, "pad_token_id": 0, "num_key_value_heads": 2}),
+    "ibert": ("IBertConfig", {**BERT, "pad_token_id": 1}),
+    "layoutlm": ("LayoutLMConfig", BERT),
+    "mpnet": ("MPNetConfig", {**BERT, "pad_token_id": 1}),
+    "rembert": ("RemBertConfig", {**BERT, "input_embedding_size": 16, "output_embedding_size": 16}),
     "modernbert": (
         "ModernBertConfig",
         {**PLAIN, "pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1,
@@ -129,7 +271,11 @@ POST_NORM = {
 }  # fmt: skip
 FAMILIES = (*ARGUMENTS, *POST_NORM, *ENCODERS)
 PARALLEL = ("gpt_neox", "phi", "gptj", "codegen", "cohere", "cohere2", "falcon")
-SINGLE = ("mamba", "falcon_mamba")
+# Their hidden_states begin with the output of the first block.
+STATE_SPACE = ("mamba", "mamba2", "falcon_mamba")
+SINGLE = (*STATE_SPACE, "nemotron_h", "zamba2")
+# Encoders that normalize before their branches; the others normalize the stream itself.
+PRE_NORM_ENCODERS = ("modernbert", "eurobert", "esm")
 
 
 def config(family: str):

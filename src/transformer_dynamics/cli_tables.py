@@ -21,10 +21,7 @@ def proof_table(name: str, found: Any) -> Table:
         table.add_row(
             str(proof.layer),
             proof.kind,
-            "; ".join(
-                branch.name if branch.scale == 1 else f"{branch.scale:.4g} x {branch.name}"
-                for branch in proof.branches
-            ),
+            "; ".join(branch.formula for branch in proof.branches),
             "; ".join(f"{branch.error:.1e}" for branch in proof.branches),
         )
     return table

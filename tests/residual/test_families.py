@@ -19,10 +19,7 @@ def table() -> str:
         sites = find_sites(tiny.hf_model(family))
         first = sites.proofs[0]
         kinds = dict.fromkeys(proof.kind for proof in sites.proofs)
-        added = ", ".join(
-            branch.name if branch.scale == 1 else f"{branch.scale:.2g} x {branch.name}"
-            for branch in first.branches
-        )
+        added = ", ".join(branch.formula for branch in first.branches)
         error = max(proof.error for proof in sites.proofs)
         held = f"{BOUND:.0e}" if error < BOUND else f"{error:.0e}"
         place = "" if sites.causal else ", encoder"

@@ -17,7 +17,10 @@ from transformer_dynamics.residual.labels import parse
 DECODERS = (*tiny.ARGUMENTS, *tiny.POST_NORM)
 TOKENS = [5, 17, 3, 40, 22, 9, 31]
 # Recurrent or convolutional states, positions as a bias on distances (ALiBi), no cache at all.
-REPEATED = {"mamba", "falcon_mamba", "lfm2", "mpt", "bloom", "openai-gpt"}
+REPEATED = {
+    *tiny.SINGLE, "lfm2", "mpt", "bloom", "openai-gpt", "bamba", "falcon_h1", "granitemoehybrid",
+    "jamba", "qwen3_5_text", "qwen3_next", "recurrent_gemma",
+}  # fmt: skip
 
 
 def states_at(flow, site, n_states=3, seed=0):
@@ -57,13 +60,17 @@ def rerun(model, tokens, start, state):
     def leave(module, args, output):
         if kind == "final" or proof.kind == "post-norm":
             return put(output, state)
-        return put(output, (state - entered[0]) / proof.branches[0].scale)
+        # Of the modules of a sum, the first makes it fit and the others give nothing.
+        if module is added[0]:
+            return put(output, (state - entered[0]) / proof.branches[0].scales[0])
+        return put(output, torch.zeros_like(state))
 
     module = trunk.get_submodule(path)
     hooks = []
     if kind == "pre_mlp":
-        name = proof.between if proof.kind == "post-norm" else proof.branches[0].name
-        hooks.append(trunk.get_submodule(f"{path}.{name}").register_forward_hook(leave))
+        names = (proof.between,) if proof.kind == "post-norm" else proof.branches[0].names
+        added = [trunk.get_submodule(f"{path}.{name}") for name in names]
+        hooks += [each.register_forward_hook(leave) for each in added]
     if kind == "final":
         hooks.append(module.register_forward_hook(leave))
     else:
@@ -113,7 +120,7 @@ def test_advancing_equals_a_whole_run_with_the_state_in_place(family):
             seen, expected = rerun(model, TOKENS, start, state)
             for at, label in enumerate(flow.sites[place + 1 :], start=1):
                 assert relative(found[index, at], seen[label]) < 1e-5, (start, label)
-            np.testing.assert_allclose(probabilities[index], expected, atol=2e-5)
+            np.testing.assert_allclose(probabilities[index], expected, rtol=1e-5, atol=2e-5)
         np.testing.assert_array_equal(found[:, 0], states)
 
 
@@ -122,7 +129,7 @@ def test_the_clean_state_changes_nothing(family):
     flow = tiny.model(family).flow_map(TOKENS)
     for place, start in enumerate(flow.sites):
         carried = flow.advance(flow.clean[place : place + 1], start=start)[0]
-        assert relative(carried, flow.clean[place:]).max() < 1e-6, start
+        assert relative(carried, flow.clean[place:]).max() < 2e-6, start
 
 
 def test_the_context_is_shared_where_the_model_allows_it():

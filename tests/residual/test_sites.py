@@ -19,8 +19,8 @@ def test_states_equal_hidden_states_one_text_at_a_time(family):
     model = tiny.model(family)
     texts = tiny.token_lists()
     recording = record(model, texts, "all")
-    entries = [site for site in recording.sites if site.endswith("pre_attn")]
-    if family in tiny.SINGLE:  # their hidden_states begin with the output of the first block
+    entries = [site for site in recording.sites if site.endswith(("pre_attn", "pre_block"))]
+    if family in tiny.STATE_SPACE:
         entries = list(recording.sites[1:])
     assert len(entries) == 3
     for index, tokens in enumerate(texts):
@@ -43,7 +43,7 @@ def test_identity_holds_in_every_family_and_is_of_the_right_kind(family):
         kind = "parallel"
     elif family in tiny.SINGLE:
         kind = "single"
-    elif family in {*tiny.POST_NORM, *tiny.ENCODERS} - {"modernbert"}:
+    elif family in {*tiny.POST_NORM, *tiny.ENCODERS} - {*tiny.PRE_NORM_ENCODERS}:
         kind = "post-norm"
     assert {proof.kind for proof in proofs} == {kind}
     assert max(proof.error for proof in proofs) < 1e-6
@@ -58,7 +58,9 @@ def test_decoders_are_causal_and_encoders_are_not(family):
 
 def test_residual_multiplier_is_found():
     for proof in find_sites(tiny.hf_model("granite")).proofs:
-        assert [branch.scale for branch in proof.branches] == pytest.approx([0.5, 0.5], abs=1e-5)
+        assert [branch.scales[0] for branch in proof.branches] == pytest.approx(
+            [0.5, 0.5], abs=1e-5
+        )
 
 
 def test_text_tower_of_a_multimodal_model_is_found():
@@ -112,7 +114,7 @@ def test_language_model_of_a_llava_is_found():
     assert len(sites.sites) == 7
 
 
-NO_FINAL_NORM = {"opt-350m", "openai-gpt", *tiny.ENCODERS} - {"modernbert"}
+NO_FINAL_NORM = {"opt-350m", "openai-gpt", *tiny.ENCODERS} - {*tiny.PRE_NORM_ENCODERS}
 
 
 @pytest.mark.parametrize("family", sorted(set(tiny.FAMILIES) - NO_FINAL_NORM))
@@ -177,7 +179,7 @@ def test_sequential_layers_have_two_sites_each():
     assert len(sites.labels) == 7
     assert max(proof.error for proof in sites.proofs) < 1e-6
     assert [branch.name for branch in sites.proofs[0].branches] == ["self_attn", "mlp"]
-    assert [branch.scale for branch in sites.proofs[0].branches] == [1.0, 1.0]
+    assert [branch.scales for branch in sites.proofs[0].branches] == [(1.0,), (1.0,)]
 
 
 def test_broken_residual_identity_is_refused_with_what_was_seen():

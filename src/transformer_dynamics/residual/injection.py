@@ -1,8 +1,9 @@
 """Put states into the residual stream while a model runs, and leave the model as it was.
 
 A state enters before a layer as that layer's input. It enters before the MLP as the layer's input
-with the attention branch silenced, so that the stream after attention is the state itself, to the
-last bit; in a post-norm layer as the output of the norm that stands between the two branches.
+with every module of the attention branch silenced, so that the stream after attention is the state
+itself, to the last bit; in a post-norm layer as the output of the norm that stands between the two
+branches.
 Layers before that one need not run: `skipping` lets the stream pass through them.
 
 Not handled: sites named by hand, whose layers have no proof that says what they add.
@@ -69,9 +70,10 @@ def injecting(
         else:
             hooks.callback(_replace_input(trunk.get_submodule(path), states, replace).remove)
             if kind == "pre_mlp":
-                branch = trunk.get_submodule(f"{path}.{proof.branches[0].name}")
                 silence = torch.zeros_like(states)
-                hooks.callback(_replace_output(branch, silence, replace).remove)
+                for name in proof.branches[0].names:
+                    module = trunk.get_submodule(f"{path}.{name}")
+                    hooks.callback(_replace_output(module, silence, replace).remove)
         yield
 
 

@@ -26,6 +26,12 @@ from transformer_dynamics.residual.wrappers import trunk_of
 
 PROBE_TOKENS = 8
 SHARED_TOKENS = 5
+# What to do with a model whose layers are not found.
+ADVICE = (
+    "where modules of it receive the stream as (text, position, unit), once a pass, name the sites "
+    "by hand: td.load_model(model, sites={'0.pre_attn': 'path.of.module:input', ...}); otherwise "
+    "capture the states elsewhere: td.from_captured(model(**batch, output_hidden_states=True))"
+)
 
 
 @dataclass(frozen=True)
@@ -77,16 +83,23 @@ def probe(hf_model: Any) -> list[LayerTrace]:
     for name, found in candidates:
         paths = [f"{name}.{index}" for index, _ in found]
         if all(_runs(events[path]) == 1 for path in paths):
-            return [_trace(path, events[path]) for path in paths]
+            return [_trace(path, events[path], tokens) for path in paths]
     names = ", ".join(f"{name} ({_runs(events[f'{name}.0'])} times)" for name, _ in candidates)
     raise ModelError(
-        f"no list of layers of {type(hf_model).__name__} ran once in one forward pass: {names}"
+        f"no list of layers of {type(hf_model).__name__} ran once in one forward pass: {names}; "
+        f"{ADVICE}"
     )
 
 
 def probe_tokens(hf_model: Any) -> Tensor:
     """Two texts that share their first tokens, `(text, position)`, on the model's device."""
-    vocabulary = hf_model.get_input_embeddings().weight.shape[0]
+    try:
+        vocabulary = hf_model.get_input_embeddings().weight.shape[0]
+    except (NotImplementedError, AttributeError) as error:
+        raise ModelError(
+            f"{type(hf_model).__name__} has no table of token embeddings; decoders and encoders of "
+            "text can be recorded"
+        ) from error
     tokens = (torch.arange(2 * PROBE_TOKENS) * 7919 + 13).reshape(2, PROBE_TOKENS) % vocabulary
     tokens[1, :SHARED_TOKENS] = tokens[0, :SHARED_TOKENS]
     on_device: Tensor = tokens.to(hf_model.device)
@@ -114,7 +127,7 @@ def _candidates(trunk: nn.Module, hf_model: Any) -> list[tuple[str, list[tuple[i
         seen = ", ".join(f"{name} ({len(found)})" for name, found in lists) or "none"
         raise ModelError(
             f"no list of {n_layers} layers in {type(hf_model).__name__}; lists of modules in it: "
-            f"{seen}"
+            f"{seen}; {ADVICE}"
         )
     return candidates
 
@@ -150,11 +163,17 @@ def _runs(events: list[Event]) -> int:
     return sum(event.name == "" and event.port == "output" for event in events)
 
 
-def _trace(path: str, events: list[Event]) -> LayerTrace:
+def _trace(path: str, events: list[Event], tokens: Tensor) -> LayerTrace:
     own = {event.port: event.states for event in events if event.name == ""}
     if "input" not in own:
         raise ModelError(f"no states enter the layer {path} as an argument; it cannot be traced")
     stream = own["input"]
+    if stream.ndim > 2 and stream.shape[:-1] != tokens.shape:
+        n_texts, n_positions = tokens.shape
+        raise ModelError(
+            f"the states that enter {path} are of shape {tuple(stream.shape)} instead of (text "
+            f"{n_texts}, position {n_positions}, unit); {ADVICE}"
+        )
     if not bool(torch.isfinite(own["output"]).all()):
         raise ModelError(
             f"the model produces NaN or infinite states in {path}, on a probe of a few tokens; its "
