@@ -197,6 +197,7 @@ def _no_texts(given: Any, where: str) -> RecordingError:
     if isinstance(given, os.PathLike):
         hint = f"the texts of a file: td.record(model, td.load_texts({os.fspath(given)!r}))"
     elif isinstance(given, bytes | bytearray):
+        kind = "byte string"
         hint = "bytes are no text until they are decoded: texts.decode('utf-8')"
     elif isinstance(given, set | frozenset):
         hint = "a set has no order: td.record(model, sorted(texts))"
@@ -213,7 +214,8 @@ def _no_texts(given: Any, where: str) -> RecordingError:
         shape = getattr(given, "shape", None)
         kind = f"{kind} of {f'shape {tuple(shape)}' if shape is not None else repr(given):.60}"
         hint = "token ids are whole numbers, (position) or (text, position); " + ALLOWED
-    return RecordingError(f"{where}got a {kind}; {hint}")
+    article = "an" if kind[0] in "aeiou" else "a"
+    return RecordingError(f"{where}got {article} {kind}; {hint}")
 
 
 def _rows(given: Any, pad: int | None, ambiguous: bool) -> list[list[int]]:

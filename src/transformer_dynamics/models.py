@@ -270,7 +270,7 @@ def load_model(
     if isinstance(model, torch.nn.Module):
         return _wrap(model, tokenizer, sites)
     if not isinstance(model, str | Path):
-        raise ModelError(f"got a {type(model).__name__}; {_ALLOWED}")
+        raise ModelError(f"got an object of type {type(model).__name__}; {_ALLOWED}")
     chosen = _options(dtype, device, attention)
     folder, name, provenance = _locate(str(model), offline, revision)
     options: dict[str, Any] = {"local_files_only": offline, "trust_remote_code": trust_remote_code}
@@ -337,7 +337,7 @@ def _device_map(device: Any) -> dict[str, Any]:
 
 def _wrap(model: Any, tokenizer: Any, sites: Mapping[str, str] | None) -> Model:
     if not hasattr(model, "config") or not hasattr(model, "get_input_embeddings"):
-        raise ModelError(f"got a {type(model).__name__}; {_ALLOWED}")
+        raise ModelError(f"got an object of type {type(model).__name__}; {_ALLOWED}")
     name = getattr(model.config, "_name_or_path", "") or type(model).__name__
     return Model(model, tokenizer, name, given_sites=sites)
 
