@@ -170,14 +170,22 @@ def _unseen(hf_model: Any, sites: Sequence[Site], tolerance: float) -> tuple[boo
     # Batches of one and of two sum in another order, which adds up over the layers.
     if others > BATCH_SLACK * max(tolerance, 1e-4):
         return False, others, False
-    return (*_padding(hf_model, sites, tolerance), True)
+    return (*_padding(hf_model, sites, tolerance, together), True)
 
 
-def _padding(hf_model: Any, sites: Sequence[Site], tolerance: float) -> tuple[bool, float]:
-    """Whether the model is causal, and how far what stands behind a token changes its state."""
+def _padding(
+    hf_model: Any, sites: Sequence[Site], tolerance: float, seen: Mapping[str, Tensor]
+) -> tuple[bool, float]:
+    """Whether the model is causal, and how far what stands behind a token changes its state.
+
+    Args:
+        hf_model: the model.
+        sites: where its stream is read.
+        tolerance: of the model's precision.
+        seen: states of the probe's texts, which share their first tokens.
+    """
     allowed = max(tolerance, 1e-4)
     tokens = probe_tokens(hf_model)
-    seen = _read(hf_model, sites, tokens)
     later = max(
         _difference(states[1, :SHARED_TOKENS], states[0, :SHARED_TOKENS])
         for states in seen.values()

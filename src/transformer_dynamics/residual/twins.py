@@ -7,12 +7,13 @@ state is neither read nor changed, and one seed gives the same bits whatever oth
 from __future__ import annotations
 
 import copy
+import operator
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from transformer_dynamics.errors import ModelError
+from transformer_dynamics.errors import InputError, ModelError
 from transformer_dynamics.residual.checkpoints import quiet_transformers
 from transformer_dynamics.residual.wrappers import without_adapters
 
@@ -56,14 +57,19 @@ def untrained_model(hf_model: Any, seed: int) -> Any:
 
     Raises:
         ModelError: the class cannot be built from its configuration alone.
+        InputError: the seed is no whole number.
     """
+    try:
+        own_seed = operator.index(seed)
+    except TypeError:
+        raise InputError(f"got seed={seed!r}; a seed is a whole number: seed=0") from None
     inner: Any = without_adapters(hf_model)
     config = copy.deepcopy(inner.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     dtype = inner.dtype if inner.dtype.is_floating_point else torch.float32
     try:
-        with torch.inference_mode(False), quiet_transformers(), _OwnRandomness(seed):
+        with torch.inference_mode(False), quiet_transformers(), _OwnRandomness(own_seed):
             twin = type(inner)(config)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ModelError(
