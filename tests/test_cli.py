@@ -157,7 +157,7 @@ CASES = {
         "cannot load the model 'no-such-owner/no-such-model'",
     ),
     "nonsense model": (lambda p, m, t: ["run", "what is this?"], "is no model"),
-    "no model file": (lambda p, m, t: ["run", t], "is no model; give a hub id"),
+    "no model file": (lambda p, m, t: ["run", t], "is a file; a model is the folder"),
     "broken gguf": (lambda p, m, t: ["run", written(p / "x.gguf", "not a model")], "is no GGUF"),
     "missing gguf": (lambda p, m, t: ["run", p / "missing.gguf"], "there is no file"),
     "empty folder": (lambda p, m, t: ["run", p], "holds no config.json"),
@@ -289,7 +289,7 @@ def test_record_options(tdyn, folder, text_file, tmp_path):
     assert recording.provenance["seed"] == 3
     status, _, err = tdyn(*words, "--positions", "some")
     assert status == 1
-    assert "allowed are 'last', 'all', 'skip:4', 'random:8'" in err
+    assert "allowed are 'last', 'last_content', 'all', 'skip:4', 'random:8'" in err
 
 
 def test_sites_by_hand(tdyn, folder, text_file, tmp_path):
