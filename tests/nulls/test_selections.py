@@ -100,6 +100,19 @@ def test_claims_refuse_nulls_of_other_samples(model):
             td.test_claims(recording, model_nulls={"untrained": wrong}, claims=["C4"])
 
 
+def test_a_model_with_other_weights_is_refused(model):
+    recording = record(model, LISTS)
+    other = tiny.model("llama", seed=1)
+    for call in (
+        lambda: shuffled_tokens(recording, model=other),
+        lambda: systems(other, recording),
+        lambda: td.test_claims(recording, model=other, claims=["C8"]),
+    ):
+        with pytest.raises(InputError, match="made with other weights"):
+            call()
+    systems(tiny.model("llama"), recording)
+
+
 @pytest.mark.parametrize("claims", [["C99"], ["C4", "c4"], [], "C98"])
 def test_unknown_claims_are_named(claims, model):
     with pytest.raises(InputError, match=r"there is no claim .*; there are C1, "):

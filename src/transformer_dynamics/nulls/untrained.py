@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.errors import InputError, RecordingError
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import null
 
@@ -59,10 +59,14 @@ def shuffled_tokens(
 
     A begin token stays in front. The last token changes with the order, as it must: its place is
     part of the syntax.
+
+    Raises:
+        InputError: the recording was made with other weights.
     """
     from transformer_dynamics.models import as_model
 
     model = as_model(model)
+    require_weights_of(recording, model)
     generator = np.random.default_rng(seed)
     begin = getattr(model.tokenizer, "bos_token_id", None)
     shuffled = []
@@ -71,6 +75,21 @@ def shuffled_tokens(
         rest = generator.permutation(np.array(ids[n_fixed:], dtype=np.int64)).tolist()
         shuffled.append([*ids[:n_fixed], *rest])
     return _rerun(recording, model, shuffled, out, how)
+
+
+def require_weights_of(recording: Recording, model: Model) -> None:
+    """Refuse a model with other weights than those that the recording was made with.
+
+    Raises:
+        InputError: they differ; a recording that names no weights is taken as it is.
+    """
+    made = recording.provenance.get("weights")
+    if made is not None and made != model.weight_hash:
+        raise InputError(
+            f"the recording was made with other weights ({str(made)[:12]}...) than {model.name} "
+            f"has now ({model.weight_hash[:12]}...); record the model as it is: "
+            "td.record(model, texts)"
+        )
 
 
 def token_lists(recording: Recording) -> list[list[int]]:

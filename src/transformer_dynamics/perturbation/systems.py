@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.untrained import token_lists, untrained
+from transformer_dynamics.nulls.untrained import require_weights_of, token_lists, untrained
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.residual.flow_map import FlowMap
 from transformer_dynamics.residual.labels import parse
@@ -94,7 +94,7 @@ def systems(
 
     Raises:
         RecordingError: the recording holds no texts.
-        InputError: the recording has other sites than the model.
+        InputError: the recording has other sites than the model, or is of other weights.
     """
     from transformer_dynamics.models import as_model
 
@@ -105,6 +105,7 @@ def systems(
             f"{recording.sites[-1]}; the model has {len(model.sites)}: give a whole recording of "
             "this model, td.record(model, texts)"
         )
+    require_weights_of(recording, model)
     token_lists(recording)
     initial = model.untrained_twin(seed)
     other = untrained(recording, model=model, seed=seed) if twin is None else twin

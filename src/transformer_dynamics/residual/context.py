@@ -19,15 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.residual.hooks import Site, evaluating, own_thread
+from transformer_dynamics.residual.hooks import PassEnded, Site, evaluating, own_thread
 from transformer_dynamics.residual.wrappers import trunk_of
 
 CONFIGURED = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "max_length")
 PROBED = 6
-
-
-class _Done(Exception):  # it is no error
-    """The first layer was reached."""
 
 
 def usable_context(hf_model: Any, first: Site) -> int | None:
@@ -108,7 +104,7 @@ def _embed(hf_model: Any, first: Site, n_tokens: int) -> None:
     with (
         evaluating(hf_model),
         _ending_at(trunk.get_submodule(first.module)),
-        suppress(_Done),
+        suppress(PassEnded),
     ):
         trunk(input_ids=tokens, use_cache=False)
 
@@ -116,7 +112,7 @@ def _embed(hf_model: Any, first: Site, n_tokens: int) -> None:
 @contextmanager
 def _ending_at(module: nn.Module) -> Iterator[None]:
     def before(_: nn.Module, args: Any) -> None:
-        raise _Done
+        raise PassEnded
 
     hook = module.register_forward_pre_hook(own_thread(before))
     try:

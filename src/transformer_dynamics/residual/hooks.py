@@ -39,6 +39,10 @@ class Site:
     port: Literal["input", "output"]
 
 
+class PassEnded(Exception):  # it is no error
+    """The last state of interest was read; a hook raises this so that nothing behind it runs."""
+
+
 def first_tensor(value: Any) -> Tensor | None:
     """The hidden states among a module's arguments or results: the first floating tensor."""
     if isinstance(value, Tensor):

@@ -35,7 +35,7 @@ from torch import Tensor
 from transformer_dynamics.errors import InputError, ModelError
 from transformer_dynamics.residual.derivatives import differentiating, require_derivatives
 from transformer_dynamics.residual.flow_map import Floats, FlowMap
-from transformer_dynamics.residual.hooks import evaluating, own_thread, reading
+from transformer_dynamics.residual.hooks import PassEnded, evaluating, own_thread, reading
 from transformer_dynamics.residual.injection import (
     injecting,
     layer_paths,
@@ -66,10 +66,6 @@ FAILURES = (
     KeyError,
     NotImplementedError,
 )
-
-
-class _Done(Exception):  # it is no error
-    """The last site of interest was read; nothing behind it needs to run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,12 +309,12 @@ class _Runner:
         def read(label: str, stream: Tensor) -> None:
             found[label] = self._last_states(context, stream, len(states)).to(states.device)
             if label == last:
-                raise _Done
+                raise PassEnded
 
         with (
             self._injected(context, states, start, mode),
             reading(self._trunk, wanted, read),
-            suppress(_Done),
+            suppress(PassEnded),
         ):
             self._trunk(**self._inputs(context, len(states)))
         return found

@@ -13,14 +13,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.residual.hooks import evaluating, reading
+from transformer_dynamics.residual.hooks import PassEnded, evaluating, reading
 from transformer_dynamics.residual.probe import probe_tokens
 from transformer_dynamics.residual.sites import TOLERANCE, Sites
 from transformer_dynamics.residual.wrappers import trunk_of, unwrapped
-
-
-class _Done(Exception):  # it is no error
-    """The last site was read; the head need not run."""
 
 
 def require_same_states(hf_model: Any, sites: Sites) -> None:
@@ -60,12 +56,12 @@ def _read(hf_model: Any, runs: nn.Module, sites: Sites, tokens: Tensor) -> dict[
     def keep(label: str, stream: Tensor) -> None:
         states[label] = stream.detach().double().clone()
         if label == last:
-            raise _Done
+            raise PassEnded
 
     with (
         evaluating(hf_model),
         reading(trunk_of(hf_model), sites.sites, keep),
-        suppress(_Done),
+        suppress(PassEnded),
     ):
         runs(input_ids=tokens, use_cache=False)
     return states
