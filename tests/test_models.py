@@ -137,7 +137,10 @@ def test_nulls_that_run_a_model_need_tokens():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (torch.nn.Linear(2, 2), "got a Linear; a model is a transformers PreTrainedModel"),
+        (
+            torch.nn.Linear(2, 2),
+            "got an object of type Linear; a model is a transformers PreTrainedModel",
+        ),
         ("two words", "is no model"),
         ("/no/such/folder/", "is no model"),
     ],

@@ -271,7 +271,7 @@ def test_figures_show_the_nulls_in_the_same_axes(walk):
     [
         ({"n_null": 0}, ValueError, "at least 1 and 2"),
         ({"n_bootstrap": 1}, ValueError, "at least 1 and 2"),
-        ({"claims": ["C99"]}, KeyError, "no claim 'C99'"),
+        ({"claims": ["C99"]}, ValueError, "no claim 'C99'"),
     ],
 )
 def test_bad_options_are_named(options, error, message, walk):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import is_dask_collection
 from numpy.typing import ArrayLike, NDArray
 
 from transformer_dynamics.errors import RecordingError
@@ -17,13 +18,16 @@ DIMS = ("sample", "site", "unit")
 
 
 def checked_states(values: ArrayLike) -> NDArray[Any]:
-    """States as an array `(sample, site, unit)` of 16, 32 or 64 bits, or a refusal."""
+    """States as an array `(sample, site, unit)` of 16, 32 or 64 bits, or a refusal.
+
+    A dask array is checked by its shape and dtype and stays where it is.
+    """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise RecordingError(
             "got a masked array with masked entries; leave those samples out, as in "
             "Recording.from_array(values[~values.mask.any(axis=(1, 2))].data)"
         )
-    array = np.asarray(values)
+    array: Any = values if is_dask_collection(values) else np.asarray(values)
     floats = np.issubdtype(array.dtype, np.floating) and array.dtype.itemsize <= 8
     if array.ndim != 3 or 0 in array.shape or not floats:
         raise RecordingError(
@@ -31,7 +35,8 @@ def checked_states(values: ArrayLike) -> NDArray[Any]:
             "non-empty array of floats (sample, site, unit): "
             "Recording.from_array(values, sites=['0.pre_attn', ...])"
         )
-    return array
+    checked: NDArray[Any] = array
+    return checked
 
 
 def create_states(path: Path, shape: tuple[int, int, int], dtype: Any, rows: int) -> zarr.Array:
