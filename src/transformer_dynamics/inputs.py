@@ -324,7 +324,7 @@ def _refuse_padding(rows: Sequence[Sequence[int]], pad: int | None, ambiguous: b
 
 
 def _run(row: Sequence[int], pad: int) -> int:
-    """How many ids at the beginning are padding."""
+    """Number of padding ids at the beginning."""
     return next((place for place, token in enumerate(row) if token != pad), len(row))
 
 

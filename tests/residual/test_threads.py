@@ -16,7 +16,7 @@ TEXTS = [[token] * length for length in (5, 9, 12) for token in range(1, 9)]
 
 
 def _at_once(*jobs):
-    """What the jobs return, all begun at the same instant, each in a thread of its own."""
+    """Results of jobs that start at the same instant, each in its own thread."""
     gate = threading.Barrier(len(jobs))
 
     def begun(job):

@@ -95,7 +95,7 @@ def _first_row(arguments: list[Any]) -> int | None:
 
 
 def _embed(hf_model: Any, first: Site, n_tokens: int) -> None:
-    """Run a text of so many tokens up to the first layer."""
+    """Run a text of `n_tokens` tokens up to the first layer."""
     padding = getattr(hf_model.config.get_text_config(), "pad_token_id", None)
     # Padding has no position of its own in some families; all tokens are one that is none.
     token = next(each for each in (1, 2) if each != padding)

@@ -1,4 +1,4 @@
-"""What the states of a model depend on: its tensors, its configuration, hooks and adapters.
+"""Identity of a computation: tensors, configuration, hooks and adapters of a model.
 
 Everything is read when it is asked for and nothing is kept, so that weights trained in place, a
 hook added or an adapter switched off give another identity. Tensors are found in the state
@@ -123,7 +123,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _named(value: Any) -> str:
-    """What JSON cannot hold, by its values where it shows them and otherwise by its kind."""
+    """Describe a value that JSON cannot hold: by its contents, or else by its type."""
     if isinstance(value, set | frozenset):
         return str(sorted(map(str, value)))
     if hasattr(value, "to_dict"):

@@ -201,7 +201,7 @@ def _sum_into(
 
 
 def _leaving(entry: Event, events: Sequence[Event], place: int) -> int | None:
-    """Where the module that `entry` enters puts out its result."""
+    """Index of the event in which the module of `entry` returns its result."""
     return next(
         (
             later

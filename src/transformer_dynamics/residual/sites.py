@@ -153,7 +153,7 @@ def _check_chain(traces: list[LayerTrace], tolerance: float) -> None:
 
 
 def _unseen(hf_model: Any, sites: Sequence[Site], tolerance: float) -> tuple[bool, float, bool]:
-    """What a token's state does not depend on.
+    """Test that a token's state depends on neither later tokens nor other texts.
 
     Returns:
         Whether the model is causal; how far what stands behind a token, or another text, changes
