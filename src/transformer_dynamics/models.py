@@ -266,7 +266,17 @@ def load_model(
             are missing or left over.
     """
     if isinstance(model, Model):
+        if tokenizer is not None or sites is not None:
+            raise ModelError(
+                "got a td.Model, which has its tokenizer and sites already; give the model in it: "
+                "td.load_model(model.hf_model, tokenizer=tokenizer, sites=sites)"
+            )
         return model
+    if revision is not None and not _is_hub_id(model):
+        raise ModelError(
+            f"got revision={revision!r} for a model that is no hub id; leave it out, or name the "
+            "hub id: td.load_model('openai-community/gpt2', revision='main')"
+        )
     if isinstance(model, torch.nn.Module):
         return _wrap(model, tokenizer, sites)
     if not isinstance(model, str | Path):
@@ -286,6 +296,12 @@ def load_model(
     if "device_map" not in chosen:
         hf_model = hf_model.to(_device(device))
     return Model(hf_model.eval(), tokenizer, name, provenance, sites)
+
+
+def _is_hub_id(model: Any) -> bool:
+    """Whether a name is to be looked up on the hub: no bundled one, and nothing on this machine."""
+    known = isinstance(model, str) and model != BUNDLED and HUB_ID.fullmatch(model) is not None
+    return known and not Path(model).expanduser().exists()
 
 
 def _options(

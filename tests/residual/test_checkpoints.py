@@ -140,6 +140,15 @@ def test_what_load_model_takes():
         assert td.load_model(hf_model, device=device).device.type == "cpu"
 
 
+def test_options_that_would_be_ignored_are_refused(tmp_path):
+    model = tiny.model("llama")
+    with pytest.raises(ModelError, match="has its tokenizer and sites already"):
+        td.load_model(model, tokenizer=tiny.tokenizer())
+    for given in (model.hf_model, tmp_path, "smollm2-135m"):
+        with pytest.raises(ModelError, match="a model that is no hub id"):
+            td.load_model(given, revision="main")
+
+
 @pytest.mark.parametrize("device", [torch.device("cpu"), "cpu", "auto"])
 def test_devices_of_a_folder(device, tmp_path):
     _saved(tmp_path)
