@@ -25,7 +25,7 @@ import xarray as xr
 
 from transformer_dynamics import results
 from transformer_dynamics.claims import Verdict, test_claims
-from transformer_dynamics.claims.testing import N_BOOTSTRAP, N_NULL, check_size
+from transformer_dynamics.claims.verdicts import N_BOOTSTRAP, N_NULL, check_size
 from transformer_dynamics.environment import system_information, version
 from transformer_dynamics.errors import InputError, ModelError, TdynError
 from transformer_dynamics.files import fingerprint, local_path, make_folder, read_json, write_json

@@ -1,15 +1,20 @@
 """C10: the layers together are a low-rank bottleneck.
 
 Statistic: entropy effective rank of the product of all layers' Jacobians over the number of units
-(arXiv 2605.14258). Products of random matrices lose rank as well: random updates with the size and
-the trace of the model's own show how much of it is generic.
+(arXiv 2605.14258). Products of random matrices lose rank as well. Two findings are kept apart: the
+low rank of each layer's own update, which updates of the same singular values in random bases have
+as well, and the alignment of layers with each other, which these lack. The claim is the second.
 """
 
 from __future__ import annotations
 
 import xarray as xr
 
-from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims.claim import (
+    UNTRAINED,
+    Claim,
+    Floats,
+)
 from transformer_dynamics.claims.figures import null_name, profile_lines, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Lines, Series
 
@@ -39,7 +44,26 @@ def remark(result: xr.Dataset, evidence: xr.Dataset) -> str:
     return (
         f"In dimensions of {result.sizes['exponent']}: effective rank "
         f"{float(last['effective_rank']):.3g}, participation ratio "
-        f"{float(last['participation_ratio']):.3g}, stable rank {float(last['stable_rank']):.3g}."
+        f"{float(last['participation_ratio']):.3g}, stable rank {float(last['stable_rank']):.3g}. "
+        f"{_parts(evidence)}"
+    )
+
+
+def _parts(evidence: xr.Dataset) -> str:
+    """Split the narrowing into the low rank of each layer and the alignment of layers."""
+    names = {str(name) for name in evidence["null"].values}
+    if not {"random_updates", "spectrum_matched_updates"} <= names:
+        return ""
+    value = float(evidence["statistic"])
+    random, matched = (
+        float(evidence["null_mean"].sel(null=name))
+        for name in ("random_updates", "spectrum_matched_updates")
+    )
+    return (
+        f"Random updates of the same size give {random:.3g}; with each layer's own singular values "
+        f"in random bases {matched:.3g}; the recording has {value:.3g}. So the low rank of each "
+        f"layer accounts for {random - matched:.3g} and the alignment between layers for "
+        f"{matched - value:.3g} of the narrowing."
     )
 
 
@@ -55,8 +79,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             y_label="effective rank / units (1)",
             shows="Over how many directions small deviations still differ after so many layers.",
             requires=(
-                "The model would have to fall below random updates of the same size, whose "
-                "products lose rank as well."
+                "The model would have to fall below updates with the same singular values in "
+                "random bases, whose products lose rank as well."
             ),
         ),
         Lines(
@@ -83,8 +107,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
 CLAIM = Claim(
     id="C10",
     statement=(
-        "Composed over depth the layers are a low-rank bottleneck, narrower than products of "
-        "random updates of the same size."
+        "Composed over depth the layers are a low-rank bottleneck, by the alignment of layers and "
+        "not only by the low rank of each."
     ),
     statistic=(
         "entropy effective rank of the product of all layers' Jacobians at the last token, over "
@@ -101,8 +125,15 @@ CLAIM = Claim(
     },
     threshold=0.5,
     direction="less",
-    nulls=("random_updates", "untrained"),
-    shown=(),
+    nulls={
+        "spectrum_matched_updates": (
+            "it has the singular values of every update, and layers that are not aligned"
+        ),
+        "untrained": UNTRAINED,
+    },
+    shown={
+        "random_updates": "it lacks the low rank of each layer, so it cannot tell of alignment",
+    },
     picture=picture,
     picture_dims=("rank",),
     remark=remark,

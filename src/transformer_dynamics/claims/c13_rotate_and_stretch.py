@@ -24,7 +24,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.attributes import attribute
-from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims.claim import (
+    SHUFFLED,
+    UNTRAINED,
+    Claim,
+    Floats,
+)
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Lines, Series
 from transformer_dynamics.population.rotate_and_stretch import rotate_and_stretch
@@ -196,7 +201,7 @@ CLAIM = Claim(
     id="C13",
     statement=(
         "The stream rotates and stretches over depth as the singular vectors and values of its "
-        "states say, up to a residual that grows exponentially."
+        "states predict."
     ),
     statistic=(
         "ln of the squared error of scaled standing still over that of the rotate-and-stretch law, "
@@ -212,7 +217,11 @@ CLAIM = Claim(
     dims=("lag",),
     coords=coords,
     threshold=0.0,
-    nulls=("random_walk", "untrained"),
+    nulls={
+        "random_walk": "it has the recording's step sizes and covariances, and no law of motion",
+        "untrained": UNTRAINED,
+    },
+    shown=SHUFFLED,
     remark=remark,
     caveat=(
         "Growth of the residual does not decide: it follows the growth of the states' variance "

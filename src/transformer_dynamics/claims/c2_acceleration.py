@@ -10,7 +10,12 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims.claim import (
+    SHUFFLED,
+    UNTRAINED,
+    Claim,
+    Floats,
+)
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.population.kinematics import speed
@@ -23,7 +28,7 @@ def profile(recording: Recording, weights: Floats) -> Floats:
 
 
 def summary(profile: Floats) -> Floats:
-    """Slope of ln speed over the index of the step, `(draw)`; NaN where the stream stands still."""
+    """Slope of ln speed over the index of the step, `(draw)`; NaN where a mean speed is 0."""
     steps = np.arange(profile.shape[-1], dtype=np.float64)
     centred = steps - steps.mean()
     logarithm = np.log(np.where(profile > 0, profile, np.nan))
@@ -51,8 +56,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             y_scale="log",
             shows="The length of each step over depth; a straight rise is exponential growth.",
             requires=(
-                "Steps would have to grow in an order that shuffled steps do not have, and more "
-                "than in the untrained network, whose norm grows as well."
+                "Steps would have to grow with depth more than layers in random order do, and "
+                "more than in the untrained network, whose norm grows as well."
             ),
         ),
         statistic_intervals(evidence, "slope of ln speed (per step)"),
@@ -69,12 +74,21 @@ CLAIM = Claim(
     dims=("step",),
     coords=lambda recording: recording.step_coords,
     threshold=0.0,
-    nulls=("random_walk", "permuted_increments", "untrained"),
+    nulls={
+        "permuted_layers": "it has the same layers in another order: growth needs an order",
+        "untrained": UNTRAINED,
+    },
+    shown={
+        "random_walk": (
+            "it is given the recording's own step sizes, which fix the growth of speed, so that no "
+            "recording could exceed it"
+        ),
+        **SHUFFLED,
+    },
     remark=remark,
     caveat=(
-        "The matched walk is given the recording's own step sizes and so speeds up alike: growth "
-        "of speed says how large the updates are, not where they lead. Whether it is the order of "
-        "the steps, or learning, that makes it grow is what the other two nulls tell."
+        "Growth of speed describes the size of the updates, not their direction: a random walk "
+        "with the same step sizes accelerates as well."
     ),
     draw=draw,
 ).register()

@@ -10,11 +10,20 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import Claim, Floats, thirds
+from transformer_dynamics.claims.claim import (
+    SHUFFLED,
+    UNTRAINED,
+    Claim,
+    Floats,
+    thirds,
+)
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.units.density import treves_rolls
+
+# Units with the largest squares, without which the statistic is given as well.
+N_MASSIVE = 2
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:
@@ -23,13 +32,27 @@ def profile(recording: Recording, weights: Floats) -> Floats:
 
 
 def remark(recording: Recording, evidence: xr.Dataset) -> str:
-    """Growth of the mean absolute activation, which the paper shows."""
+    """State the growth of mean |activation|, and the change of density without massive units."""
     first, last = (
         float(np.abs(recording.values[:, site]).mean(dtype=np.float64)) for site in (0, -1)
     )
-    return (
+    text = (
         f"Mean |activation|, which rises with the norm alone, goes from {first:.3g} to {last:.3g} "
         "stream units."
+    )
+    if recording.shape[2] <= 2 * N_MASSIVE:
+        return text
+    squares = (recording.values[:, -(recording.shape[1] // 3) :].astype(np.float64) ** 2).sum(
+        (0, 1)
+    )
+    massive = np.sort(np.argsort(squares)[-N_MASSIVE:])
+    others = np.delete(recording.values, massive, axis=2)
+    change = float(thirds(treves_rolls(others).mean(axis=0)[np.newaxis])[0])
+    named = " and ".join(str(unit) for unit in recording.dataset["unit"].values[massive])
+    share = squares[massive].sum() / squares.sum() if squares.sum() > 0 else 0.0
+    return (
+        f"{text} Units {named} hold {share:.0%} of the squared norm in the last third of the "
+        f"sublayers; without them the change of density is {change:.3g}."
     )
 
 
@@ -64,7 +87,12 @@ CLAIM = Claim(
     dims=("site",),
     coords=lambda recording: recording.site_coords,
     threshold=0.0,
-    nulls=("random_walk", "random_basis", "untrained"),
+    nulls={
+        "random_walk": "it has the growing norm and the size of each unit's steps",
+        "random_basis": "it has all norms and angles, and no units",
+        "untrained": UNTRAINED,
+    },
+    shown=SHUFFLED,
     remark=remark,
     draw=draw,
 ).register()

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import xarray as xr
 
-from transformer_dynamics.claims.claim import Claim, Floats, thirds
+from transformer_dynamics.claims.claim import (
+    SHUFFLED,
+    UNTRAINED,
+    Claim,
+    Floats,
+    thirds,
+)
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.population.kinematics import cosine
@@ -62,7 +68,11 @@ CLAIM = Claim(
     dims=("step",),
     coords=lambda recording: recording.step_coords,
     threshold=0.0,
-    nulls=("random_walk", "untrained"),
+    nulls={
+        "random_walk": "it has the recording's step sizes and its growing norm",
+        "untrained": UNTRAINED,
+    },
+    shown=SHUFFLED,
     remark=remark,
     draw=draw,
 ).register()

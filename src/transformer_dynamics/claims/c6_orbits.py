@@ -27,8 +27,13 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.attributes import attribute
-from transformer_dynamics.claims import c6_rotation
-from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims import c6_turns
+from transformer_dynamics.claims.claim import (
+    SHUFFLED,
+    UNTRAINED,
+    Claim,
+    Floats,
+)
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Group, Histogram, Lines, Series
 from transformer_dynamics.inference.bootstrap import uniform_weights
@@ -94,7 +99,7 @@ def remark(recording: Recording, evidence: xr.Dataset) -> str:
     above, around = evidence["profile"].values
     n_found = int((above > CLAIM.threshold * around).sum(where=around > 0))
     turns = float(
-        c6_rotation.summary(c6_rotation.profile(recording, uniform_weights(recording.shape[0])))[0]
+        c6_turns.summary(c6_turns.profile(recording, uniform_weights(recording.shape[0])))[0]
     )
     points = recording.shape[1]
     walk, papers_walk = (-RANDOM_WALK_TURNS * (n - 2) for n in (points, PAPER_SUBLAYERS))
@@ -195,15 +200,18 @@ CLAIM = Claim(
     dims=("part", "unit"),
     coords=coords,
     threshold=1.0,
-    nulls=(
-        "random_walk",
-        "sign_flipped_increments",
-        "permuted_increments",
-        "phase_randomised_increments",
-        "random_basis",
-        "untrained",
-    ),
-    shown=("permuted_depth", "shuffled_tokens"),
+    nulls={
+        "random_walk": "it has the recording's steps in size, and no point to return to",
+        "sign_flipped_increments": "it has the size of every increment, with random signs",
+        "permuted_increments": "it has the same increments in another order",
+        "phase_randomised_increments": "it has the spectrum of the increments, with random phases",
+        "random_basis": "it has all distances and angles, and no units",
+        "untrained": UNTRAINED,
+    },
+    shown={
+        "permuted_depth": "the paper's own null, which destroys the continuity of every trace",
+        **SHUFFLED,
+    },
     drawn_from=chosen,
     picture=picture,
     picture_dims=("offset",),

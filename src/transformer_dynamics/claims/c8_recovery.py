@@ -1,223 +1,289 @@
-"""C8: attractor-like dynamics: a state put elsewhere comes back, in three readings kept apart.
+"""C8: attractor-like dynamics: the stream reduces a displacement, locally in depth.
 
-States are put on a grid in the plane of the first two principal components and followed to the last
-site (arXiv 2502.12131, which shows trajectories that converge for layers 7, 15 and 23 of 32 and
-gives no numbers). Statistic: the ratio of the distance to the clean trajectory at the last site to
-that where the state was put, geometric mean over states, texts and the injections at a quarter,
-half and three quarters of the depth:
+The last token's state is displaced at every layer and followed (`perturbation.recovery`). The ratio
+is the distance to the unperturbed trajectory after 12 sublayers, the horizon that arXiv 2502.12131
+draws, over the distance where the state was displaced:
 
-    C8        in all D dimensions     the reading that the claim rests on
-    C8-norm   over the stream's norm  falls for free wherever the norm grows
-    C8-plane  in the plane            blind to what leaves the plane
+    C8           random directions
+    C8-grid      the paper's grid, which replaces the state and erases all that lies off the plane
+    C8-shift     within the plane, the rest of the state kept
+    C8-towards   towards the states of other texts
+    C8-end       random directions, ratio at the last site instead of after 12 sublayers
+    C8-readout   KL of the next-token distribution, over that of an unchanged displacement
 
-Zero update, a network whose layers do not answer to a deviation at all, gives 1 in the first and
-the third, and in the second what the growing norm alone gives. A stream that corrects itself must
-fall below 1 and below both baselines.
+The band is the run of layers with the largest total contraction on one half of the texts; the
+statistic is the geometric mean ratio over this band on the other half, so that choosing the band
+costs nothing. Each null finds its own band.
+
+Distances are absolute and in all dimensions: a growing norm cannot reduce them. A control that
+ignores the displacement (zero update) keeps the ratio 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims.claim import (
+    UNTRAINED,
+    Claim,
+    Floats,
+)
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
-from transformer_dynamics.drawing import Drawing, Lines, Series
-from transformer_dynamics.inference.bootstrap import uniform_weights
+from transformer_dynamics.drawing import Drawing, Heatmap, Lines, Series
+from transformer_dynamics.inference.bootstrap import (
+    percentile_interval,
+    text_weights,
+)
+from transformer_dynamics.perturbation.bands import band
 
-KIND = "grid"
-LABELS = {
-    "recovery_ratio": "recovery ratio in D dimensions",
-    "relative_recovery": "distance over the stream's norm, over its start",
-    "plane_recovery_ratio": "recovery ratio in the plane",
+SIZE = 1.0
+HORIZONS = ("12", "6", "2")
+KINDS = {
+    "random": "in random directions",
+    "grid": "of the paper's grid in the plane of two principal components",
+    "shift": "within the plane of two principal components",
+    "towards": "towards the states of other texts",
 }
-
-REQUIRES = {
-    "recovery_ratio": (
-        "For a stream that corrects itself the line would have to fall below 1, and below that of "
-        "the untrained network."
-    ),
-    "relative_recovery": (
-        "For correction the line would have to fall below that of zero update, which falls "
-        "because the norm grows and for no other reason."
-    ),
-    "plane_recovery_ratio": (
-        "For correction what leaves the plane would have to be lost, and not only turned into "
-        "other directions: the reading in all dimensions tells."
-    ),
-}
+ZERO_UPDATE = "it has the unperturbed trajectory, and layers that ignore the displacement"
+SOURCE = (
+    "arXiv 2502.12131: states injected at layers 7, 15 and 23 of 32 converge over 12 sublayers, "
+    "those at 0 and 31 do not; no numbers"
+)
 
 
-def profile_of(variable: str, kind: str = KIND) -> Callable[[xr.Dataset, Floats], Floats]:
-    """The ratio at the last site by the site where states were put, `(draw, start)`."""
+def horizon_of(result: xr.Dataset) -> str:
+    """The longest horizon, 12 sublayers at most, that half of the layers have before the end."""
+    n_sublayers = result.sizes["site"] - 1
+    fitting = [name for name in HORIZONS if int(name) <= n_sublayers // 2]
+    return fitting[0] if fitting else HORIZONS[-1]
+
+
+def halves(n_samples: int) -> tuple[slice, slice]:
+    """Samples that the band is found on, and those that the ratio is measured on."""
+    return slice(0, n_samples // 2), slice(n_samples // 2, n_samples)
+
+
+def log_ratios(result: xr.Dataset, kind: str, horizon: str | None = None) -> Floats:
+    """Log ratio at the size of the spread between texts, `(sample, start)`."""
+    chosen = result["log_ratio"].sel(kind=kind, horizon=horizon or horizon_of(result))
+    ratios: Floats = chosen.sel(size=SIZE).transpose("sample", "start").values
+    return ratios
+
+
+def profile_of(kind: str) -> Callable[[xr.Dataset, Floats], Floats]:
+    """Mean log ratio of each half of the texts by the layer of injection, `(draw, half, start)`."""
 
     def profile(result: xr.Dataset, weights: Floats) -> Floats:
-        ratios = result[variable].sel(kind=kind).isel(site=-1).transpose("sample", "start").values
-        return _geometric(weights, ratios)
+        ratios = log_ratios(result, kind)
+        means = []
+        for half in halves(len(ratios)):
+            own = weights[:, half]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                means.append((own / own.sum(axis=1, keepdims=True)) @ ratios[half])
+        return np.stack(means, axis=1)
 
     return profile
 
 
-def picture_of(variable: str) -> Callable[[xr.Dataset], Floats]:
-    """The ratio at every site, `(start, site)`, NaN before the site where states were put."""
+def summary(profile: Floats) -> Floats:
+    """Geometric mean ratio on one half over the band found on the other, `(draw)`."""
+    first, last = band(profile[:, 0])
+    starts = np.arange(profile.shape[-1])
+    inside = (starts >= first[:, np.newaxis]) & (starts <= last[:, np.newaxis])
+    inside &= np.isfinite(profile[:, 1])
+    with np.errstate(invalid="ignore"):
+        total = np.where(inside, profile[:, 1], 0.0).sum(axis=1)
+        mean: Floats = np.exp(total / inside.sum(axis=1))
+    return np.where(np.isfinite(profile).any(axis=(1, 2)) & inside.any(axis=1), mean, np.nan)
+
+
+def coords(result: xr.Dataset) -> dict[str, object]:
+    """Halves of the texts, layers of injection, horizons."""
+    return {
+        "half": ["found on", "measured on"],
+        "start": result["start"].values,
+        "horizon": result["horizon"].values,
+    }
+
+
+def picture_of(kind: str) -> Callable[[xr.Dataset], Floats]:
+    """Log ratio by layer of injection and horizon, mean over texts, `(start, horizon)`."""
 
     def picture(result: xr.Dataset) -> Floats:
-        ratios = result[variable].sel(kind=KIND).transpose("sample", "start", "site").values
-        flat = ratios.reshape(len(ratios), -1)
-        mean: Floats = _geometric(uniform_weights(len(ratios)), flat)[0].reshape(ratios.shape[1:])
+        chosen = result["log_ratio"].sel(kind=kind, size=SIZE)
+        mean: Floats = chosen.mean("sample").transpose("start", "horizon").values
         return mean
 
     return picture
 
 
-def _geometric(weights: Floats, ratios: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean: Floats = np.exp(weights @ np.log(ratios))
-    return mean
-
-
-def summary(profile: Floats) -> Floats:
-    """Geometric mean over the injections but the first and the last, `(draw)`."""
-    inner = profile[..., 1:-1] if profile.shape[-1] > 2 else profile
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean: Floats = np.exp(np.log(inner).mean(axis=-1))
-    return mean
-
-
-def coords(result: xr.Dataset) -> dict[str, object]:
-    """Where states were put, and the sites."""
-    return {"start": result["start"].values, "site": result["site"].values}
-
-
-def remark_of(variable: str) -> Callable[[xr.Dataset, xr.Dataset], str]:
-    """By injection depth, the lowest ratio on the way, and the other kinds of displacement."""
+def remark_of(kind: str) -> Callable[[xr.Dataset, xr.Dataset], str]:
+    """The band, the ratio by layer and size, and the contrast between halves of the depth."""
 
     def remark(result: xr.Dataset, evidence: xr.Dataset) -> str:
-        starts = [str(start) for start in evidence["start"].values]
-        ends = ", ".join(
-            f"{start} {value:.3g} [{low:.3g}, {high:.3g}]"
-            for start, value, low, high in zip(
-                starts,
-                evidence["profile"].values,
-                evidence["profile_low"].values,
-                evidence["profile_high"].values,
-                strict=True,
-            )
-        )
-        text = f"At the last site, by where states were put: {ends}."
-        if variable != "recovery_ratio":
-            return text
-        path = evidence["picture"].values[1 % len(starts)]
-        lowest = int(np.nanargmin(path))
-        text += (
-            f" Put at {starts[1 % len(starts)]}, the ratio is lowest at "
-            f"{evidence['site'].values[lowest]}: {path[lowest]:.3g}."
-        )
-        one = uniform_weights(result.sizes["sample"])
-        others = [
-            f"{kind} {summary(profile_of(variable, kind)(result, one))[0]:.3g}"
-            for kind in result["kind"].values
-            if kind != KIND
+        starts, horizon = evidence["start"].values, horizon_of(result)
+        (first,), (last,) = band(evidence["profile"].values[:1])
+        ratios = log_ratios(result, kind)
+        lower, upper = ratios[:, : len(starts) // 2], ratios[:, len(starts) // 2 :]
+        contrast = np.nanmean(lower, axis=1) - np.nanmean(upper, axis=1)
+        below = np.exp(np.nanmean(ratios, axis=0))
+        sizes = [
+            f"{float(np.exp(by_size)):.3g} at {float(size):g}"
+            for size, by_size in _by_size(result, kind, slice(first, last + 1)).items()
         ]
-        return text + (f" Other displacements: {', '.join(others)}." if others else "")
+        return (
+            f"The band found on {halves(len(ratios))[0].stop} texts is {starts[first]} to "
+            f"{starts[last]}; the horizon is {horizon} sublayers. Over all texts the ratio is "
+            f"lowest, {np.nanmin(below):.3g}, for injection at {starts[np.nanargmin(below)]}. "
+            f"Mean log ratio of the lower half of the layers less that of the upper half: "
+            f"{_with_interval(contrast)}. Ratio in the band by size of the displacement, in units "
+            f"of the spread between texts: {', '.join(sizes)}."
+        )
 
     return remark
 
 
-def draw_of(variable: str) -> Callable[[xr.Dataset], list[Drawing]]:
-    """The ratio over depth for the model and its baselines, and the statistic with its interval."""
+def _by_size(result: xr.Dataset, kind: str, starts: slice) -> dict[float, float]:
+    chosen = result["log_ratio"].sel(kind=kind, horizon=horizon_of(result)).isel(start=starts)
+    means = chosen.mean(["sample", "start"])
+    return {float(size): float(means.sel(size=size)) for size in means["size"].values}
+
+
+def _with_interval(values: Floats) -> str:
+    """The mean over texts with its 95 % bootstrap interval."""
+    if not np.isfinite(values).all():
+        return "not defined"
+    weights = text_weights(np.arange(len(values)), 499)
+    low, high = percentile_interval(weights @ values)
+    return f"{values.mean():.3g} [{float(low):.3g}, {float(high):.3g}]"
+
+
+def draw_of(kind: str) -> Callable[[xr.Dataset], list[Drawing]]:
+    """Heat map of the log ratio, the ratio by layer beside its nulls, the statistic."""
 
     def draw(evidence: xr.Dataset) -> list[Drawing]:
-        labels = [str(label) for label in evidence["site"].values]
         starts = [str(start) for start in evidence["start"].values]
-        series = []
-        for row, start in enumerate(starts):
-            paths = {"recording": evidence["picture"].values[row]}
-            for name in evidence["null"].values:
-                paths[null_name(name)] = evidence["null_picture"].sel(null=name).values[row]
-            first = labels.index(start)
-            series += [
+        places = np.arange(len(starts))
+        series = [
+            Series(
+                name=f"model, texts the band was {half}",
+                x=places,
+                y=np.exp(evidence["profile"].sel(half=half).values),
+                low=np.exp(evidence["profile_low"].sel(half=half).values),
+                high=np.exp(evidence["profile_high"].sel(half=half).values),
+                labels=starts,
+                role="model" if half == "measured on" else "detail",
+            )
+            for half in evidence["half"].values.tolist()
+        ]
+        for name in evidence["null"].values:
+            of_null = {
+                part: np.exp(evidence[part].sel(null=name, half="measured on").values)
+                for part in ("null_profile", "null_low", "null_high")
+            }
+            series.append(
                 Series(
-                    name=f"{name.replace('recording', 'model')}, put at {start}",
-                    x=np.arange(first, len(labels)),
-                    y=path[first:],
-                    labels=labels[first:],
-                    role="model" if name == "recording" else "null",
-                    hidden=row not in (1, len(starts) // 2),
+                    name=null_name(name),
+                    x=places,
+                    y=of_null["null_profile"],
+                    low=of_null["null_low"],
+                    high=of_null["null_high"],
+                    labels=starts,
+                    role="null",
                 )
-                for name, path in paths.items()
-            ]
-        label = LABELS[variable]
+            )
         return [
+            depth_by_horizon(evidence, kind),
             Lines(
-                title=f"{label[0].upper()}{label[1:]}, over depth, geometric mean over texts",
-                x_label="site (index)",
-                y_label=f"{label} (1)",
+                title=f"Displacements {KINDS[kind]}: distance left after the horizon",
+                x_label="layer of injection (index)",
+                y_label="distance / initial distance (1)",
                 series=series,
                 y_scale="log",
                 shows=(
-                    "What is left of a displacement at each later site, for the model and for "
-                    "systems that keep its clean trajectory or its architecture."
+                    "The distance that is left of a displacement, geometric mean over texts with "
+                    "95 % over texts (untrained: over seeds)."
                 ),
-                requires=REQUIRES[variable],
+                requires=(
+                    "In the band the ratio would have to lie below 1 on texts that the band was "
+                    "not found on, and below the untrained network."
+                ),
             ),
-            statistic_intervals(evidence, f"{label}, inner injections (1)"),
+            statistic_intervals(evidence, "geometric mean ratio in the band (1)"),
         ]
 
     return draw
 
 
-def _claim(claim_id: str, variable: str, statement: str, denominator: str, caveat: str) -> Claim:
-    return Claim(
-        id=claim_id,
-        statement=statement,
-        statistic=(
-            f"{LABELS[variable]} at the last site, geometric mean over states on the grid, texts "
-            f"and inner injections (1; denominator: {denominator})"
-        ),
-        source=(
-            "arXiv 2502.12131: trajectories of states put at layers 7, 15 and 23 of 32 converge, "
-            "those of 0 and 31 do not; no numbers"
-        ),
-        perturbation="perturbation.teleport",
-        profile=profile_of(variable),
-        summary=summary,
-        dims=("start",),
-        coords=coords,
-        threshold=1.0,
-        direction="less",
-        nulls=("zero_update", "untrained"),
-        shown=(),
-        picture=picture_of(variable),
-        picture_dims=("start", "site"),
-        remark=remark_of(variable),
-        caveat=caveat,
-        draw=draw_of(variable),
-    ).register()
+def depth_by_horizon(evidence: xr.Dataset, kind: str) -> Heatmap:
+    """Log ratio by layer of injection and horizon, of the model and of each null."""
+    maps = {"model": evidence["picture"].values}
+    for name in evidence["null"].values:
+        maps[null_name(name)] = evidence["null_picture"].sel(null=name).values
+    gap = np.full((1, evidence.sizes["start"]), np.nan)
+    rows, ticks = [], []
+    for name, values in maps.items():
+        ticks += [
+            (sum(map(len, rows)) + place, f"{name}: {horizon}")
+            for place, horizon in enumerate(evidence["horizon"].values)
+        ]
+        rows += [values.T, gap]
+    starts = [str(start) for start in evidence["start"].values]
+    return Heatmap(
+        title=f"Displacements {KINDS[kind]}: log ratio by layer of injection and horizon",
+        x_label="layer of injection",
+        y_label="horizon (sublayers)",
+        colour_label="ln(distance / initial distance) (1)",
+        values=np.concatenate(rows[:-1]),
+        x_ticks=[(place, start) for place, start in enumerate(starts) if place % 3 == 0],
+        y_ticks=ticks,
+        shows="Where in depth displacements shrink (below 0) or grow (above 0), mean over texts.",
+        requires="A contracting band would be negative in the model and not in the nulls.",
+    )
 
 
-CLAIM = _claim(
-    "C8",
-    "recovery_ratio",
-    "The stream corrects itself: a state put elsewhere comes nearer to its own trajectory.",
-    "the distance where the state was put",
-    "Distances are absolute and in all dimensions, so that a growing norm cannot make them fall; "
-    "where norms grow, a ratio above 1 may still be a smaller share of the norm, which is C8-norm.",
+def _claim(claim_id: str, kind: str, **changes: Any) -> Claim:
+    given: Mapping[str, Any] = {
+        "id": claim_id,
+        "statement": (
+            f"In a band of layers the stream reduces displacements {KINDS[kind]} within 12 "
+            "sublayers."
+        ),
+        "statistic": (
+            "distance to the unperturbed trajectory after 12 sublayers (or the longest horizon "
+            "that half of the layers have) over the initial distance, geometric mean over the band "
+            "of layers found on half of the texts, measured on the other half (1); displacements "
+            "of the size of the spread between texts"
+        ),
+        "source": SOURCE,
+        "perturbation": "perturbation.recovery",
+        "profile": profile_of(kind),
+        "summary": summary,
+        "dims": ("half", "start"),
+        "coords": coords,
+        "threshold": 1.0,
+        "direction": "less",
+        "nulls": {"zero_update": ZERO_UPDATE, "untrained": UNTRAINED},
+        "picture": picture_of(kind),
+        "picture_dims": ("start", "horizon"),
+        "remark": remark_of(kind),
+        "draw": draw_of(kind),
+    }
+    return Claim(**{**given, **changes}).register()
+
+
+CLAIM = _claim("C8", "random")
+GRID = _claim(
+    "C8-grid",
+    "grid",
+    caveat=(
+        "The grid erases what lies off the plane, so that all displaced states share the mean "
+        "state; the ratio includes the return of what was erased."
+    ),
 )
-OVER_NORM = _claim(
-    "C8-norm",
-    "relative_recovery",
-    "Read over the stream's norm, a state put elsewhere comes nearer to its own trajectory.",
-    "distance over the clean state's norm where the state was put",
-    "This reading falls wherever the norm grows, with no answer to the deviation at all: only what "
-    "lies below zero update is correction.",
-)
-IN_PLANE = _claim(
-    "C8-plane",
-    "plane_recovery_ratio",
-    "Read in the plane alone, a state put elsewhere comes nearer to its own trajectory.",
-    "the distance in the plane where the state was put",
-    "A projection can fall while the distance grows.",
-)
+SHIFT = _claim("C8-shift", "shift")
+TOWARDS = _claim("C8-towards", "towards")

@@ -1,28 +1,30 @@
-"""What a claim is, and what testing it gives.
+"""The parts of a claim, and of its verdict.
 
 A claim is a statement, a profile (a curve or a set of numbers that a figure can show), a statistic
-that sums the profile up in one number, a threshold, and the nulls that it must exceed:
+that reduces the profile to one number, a threshold, and the null models that it must exceed:
 
-    profile(recording, weights) -> (draw, ...)     one per row of weights over the samples
+    profile(recording, weights) -> (draw, ...)     one row of weights over the samples per draw
     statistic(profile) -> (draw)
 
-With one row of equal weights this is the plain value, with bootstrap weights it is the bootstrap,
-and on a null's recording it is the null's draw: one code for all three.
+One row of equal weights gives the value, bootstrap weights give the bootstrap, and the recording
+of a null model gives a draw of the null: one function serves all three. A claim may have
+conditions: further statistics with a threshold, which have to hold as well.
 
-The verdict:
+Verdicts:
 
-- `not reproduced`: the whole interval lies on the wrong side of the threshold.
-- `undecided`: the interval straddles the threshold, or the statistic is not defined.
-- `reproduced, not beyond null`: the whole interval lies beyond the threshold, and at least one
-  deciding null gives as much, or too few draws were made to exclude it.
-- `supported`: it does, and no deciding null gives as much. p is the largest of the deciding nulls'
-  p-values (an intersection-union test), adjusted over the claims tested together
-  (Benjamini-Hochberg); the level is 5 %.
+- `not reproduced`: the whole interval lies on the wrong side of the threshold, or that of a
+  condition does.
+- `undecided`: an interval contains the threshold, a statistic is not defined, or a deciding null is
+  missing and no other one gives as much.
+- `reproduced, not beyond null`: the intervals lie beyond the thresholds, and at least one deciding
+  null gives as much.
+- `supported`: the intervals lie beyond the thresholds, and no deciding null gives as much. p is the
+  largest p-value of the deciding nulls (intersection-union test), adjusted over the claims that are
+  tested together (Benjamini-Hochberg), at most 5 %.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,9 +41,19 @@ from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 
 LEVEL = 0.05
+NUMBERS = ("mean", "sd", "p", "effect", "value")
 VERDICTS = ("supported", "reproduced, not beyond null", "not reproduced", "undecided")
 
 Floats = NDArray[np.float64]
+Direction = Literal["greater", "less"]
+# The reason why untrained twins may decide.
+UNTRAINED = "it has the architecture and the texts, and nothing that was learned"
+# Why the model's recording of shuffled texts is reported and never decides.
+SHUFFLED = {
+    "shuffled_tokens": (
+        "it keeps the trained weights, so that a property of the weights survives without syntax"
+    )
+}
 
 
 def itself(recording: Recording) -> Recording:
@@ -80,8 +92,27 @@ def thirds(profile: Floats) -> Floats:
 
 
 def by_system(result: xr.Dataset) -> dict[str, xr.Dataset]:
-    """A perturbation's result taken apart by system: the model and its nulls."""
+    """The results of the model and of every other system of a perturbation, by name."""
     return {str(name): result.sel(system=name) for name in result["system"].values}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A further statistic of a claim, which has a threshold and no null.
+
+    Attributes:
+        name: what the number is, in words, with its unit.
+        profile: `(recording, weights) -> (draw, ...)`.
+        summary: `(draw, ...) -> (draw)`.
+        threshold: the condition holds where the interval lies beyond it.
+        direction: whether beyond means `greater` or `less`.
+    """
+
+    name: str
+    profile: Callable[[Any, Floats], Floats]
+    summary: Callable[[Floats], Floats]
+    threshold: float
+    direction: Direction = "greater"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,18 +130,20 @@ class Claim:
         coords: `recording -> coordinates` of the profile.
         threshold: the claim holds where the statistic lies beyond it.
         direction: whether beyond means `greater` or `less`.
-        nulls: the nulls that it must exceed, by name.
-        shown: nulls that are drawn and reported but do not decide.
+        nulls: the nulls that it must exceed: name to the reason why each is fair.
+        shown: nulls that are reported and do not decide: name to the reason why not.
+        conditions: further statistics that have to lie beyond their thresholds.
         drawn_from: what the nulls are drawn from: the recording, or its mean over texts.
         own_nulls: further nulls of this claim alone, that are not recordings: `(recording, seed) ->
             profile`; reported, never deciding.
+        own_reasons: their reasons, by name.
         picture: `recording -> (...)`: what a figure shows of the recording and of one draw of each
             null beside the profile.
         picture_dims: names of the picture's dimensions.
-        perturbation: the perturbation whose result it looks at, in place of a recording; its
+        perturbation: the perturbation whose result it is tested on, in place of a recording; its
             profile, coordinates, picture and remark take what `subjects` makes of that result.
-        subjects: of a perturbation's result, what the claim is tested on, as `model`, and its nulls
-            by name.
+        subjects: takes a perturbation's result and returns what the claim is tested on, as `model`,
+            and its nulls by name; several untrained twins are `untrained`, `untrained 1`, ...
         remark: a sentence on this recording's evidence, or an empty string.
         caveat: what the statistic cannot tell.
         draw: evidence in, drawings out.
@@ -125,12 +158,14 @@ class Claim:
     dims: tuple[str, ...]
     coords: Callable[[Any], Mapping[str, Any]]
     threshold: float
-    nulls: tuple[str, ...]
+    nulls: Mapping[str, str]
     draw: Callable[[xr.Dataset], list[Drawing]]
-    direction: Literal["greater", "less"] = "greater"
-    shown: tuple[str, ...] = ("shuffled_tokens",)
+    direction: Direction = "greater"
+    shown: Mapping[str, str] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
     drawn_from: Callable[[Recording], Recording] = itself
     own_nulls: Mapping[str, Callable[[Recording, int], Floats]] = field(default_factory=dict)
+    own_reasons: Mapping[str, str] = field(default_factory=dict)
     picture: Callable[[Any], Floats] | None = None
     picture_dims: tuple[str, ...] = ()
     perturbation: str | None = None
@@ -140,7 +175,7 @@ class Claim:
 
     @property
     def all_nulls(self) -> tuple[str, ...]:
-        """Every null that is a recording, deciding ones first."""
+        """The names of all nulls that are recordings, deciding ones first."""
         return (*self.nulls, *self.shown)
 
     def register(self) -> Claim:
@@ -155,10 +190,14 @@ class NullComparison:
 
     Attributes:
         mean: mean of the statistic under the null.
-        sd: its standard deviation under the null.
+        sd: its standard deviation over `spread`.
         p: one-sided p-value.
-        effect: (value - mean)/sd, in null standard deviations.
+        effect: (value - mean)/sd; NaN where the null has no spread.
         decides: whether the verdict rests on it.
+        spread: what `sd` is taken over: `draws` of the null, `seeds` of the untrained twin, or
+            `texts`, the differences between recording and null.
+        count: the number of draws, seeds or texts.
+        value: the statistic of the recording on the samples that it shares with the null.
     """
 
     mean: float
@@ -166,6 +205,9 @@ class NullComparison:
     p: float
     effect: float
     decides: bool
+    spread: str = "draws"
+    count: int = 0
+    value: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -177,7 +219,7 @@ class Verdict:
         statement: what is claimed.
         statistic: what the number is.
         value: the statistic on the recording.
-        interval: its 95 % percentile interval over texts.
+        interval: its 95 % bootstrap interval over texts, or over groups of texts.
         nulls: comparison with each null.
         verdict: one of `VERDICTS`.
         why: the reason in a few sentences.
@@ -210,7 +252,10 @@ class Verdict:
             (_float(entry["interval"][0]), _float(entry["interval"][1])),
             {
                 name: NullComparison(
-                    **{key: _float(value) for key, value in null.items()}, decides=name in deciding
+                    **{key: _float(null[key]) for key in NUMBERS},
+                    decides=name in deciding,
+                    spread=null["spread"],
+                    count=null["count"],
                 )
                 for name, null in entry["nulls"].items()
             },
@@ -229,9 +274,9 @@ class Verdict:
             "interval": [_number(end) for end in self.interval],
             "nulls": {
                 name: {
-                    key: _number(value)
-                    for key, value in dataclasses.asdict(comparison).items()
-                    if key != "decides"
+                    **{key: _number(getattr(comparison, key)) for key in NUMBERS},
+                    "spread": comparison.spread,
+                    "count": comparison.count,
                 }
                 for name, comparison in self.nulls.items()
             },

@@ -1,22 +1,25 @@
-"""Gather the evidence for claims: bootstrap over texts, and the draws of every null.
+"""Gather the evidence for claims: bootstrap over texts, and the statistic under every null.
 
-Draws of one null are shared by all the claims that name it, since drawing costs more than
-measuring. Each draw has a seed of its own, made from the run's seed, the null's name and the
-draw's number, so the numbers do not depend on how the draws are spread over threads.
+A null is compared in one of three ways, by what it consists of:
 
-Nulls that run a model (untrained twin, shuffled tokens) are one recording each and not a
-distribution, and so are all nulls of claims that look at a perturbation's result. Against them the
-statistic is compared text by text: the p-value is the bootstrap's share of draws over texts in
-which the recording does not exceed the null, mean and standard deviation are those of the null's
-bootstrap.
+    draws   surrogates drawn from the recording: Monte Carlo p-value, drawn until `N_EXCEEDING`
+            draws exceed the recording or the most draws are made
+    seeds   several recordings, as untrained twins of several seeds: Student's t of a new
+            observation, with the variance over seeds and that over texts
+    texts   one recording of the same samples: Student's t of the paired difference, with its
+            bootstrap standard error over texts
 
-Cost: for each null `n_null` times drawing it and measuring it. Memory: two recordings per thread.
+Draws of one null are shared by all the claims that name it. Each draw has its own seed, made from
+the run's seed, the null's name and the draw's number, so the numbers do not depend on how the draws
+are spread over threads. Draws come in batches of fixed size, for the same reason.
+
+Cost: for each null at most `n_null` times drawing and measuring. Memory: two recordings per thread.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,66 +31,88 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.attributes import plain_attributes
-from transformer_dynamics.claims.claim import Claim, Floats, NullComparison
+from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims.subjects import Rival, Subject
 from transformer_dynamics.inference.bootstrap import (
+    left_out_weights,
     percentile_interval,
     text_weights,
     uniform_weights,
 )
-from transformer_dynamics.inference.significance import effect_size, monte_carlo_p
+from transformer_dynamics.inference.significance import has_exceeded
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import NULLS
 
-# A null that scatters less than this over its mean does not scatter but for rounding.
-ROUNDING = 1e-9
+# Draws that exceed the recording after which no more are made: p is then known to about a fifth.
+N_EXCEEDING = 20
+# Draws that are made before exceedances are counted again.
+BATCH = 20
+# Bootstrap draws of a standard error.
+N_ERROR = 199
+# Groups of texts below which intervals are corrected for bias and skew.
+FEW = 100
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with its resamples.
+
+    Attributes:
+        value: the statistic.
+        bootstrap: in each bootstrap draw over texts, `(draw)`.
+        left_out: without each text in turn, `(text)`, where texts are few; otherwise None.
+    """
+
+    value: float
+    bootstrap: Floats
+    left_out: Floats | None
+
+
+@dataclass
+class NullEvidence:
+    """A claim's profile and statistic under one null.
+
+    Attributes:
+        spread: `draws`, `seeds` or `texts`, see the module.
+        profiles: of each draw or recording, `(draw, ...)`.
+        statistics: of these, `(draw)`.
+        band: the profiles that a figure's band is taken over, `(draw, ...)`.
+        shown: the statistics that a figure shows, `(draw)`.
+        own: the statistic of the recording on the samples that it shares with the null.
+        differences: bootstrap draws of `own` less the mean of `statistics`, `(draw)`; empty for
+            `draws`.
+        n_groups: texts, or groups of texts, that they are resampled over.
+    """
+
+    spread: str
+    profiles: Floats
+    statistics: Floats
+    band: Floats
+    shown: Floats
+    own: float
+    differences: Floats
+    n_groups: int
 
 
 @dataclass
 class Gathered:
-    """What is known of one claim so far.
+    """The evidence for one claim.
 
     Attributes:
         plain: the profile, `(...)`.
         bootstrap: its bootstrap draws, `(draw, ...)`.
-        nulls: profile of each null's draws, `(draw, ...)`.
-        paired: bootstrap draws of nulls that are one recording, with the recording's own weights.
+        estimate: the statistic.
+        conditions: the statistics of the claim's conditions.
+        nulls: by name.
         pictures: the claim's picture of each null's first draw.
     """
 
     plain: Floats
     bootstrap: Floats
-    nulls: dict[str, Floats] = field(default_factory=dict)
-    paired: dict[str, Floats] = field(default_factory=dict)
+    estimate: Estimate
+    conditions: list[Estimate]
+    nulls: dict[str, NullEvidence] = field(default_factory=dict)
     pictures: dict[str, Floats] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a claim is tested on.
-
-    Attributes:
-        data: the recording, or a perturbation's result on the model.
-        nulls: those of its nulls that are one recording or result each, by name.
-        text_index: the text of each sample, `(sample)`.
-    """
-
-    data: Any
-    nulls: Mapping[str, Any]
-    text_index: NDArray[np.int64]
-
-
-def subject_of(
-    claim: Claim,
-    recording: Recording,
-    model_nulls: Mapping[str, Recording],
-    perturbed: Mapping[str, xr.Dataset],
-) -> Subject:
-    """What the claim looks at."""
-    if claim.perturbation is None:
-        return Subject(recording, model_nulls, recording.text_index)
-    nulls = dict(claim.subjects(perturbed[claim.perturbation]))
-    data = nulls.pop("model")
-    return Subject(data, nulls, np.arange(data.sizes["sample"]))
 
 
 def gather(
@@ -101,46 +126,104 @@ def gather(
     n_threads: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Gathered]:
-    """Profiles of the recording, its bootstrap and its nulls, by claim id."""
+    """Evidence for every claim, by its id."""
     claims = list(claims)
-    drawn_weights = draw_seed(seed, "bootstrap", 0)
-    gathered = {}
-    for claim in claims:
-        subject = subjects[claim.id]
-        weights = text_weights(subject.text_index, n_bootstrap, seed=drawn_weights)
-        one = uniform_weights(len(subject.text_index))
-        plain = claim.profile(subject.data, one)[0]
-        gathered[claim.id] = Gathered(plain, claim.profile(subject.data, weights))
-        for name in claim.all_nulls:
-            if name in subject.nulls:
-                found = gathered[claim.id]
-                found.nulls[name] = claim.profile(subject.nulls[name], one)
-                found.paired[name] = claim.profile(subject.nulls[name], weights)
-                if claim.picture is not None:
-                    found.pictures[name] = claim.picture(subject.nulls[name])
+    gathered = {
+        claim.id: _of_recording(claim, subjects[claim.id], n_bootstrap, seed) for claim in claims
+    }
     groups = _groups([claim for claim in claims if claim.perturbation is None])
-    total, done = n_null * len(groups), 0
+    report = _Counter(len(groups) * n_null, on_progress)
     # One thread per draw and one BLAS thread each: draws are independent, matrix products small.
     with threadpoolctl.threadpool_limits(1, user_api="blas"), _pool(n_threads) as pool:
-        for group in groups:
+        for place, group in enumerate(groups):
             source = group.source(recording)
-            tasks = [
-                pool.submit(group.profiles, source, draw_seed(seed, group.name, number))
-                for number in range(n_null)
-            ]
-            drawn = []
-            for task in tasks:
-                drawn.append(task.result())
-                done += 1
-                if on_progress is not None:
-                    on_progress(done, total)
-            for place, claim in enumerate(group.claims):
-                profiles = np.stack([profiles[place] for profiles in drawn])
-                gathered[claim.id].nulls[group.name] = profiles
+            values = {claim.id: gathered[claim.id].estimate.value for claim in group.claims}
+            drawn = _drawn(group, source, values, pool, (n_null, seed), report)
+            report.reach((place + 1) * n_null)
+            for claim in group.claims:
+                found = gathered[claim.id]
+                found.nulls[group.name] = _of_draws(claim, drawn[claim.id], found.estimate.value)
                 if claim.picture is not None and group.own is None:
                     first = group.draw(source, draw_seed(seed, group.name, 0))
-                    gathered[claim.id].pictures[group.name] = claim.picture(first)
+                    found.pictures[group.name] = claim.picture(first)
     return gathered
+
+
+def _of_recording(claim: Claim, subject: Subject, n_bootstrap: int, seed: int) -> Gathered:
+    """The claim's profile, statistic and conditions, and its nulls that are recordings."""
+    drawn = draw_seed(seed, "bootstrap", 0)
+    weights = [
+        uniform_weights(len(subject.groups)),
+        text_weights(subject.groups, n_bootstrap, seed=drawn),
+    ]
+    if len(np.unique(subject.groups)) < FEW:
+        weights.append(left_out_weights(subject.groups))
+    profiles = [claim.profile(subject.data, each) for each in weights]
+    conditions = [
+        _estimate([each.summary(each.profile(subject.data, rows)) for rows in weights])
+        for each in claim.conditions
+    ]
+    estimate = _estimate([claim.summary(profile) for profile in profiles])
+    found = Gathered(profiles[0][0], profiles[1], estimate, conditions)
+    for name in claim.all_nulls:
+        if name in subject.nulls:
+            rival = subject.nulls[name]
+            found.nulls[name] = _of_rival(claim, subject, rival, drawn)
+            if claim.picture is not None:
+                found.pictures[name] = claim.picture(rival.recordings[0])
+    return found
+
+
+def _estimate(statistics: Sequence[Floats]) -> Estimate:
+    left_out = statistics[2] if len(statistics) > 2 else None
+    return Estimate(float(statistics[0][0]), statistics[1], left_out)
+
+
+def _of_rival(claim: Claim, subject: Subject, rival: Rival, seed: int) -> NullEvidence:
+    """Compare with a null that is one recording, or several."""
+    shared = rival.shared(subject.data)
+    groups = subject.groups[rival.rows]
+    one, weights = uniform_weights(len(groups)), text_weights(groups, N_ERROR, seed=seed)
+    own = float(claim.summary(claim.profile(shared, one))[0])
+    profiles = np.concatenate([claim.profile(each, one) for each in rival.recordings])
+    resampled = [claim.profile(each, weights) for each in rival.recordings]
+    statistics = np.stack([claim.summary(each) for each in resampled])
+    differences = claim.summary(claim.profile(shared, weights)) - statistics.mean(axis=0)
+    plain = claim.summary(profiles)
+    several = len(rival.recordings) > 1
+    return NullEvidence(
+        "seeds" if several else "texts",
+        profiles,
+        plain,
+        profiles if several else resampled[0],
+        plain if several else statistics[0],
+        own,
+        differences,
+        len(np.unique(groups)),
+    )
+
+
+def _of_draws(claim: Claim, profiles: Floats, value: float) -> NullEvidence:
+    statistics = claim.summary(profiles)
+    return NullEvidence(
+        "draws", profiles, statistics, profiles, statistics, value, np.empty(0), len(profiles)
+    )
+
+
+class _Counter:
+    """Count draws and report them; draws that are not needed count as done."""
+
+    def __init__(self, total: int, on_progress: Callable[[int, int], None] | None) -> None:
+        self._total, self._done, self._report = total, 0, on_progress
+
+    def reach(self, done: int) -> None:
+        if done > self._done:
+            self._done = done
+            if self._report is not None:
+                self._report(done, self._total)
+
+    def add(self) -> None:
+        self.reach(self._done + 1)
 
 
 @contextmanager
@@ -166,12 +249,60 @@ class _Group:
         drawn: Recording = NULLS.get(self.name).function(recording, seed=seed)
         return drawn
 
-    def profiles(self, recording: Recording, seed: int) -> list[Floats]:
+    def profiles(
+        self, recording: Recording, seed: int, claims: Sequence[Claim]
+    ) -> dict[str, Floats]:
         if self.own is not None:
-            return [self.own(recording, seed)]
+            return {claim.id: self.own(recording, seed) for claim in claims}
         drawn = self.draw(recording, seed)
         weights = uniform_weights(drawn.shape[0])
-        return [claim.profile(drawn, weights)[0] for claim in self.claims]
+        return {claim.id: claim.profile(drawn, weights)[0] for claim in claims}
+
+
+def _drawn(
+    group: _Group,
+    source: Recording,
+    values: Mapping[str, float],
+    pool: ThreadPoolExecutor,
+    how_many: tuple[int, int],
+    report: _Counter,
+) -> dict[str, Floats]:
+    """Profiles of the draws of one null, `(draw, ...)`, by claim.
+
+    Args:
+        group: the null and its claims.
+        source: what it is drawn from.
+        values: the statistics of the recording, by claim.
+        pool: where draws are made.
+        how_many: the most draws, and the run's seed.
+        report: counts the draws.
+    """
+    n_null, seed = how_many
+    profiles: dict[str, list[Floats]] = {claim.id: [] for claim in group.claims}
+    open_claims = group.claims
+    for start in range(0, n_null, BATCH):
+        numbers = range(start, min(start + BATCH, n_null))
+        tasks = [
+            pool.submit(group.profiles, source, draw_seed(seed, group.name, number), open_claims)
+            for number in numbers
+        ]
+        for task in tasks:
+            for name, profile in task.result().items():
+                profiles[name].append(profile)
+            report.add()
+        open_claims = tuple(
+            claim
+            for claim in open_claims
+            if not has_exceeded(
+                values[claim.id],
+                claim.summary(np.stack(profiles[claim.id])),
+                direction=claim.direction,
+                n_exceeding=N_EXCEEDING,
+            )
+        )
+        if not open_claims:
+            break
+    return {name: np.stack(each) for name, each in profiles.items()}
 
 
 def _groups(claims: list[Claim]) -> list[_Group]:
@@ -193,42 +324,10 @@ def draw_seed(seed: int, name: str, number: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
-def compare(claim: Claim, gathered: Gathered) -> dict[str, NullComparison]:
-    """The statistic against each null."""
-    value = float(claim.summary(gathered.plain[np.newaxis])[0])
-    comparisons = {}
-    for name, profiles in gathered.nulls.items():
-        if name in gathered.paired:
-            null = claim.summary(gathered.paired[name])
-            difference = claim.summary(gathered.bootstrap) - null
-            # How often a difference of nothing lies on the claimed side of the differences.
-            p = monte_carlo_p(0.0, -difference, direction=claim.direction)
-            mean = float(claim.summary(profiles)[0])
-            sd = _sd(null)
-            effect = (value - mean) / sd if sd > ROUNDING * abs(mean) else np.nan
-        else:
-            null = claim.summary(profiles)
-            p = monte_carlo_p(value, null, direction=claim.direction)
-            mean = float(null.mean())
-            sd = _sd(null)
-            effect = float(effect_size(value, null))
-        comparisons[name] = NullComparison(
-            mean, sd, float(p), float(effect), decides=name in claim.nulls
-        )
-    return comparisons
-
-
-def _sd(draws: Floats) -> float:
-    """Standard deviation; NaN where it is not defined."""
-    if len(draws) < 2 or not np.isfinite(draws).all():
-        return float("nan")
-    return float(np.std(draws, ddof=1))
-
-
 DESCRIBED = {
     "profile_low": "2.5 % of the bootstrap over texts",
-    "null_low": "2.5 % of the null's draws, or of its bootstrap where it is one recording",
-    "null_statistic": "of each draw, or of each bootstrap draw of a null of one recording",
+    "null_low": "2.5 % of the null's draws or seeds, or of its bootstrap where it is one recording",
+    "null_statistic": "of each draw or seed, or of each bootstrap draw of a null of one recording",
     "null_example": "the first draw",
 }
 
@@ -236,15 +335,9 @@ DESCRIBED = {
 def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset:
     """The evidence as one Dataset, from which the figures are drawn."""
     names = sorted(gathered.nulls, key=lambda name: (name not in claim.nulls, name))
+    nulls = [gathered.nulls[name] for name in names]
     low, high = percentile_interval(gathered.bootstrap)
-    bands = [percentile_interval(gathered.paired.get(name, gathered.nulls[name])) for name in names]
-    statistics = {
-        name: claim.summary(gathered.paired.get(name, gathered.nulls[name])) for name in names
-    }
-    longest = max((len(values) for values in statistics.values()), default=0)
-    draws = np.full((len(names), longest), np.nan)
-    for row, name in enumerate(names):
-        draws[row, : len(statistics[name])] = statistics[name]
+    bands = [percentile_interval(null.band) for null in nulls]
     shape = (0, *gathered.plain.shape)
 
     def stacked(parts: list[Any]) -> Floats:
@@ -256,20 +349,23 @@ def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset
         "statistic": claim.statistic,
         "source": claim.source,
         "deciding": list(claim.nulls),
+        "resampled": subject.resampled,
+        "reasons": {**claim.nulls, **claim.shown, **claim.own_reasons},
     }
     evidence = xr.Dataset(
         {
             "profile": (claim.dims, gathered.plain),
             "profile_low": (claim.dims, low),
             "profile_high": (claim.dims, high),
-            "null_profile": (null_dims, stacked([gathered.nulls[n].mean(axis=0) for n in names])),
+            "null_profile": (null_dims, stacked([null.profiles.mean(axis=0) for null in nulls])),
             "null_low": (null_dims, stacked([band[0] for band in bands])),
             "null_high": (null_dims, stacked([band[1] for band in bands])),
-            "null_example": (null_dims, stacked([gathered.nulls[n][0] for n in names])),
-            "statistic": claim.summary(gathered.plain[np.newaxis])[0],
-            "bootstrap_statistic": ("bootstrap", claim.summary(gathered.bootstrap)),
-            "null_mean": ("null", [claim.summary(gathered.nulls[n]).mean() for n in names]),
-            "null_statistic": (("null", "draw"), draws),
+            "null_example": (null_dims, stacked([null.profiles[0] for null in nulls])),
+            "statistic": gathered.estimate.value,
+            "bootstrap_statistic": ("bootstrap", gathered.estimate.bootstrap),
+            "null_mean": ("null", [null.statistics.mean() for null in nulls]),
+            "null_spread": ("null", np.array([null.spread for null in nulls], dtype=object)),
+            "null_statistic": (("null", "draw"), _padded([null.shown for null in nulls])),
         },
         coords={"null": np.array(names, dtype=object), **claim.coords(subject.data)},
         attrs=plain_attributes({**DESCRIBED, **described}),
@@ -281,3 +377,11 @@ def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset
     return evidence.assign(
         picture=(claim.picture_dims, own), null_picture=(("null", *claim.picture_dims), pictures)
     )
+
+
+def _padded(rows: Sequence[NDArray[Any]]) -> Floats:
+    """Rows of unequal length as one array, NaN behind the shorter ones."""
+    padded = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return padded

@@ -162,3 +162,7 @@ def _positions(
     if all(len(places) == length for places, length in zip(kept, lengths, strict=True)):
         return "all"
     return kept
+
+
+def untrained_twins(recording, *, model, seeds=range(8), n_texts=128, out=None, **how):
+    return [untrained(recording, model=model, seed=seed, **how) for seed in seeds]

@@ -209,6 +209,14 @@ class Recording:
         return np.asarray(self.dataset["text"].values, dtype=np.int64)
 
     @property
+    def groups(self) -> NDArray[np.int64]:
+        return self.text_index
+
+    @property
+    def grouping(self) -> str:
+        return "texts"
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """Where the states come from."""
         return dict(attribute(self.dataset, "provenance", {}))

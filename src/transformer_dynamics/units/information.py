@@ -117,6 +117,40 @@ def copula_information(values: NDArray[Any], weights: Floats | None = None) -> F
     return _defined(information, len(values), reason=reason, stacklevel=2)
 
 
+def copula_share(values: NDArray[Any], *, reference: int, weights: Floats | None = None) -> Floats:
+    """Share of a unit's variance at one site that its value at each other site predicts.
+
+    r^2 of normal scores (Gaussian copula), less its expectation for unrelated values,
+    (1 - r^2)/(n - 2) with n = 1 / sum of squared weights, and averaged over units. The mutual
+    information of a Gaussian copula is -ln(1 - r^2)/2.
+
+    Args:
+        values: states `(sample, site, unit)`, at least two sites.
+        reference: the index of the site that is predicted.
+        weights: `(draw, sample)`, rows that sum to one; by default one row of 1/N.
+
+    Returns:
+        `(draw, site)`, 1 at the reference; NaN where no unit varies, or n is 2 or below.
+
+    Raises:
+        InputError: `values` or `weights` have another shape, or a row does not sum to one.
+    """
+    continuity.check_states(values)
+    rows = continuity.check_weights(weights, len(values))
+    size = 1 / (rows**2).sum(axis=1)[:, np.newaxis]
+    first = continuity.site_moments(_centred_scores(values[:, reference]), rows)
+    shares = np.ones((len(rows), values.shape[1]))
+    for site in range(values.shape[1]):
+        if site == reference:
+            continue
+        other = continuity.site_moments(_centred_scores(values[:, site]), rows)
+        squares = continuity.moment_correlation(first, other, rows) ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            adjusted = squares - (1 - squares) / np.where(size > 2, size - 2, np.nan)
+        shares[:, site] = continuity.defined_mean(adjusted)
+    return shares
+
+
 def _centred_scores(columns: NDArray[Any]) -> Floats:
     return continuity.centred(site_scores(columns))
 

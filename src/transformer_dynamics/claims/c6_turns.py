@@ -19,7 +19,14 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.attributes import attribute
-from transformer_dynamics.claims.claim import Claim, Floats, mean_path, mean_traces, text_mean
+from transformer_dynamics.claims.claim import (
+    SHUFFLED,
+    Claim,
+    Floats,
+    mean_path,
+    mean_traces,
+    text_mean,
+)
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Group, Histogram, Path, Paths
 from transformer_dynamics.recording.recording import Recording
@@ -30,6 +37,12 @@ from transformer_dynamics.units.orbits import (
     rotation_count,
 )
 
+# The nulls that take the excess apart, in words.
+PARTS = {
+    "sign_flipped_increments": "random signs",
+    "sign_flipped_layers": "the relation of attention and MLP within a layer",
+    "autoregressive_increments": "the correlation of increments up to two sublayers apart",
+}
 # Turns per point, less two, of independent Gaussian points; measured over 5,000 traces of 60.
 WHITE_NOISE_TURNS = 0.2394
 
@@ -54,23 +67,24 @@ def summary(profile: Floats) -> Floats:
 
 
 def remark(recording: Recording, evidence: xr.Dataset) -> str:
-    """Plainly: does the count exceed what its increments give in another sign or order?"""
-    value = float(evidence["statistic"])
-    points = recording.shape[1]
-    parts = []
-    for name in ("sign_flipped_increments", "permuted_increments"):
-        draws = evidence["null_statistic"].sel(null=name).values
-        draws = draws[np.isfinite(draws)]
-        n_above = int((draws >= value).sum())
-        yes = (1 + n_above) / (1 + draws.size) <= 0.05
-        parts.append(
-            f"{'exceeds' if yes else 'does not exceed'} that of {name.replace('_', ' ')} "
-            f"({draws.mean():.2f} turns, {n_above} of {draws.size} draws as large)"
-        )
+    """Give the signed mean, and the parts of the excess over increments with random signs."""
+    value, points = float(evidence["statistic"]), recording.shape[1]
+    signed = rotation_count(mean_traces(recording).T)
+    means = {str(name): float(evidence["null_mean"].sel(null=name)) for name in PARTS}
+    flipped = means["sign_flipped_increments"]
+    excess = value - flipped
+    parts = [
+        f"{words} gives {means[name] - flipped:+.2f}"
+        for name, words in PARTS.items()
+        if name != "sign_flipped_increments"
+    ]
     return (
-        f"The count of {value:.2f} turns over {points} points {parts[0]} and {parts[1]}; a "
-        f"Gaussian random walk of {points} points gives {-RANDOM_WALK_TURNS * (points - 2):.2f}, "
-        f"white noise {WHITE_NOISE_TURNS * (points - 2):.2f}."
+        f"The mean over units of the signed count is {np.nanmean(signed):.2f} turns. The magnitude "
+        f"{value:.2f} differs by {excess:+.2f} from increments with random signs ({flipped:.2f}); "
+        f"relative to these, {' and '.join(parts)}: what these give is not rotation of the stream "
+        f"but alternation of its increments. A Gaussian random walk of {points} points gives "
+        f"{-RANDOM_WALK_TURNS * (points - 2):.2f}, white noise "
+        f"{WHITE_NOISE_TURNS * (points - 2):.2f}."
     )
 
 
@@ -94,8 +108,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             y_label="share of units per bin (1)",
             shows="How often the traces of single units turn, and those of their nulls.",
             requires=(
-                "For the count to tell of dynamics, the recording would have to lie apart from "
-                "sign-flipped and permuted increments, not only from permuted points."
+                "The recording would have to turn more than layers with random signs and than "
+                "increments with the same short-range correlation."
             ),
         ),
         portraits(evidence),
@@ -112,7 +126,7 @@ def portraits(evidence: xr.Dataset) -> Paths:
     counts = evidence["profile"].values
     unit = int(np.argsort(counts)[len(counts) // 2])
     traces = {"recording": evidence["picture"].values[:, unit]}
-    for name in ("sign_flipped_increments", "permuted_increments"):
+    for name in ("sign_flipped_layers", "autoregressive_increments"):
         if name in evidence["null"].values:
             traces[null_name(name)] = evidence["null_picture"].sel(null=name).values[:, unit]
     return Paths(
@@ -135,8 +149,8 @@ def portraits(evidence: xr.Dataset) -> Paths:
 CLAIM = Claim(
     id="C6-turns",
     statement=(
-        "Units rotate in the plane of activation and gradient over depth, beyond what their "
-        "increments give in any order and sign."
+        "Units rotate in the plane of activation and gradient over depth, beyond the alternation "
+        "and the short-range correlation of their increments."
     ),
     statistic="mean over units of |rotation count| of the trace averaged over texts (turns)",
     source=(
@@ -148,24 +162,35 @@ CLAIM = Claim(
     dims=("unit",),
     coords=lambda recording: {},
     threshold=1.0,
-    nulls=(
-        "random_walk",
-        "sign_flipped_increments",
-        "permuted_increments",
-        "phase_randomised_increments",
-        "random_basis",
-        "untrained",
-    ),
-    shown=("permuted_depth", "shuffled_tokens"),
+    nulls={
+        "sign_flipped_layers": (
+            "it has the size of every increment, and the relation of a layer's attention and MLP"
+        ),
+        "autoregressive_increments": (
+            "it has the correlation of increments up to two sublayers apart, and nothing further"
+        ),
+    },
+    shown={
+        "random_walk": "its steps do not alternate, which turns a trace less",
+        "sign_flipped_increments": "it destroys the alternation within a layer",
+        "permuted_increments": "it destroys the alternation within a layer",
+        "phase_randomised_increments": "it keeps the spectrum only nearly in so short a series",
+        "random_basis": "its directions are sums of many units, whose count may differ",
+        "untrained": "the claim is about the order of increments, not about learning",
+        "permuted_depth": "the paper's own null, which destroys the continuity of every trace",
+        **SHUFFLED,
+    },
     own_nulls={"permuted_points": permuted_points},
+    own_reasons={
+        "permuted_points": "the paper's apparent null, which destroys the continuity of every trace"
+    },
     drawn_from=text_mean,
     picture=mean_traces,
     picture_dims=("site", "unit"),
     remark=remark,
     caveat=(
-        "The count is larger the more steps alternate, and largest for white noise; beyond its "
-        "nulls it shows that traces turn more than a walk does, not that they come back: that is "
-        "what C6 tests."
+        "The count grows as increments alternate in sign, and is largest for white noise. It does "
+        "not show that traces return to a point; C6 tests that."
     ),
     draw=draw,
 ).register()

@@ -1,0 +1,171 @@
+"""Synthetic recordings on which the claims are true by construction, one per claim.
+
+They show that a claim can be supported (power). Drawing a null from one of them gives a recording
+on which the claim must not be supported (calibration). Each comes with its untrained twins: systems
+of the same size without the property.
+
+    C1        states that grow along one direction per text: neighbors agree
+    C1-basis  few loud units that are noise among units that keep their value
+    C2        independent steps whose length grows as exp(0.12 s)
+    C3        states that go from one unit to all units
+    C4        fixed directions behind early noise that fades
+    C5        a past that is wiped out after the second site, then a walk
+    C6        units that follow the Hénon map
+    C6-turns  increments that repeat a pattern over several layers
+    C7        three circles with noise
+    C12       states in a plane of five dimensions with noise
+    C13       the simulated rotate-and-stretch law
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer_dynamics.nulls import synthetic
+from transformer_dynamics.nulls.stochastic_law import rotate_and_stretch_law
+from transformer_dynamics.recording.recording import Recording
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A system on which a claim is true.
+
+    Attributes:
+        words: what it is, for a table.
+        recording: `seed -> recording`.
+        twin: `seed -> recording` of the same shape without the property.
+    """
+
+    words: str
+    recording: Callable[[int], Recording]
+    twin: Callable[[int], Recording]
+
+
+def _walk(n_samples: int, n_sites: int, n_units: int) -> Callable[[int], Recording]:
+    """Random walks of one shape, by seed."""
+
+    def walk(seed: int) -> Recording:
+        return synthetic.random_walk(
+            n_samples=n_samples, n_sites=n_sites, n_units=n_units, seed=seed
+        )
+
+    return walk
+
+
+def continuous(seed: int) -> Recording:
+    """Each text goes out in its own direction: a unit's rank among texts never changes."""
+    rng = np.random.default_rng(seed)
+    directions = rng.standard_normal((40, 1, 12))
+    noise = 0.05 * rng.standard_normal((40, 20, 12))
+    return Recording.from_array(directions * np.arange(1, 21)[:, np.newaxis] + noise)
+
+
+def privileged_basis(seed: int) -> Recording:
+    """Nine units that keep their value over depth, three loud ones that are drawn anew."""
+    rng = np.random.default_rng(seed)
+    kept = rng.standard_normal((40, 1, 9)) + 0.1 * rng.standard_normal((40, 20, 9))
+    loud = 5 * rng.standard_normal((40, 20, 3))
+    return Recording.from_array(np.concatenate([kept, loud], axis=2))
+
+
+def accelerating(seed: int) -> Recording:
+    """A walk whose steps grow by exp(0.12) each."""
+    rng = np.random.default_rng(seed)
+    steps = np.exp(0.12 * np.arange(20))[:, np.newaxis] * rng.standard_normal((30, 20, 12))
+    return Recording.from_array(np.cumsum(steps, axis=1))
+
+
+def densifying(seed: int) -> Recording:
+    """From a one-hot state to an even one, with noise."""
+    rng = np.random.default_rng(seed)
+    share = np.linspace(0, 1, 18)[:, np.newaxis]
+    states = (1 - share) * np.eye(12)[0] + share * np.ones(12) / np.sqrt(12)
+    return Recording.from_array(states + 0.02 * rng.standard_normal((30, 18, 12)))
+
+
+def settling(seed: int) -> Recording:
+    """States that stop turning although their steps stay as large."""
+    rng = np.random.default_rng(seed)
+    directions = rng.standard_normal((40, 1, 12))
+    early = rng.standard_normal((40, 24, 12)) * np.linspace(2.0, 0.0, 24)[:, np.newaxis]
+    return Recording.from_array(0.6 * directions * np.arange(1, 25)[:, np.newaxis] + early)
+
+
+def forgetting(seed: int) -> Recording:
+    """Two equal sites, then a walk that starts anew."""
+    rng = np.random.default_rng(seed)
+    first = rng.standard_normal((60, 1, 12)) + 0.1 * rng.standard_normal((60, 2, 12))
+    later = np.cumsum(rng.standard_normal((60, 18, 12)), axis=1)
+    return Recording.from_array(np.concatenate([first, later], axis=1))
+
+
+def informative_first_step(seed: int) -> Recording:
+    """Two equal sites, then states that share nothing."""
+    rng = np.random.default_rng(seed)
+    states = rng.standard_normal((60, 20, 12))
+    states[:, 1] = states[:, 0] + 0.05 * rng.standard_normal((60, 12))
+    return Recording.from_array(states)
+
+
+def henon(seed: int) -> Recording:
+    """Units that follow the Hénon map (1.4, 0.3), each from its own start, with noise."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(-0.5, 0.5, (2, 32, 6)) * np.array([1.0, 0.2])[:, np.newaxis, np.newaxis]
+    states = np.empty((32, 140, 6))
+    for place in range(states.shape[1]):
+        x, y = 1 - 1.4 * x**2 + y, 0.3 * x
+        states[:, place] = x
+    return Recording.from_array(states[:, 100:] + 0.03 * rng.standard_normal((32, 40, 6)))
+
+
+def circling(seed: int) -> Recording:
+    """Three circles that all texts share, with noise."""
+    rng = np.random.default_rng(seed)
+    angles = 2 * np.pi * 3 * np.arange(40) / 39
+    circle = np.zeros((1, 40, 12))
+    circle[0, :, 0], circle[0, :, 1] = 3 * np.cos(angles), 3 * np.sin(angles)
+    basis = np.linalg.qr(rng.standard_normal((12, 12)))[0]
+    return Recording.from_array(circle @ basis + 0.3 * rng.standard_normal((30, 40, 12)))
+
+
+def planar(seed: int) -> Recording:
+    """Each text moves in a five-dimensional plane; noise at every site is drawn anew."""
+    rng = np.random.default_rng(seed)
+    basis = np.linalg.qr(rng.standard_normal((48, 5)))[0].T
+    latents = rng.standard_normal((60, 1, 5)) * np.arange(2, 20)[:, np.newaxis]
+    return Recording.from_array(latents @ basis + 0.5 * rng.standard_normal((60, 18, 48)))
+
+
+TRUTHS = {
+    "C1": Truth("states that grow along one direction per text", continuous, _walk(40, 20, 12)),
+    "C1-basis": Truth(
+        "quiet units that keep their value, loud ones that do not",
+        privileged_basis,
+        _walk(40, 20, 12),
+    ),
+    "C2": Truth("a walk whose steps grow as exp(0.12 s)", accelerating, _walk(30, 20, 12)),
+    "C3": Truth("one active unit becomes twelve", densifying, _walk(30, 18, 12)),
+    "C4": Truth("a fixed direction behind noise that fades", settling, _walk(40, 24, 12)),
+    "C5": Truth("a past wiped out after the second site", forgetting, _walk(60, 20, 12)),
+    "C5-consecutive": Truth(
+        "two equal sites, then independent states", informative_first_step, _walk(60, 20, 12)
+    ),
+    "C6": Truth("units that follow the Hénon map", henon, _walk(32, 40, 6)),
+    "C7": Truth("three circles with noise", circling, _walk(30, 40, 12)),
+    "C12": Truth("states in five of 48 dimensions, with noise", planar, _walk(60, 18, 48)),
+    "C13": Truth(
+        "the simulated law",
+        lambda seed: rotate_and_stretch_law(n_samples=120, seed=seed),
+        lambda seed: _of_shape_of_law(seed),
+    ),
+}
+
+
+def _of_shape_of_law(seed: int) -> Recording:
+    return _walk(*rotate_and_stretch_law(n_samples=120, seed=0).shape)(seed)

@@ -1,0 +1,1 @@
+def band(x): raise NotImplementedError
