@@ -150,9 +150,16 @@ def claims_page() -> str:
         facts = {
             "statistic": escape(claim.statistic),
             "holds": f"{side} {claim.threshold:g}",
-            "must exceed": ", ".join(link(known[name]) for name in claim.nulls),
-            "shown beside": ", ".join(
-                [*(link(known[name]) for name in claim.shown), *(f"`{n}`" for n in claim.own_nulls)]
+            "and": "; ".join(
+                f"{escape(each.name)} {each.direction} than {each.threshold:.3g}"
+                for each in claim.conditions
+            ),
+            "must exceed": "; ".join(
+                f"{link(known[name])}: {escape(why)}" for name, why in claim.nulls.items()
+            ),
+            "shown only": "; ".join(
+                [f"{link(known[name])}: {escape(why)}" for name, why in claim.shown.items()]
+                + [f"`{name}`: {escape(why)}" for name, why in claim.own_reasons.items()]
             ),
             "source": escape(claim.source),
             "cannot tell": escape(claim.caveat),

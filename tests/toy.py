@@ -48,8 +48,7 @@ def registered():
         dims=("site",),
         coords=lambda recording: recording.site_coords,
         threshold=0.0,
-        nulls=("random_walk",),
-        shown=(),
+        nulls={"random_walk": "it has the size of the steps and unrelated directions"},
         draw=draw_claim,
     ).register()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.table import Column, Table
@@ -72,16 +73,21 @@ def verdict_table(verdicts: list[Any]) -> Table:
     for verdict in verdicts:
         low, high = verdict.interval
         nulls = "\n".join(
-            f"{name.replace('_', ' ')} {null.mean:.3g} ({null.p:.3g})"
+            f"{name.replace('_', ' ')} {_number(null.mean)} ({_number(null.p)})"
             + ("" if null.decides else " shown only")
             for name, null in verdict.ordered_nulls()
         )
         table.add_row(
             verdict.id,
             verdict.statement,
-            f"{verdict.value:.3g} [{low:.3g}, {high:.3g}]",
+            f"{_number(verdict.value)} [{_number(low)}, {_number(high)}]",
             nulls,
             Text(verdict.verdict, style="bold"),
             end_section=True,
         )
     return table
+
+
+def _number(value: float) -> str:
+    """Three digits; a dash where the value is not defined."""
+    return f"{value:.3g}" if math.isfinite(value) else "-"

@@ -5,7 +5,7 @@ stage whose inputs have not changed is not done again, and an interrupted run go
 stopped.
 
     <out>/recording.zarr        the recording
-    <out>/nulls/<name>.zarr     the untrained twin's, and that of the shuffled texts
+    <out>/nulls/<name>.zarr     of the untrained twins (`untrained-<seed>`) and the shuffled texts
     <out>/results.zarr          results of measures and perturbations, and the claims' evidence
     <out>/claims.json           the verdicts
     <out>/report.html           the page
@@ -18,19 +18,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import xarray as xr
 
 from transformer_dynamics import results
 from transformer_dynamics.claims import Verdict, test_claims
-from transformer_dynamics.claims.verdicts import N_BOOTSTRAP, N_NULL, check_size
+from transformer_dynamics.claims.verdicts import N_BOOTSTRAP, N_TWINS, check_size, draws_needed
 from transformer_dynamics.environment import system_information, version
 from transformer_dynamics.errors import InputError, ModelError, TdynError
 from transformer_dynamics.files import fingerprint, local_path, make_folder, read_json, write_json
 from transformer_dynamics.inputs import Inputs
 from transformer_dynamics.models import Model, as_model
+from transformer_dynamics.nulls.untrained import twin_path, untrained_twins
 from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.options import RecordingOptions
@@ -83,9 +86,11 @@ class Settings:
     """What of a run can be chosen beside model, texts and folder.
 
     Attributes:
-        seed: of nulls, bootstrap and the untrained twin.
+        seed: of nulls and bootstrap, and of the first untrained twin.
         recording: options of `td.record`.
-        n_null: draws of each null.
+        n_null: the most draws of each null; by default those that a single claim needs to be
+            supported after adjustment.
+        n_twins: untrained twins.
         n_bootstrap: draws of the bootstrap over texts.
         n_perturbed: texts that each perturbation follows; by default its own number, or all texts
             where there are fewer.
@@ -94,7 +99,8 @@ class Settings:
 
     seed: int = 0
     recording: RecordingOptions = field(default_factory=RecordingOptions)
-    n_null: int = N_NULL
+    n_null: int | None = None
+    n_twins: int = N_TWINS
     n_bootstrap: int = N_BOOTSTRAP
     n_perturbed: int | None = None
     command: str = ""
@@ -142,8 +148,9 @@ class Experiment:
         self._note_provenance(recording)
         nulls = self._nulls(recording, self._named_nulls())
         self.measure(recording)
-        self._compare(recording, nulls["untrained"])
-        perturbed = self._perturb(recording, nulls["untrained"], list(PERTURBATIONS.all()))
+        twins = nulls["untrained"]
+        self._compare(recording, twins[0])
+        perturbed = self._perturb(recording, twins, list(PERTURBATIONS.all()))
         verdicts = self._test(recording, nulls, perturbed)
         self._report()
         return verdicts
@@ -196,7 +203,7 @@ class Experiment:
                     progress(place + 1, len(pending))
 
     def _compare(self, recording: Recording, twin: Recording) -> None:
-        """How alike the model and its untrained twin arrange the same samples."""
+        """Compare the arrangement of the same samples in the model and in an untrained twin."""
         name, store = "population.comparison", self.out / "results.zarr"
         inputs = {
             "recording": self._identity(recording),
@@ -204,10 +211,11 @@ class Experiment:
             "seed": self.settings.seed,
             "version": version(),
         }
+        (rows,) = np.isin(recording.text_index, twin.text_index).nonzero()
         if self._is_done(name, inputs) and results.load_result(store, name) is not None:
             self.reporter.skipped(name)
             return
-        both = recording.load_if_small(), twin.load_if_small()
+        both = recording.select(samples=rows).load_if_small(), twin.load_if_small()
         with self.reporter.stage(name, "recordings"), self._timed(name, inputs):
             result = COMPARISONS.get(name).function(*both, seed=self.settings.seed)
             results.save_result(store, name, result)
@@ -233,26 +241,32 @@ class Experiment:
         """The nulls that some claim names."""
         return {name for claim in CLAIMS.all().values() for name in claim.all_nulls}
 
-    def _nulls(self, recording: Recording, named: set[str]) -> dict[str, Recording]:
-        """Recordings of those of the named nulls that run a model."""
-        drawn = {}
+    def _nulls(self, recording: Recording, named: set[str]) -> dict[str, list[Recording]]:
+        """Recordings of those of the named nulls that run a model, one or one per seed."""
+        folder, seed = self.out / "nulls", self.settings.seed
+        drawn: dict[str, list[Recording]] = {}
         for name, null in NULLS.all().items():
             if not null.needs_model or name not in named:
                 continue
-            path = self.out / "nulls" / f"{name}.zarr"
-            how = {"options": self.settings.recording, "seed": self.settings.seed}
-            if path.exists():
+            how: dict[str, Any] = {"model": self.model, "options": self.settings.recording}
+            if name == "untrained":
+                seeds = range(seed, seed + self.settings.n_twins)
+                paths = [twin_path(folder, each) for each in seeds]
+                make = partial(untrained_twins, recording, seeds=seeds, out=folder, **how)
+            else:
+                paths = [folder / f"{name}.zarr"]
+                make = partial(null.function, recording, seed=seed, out=paths[0], **how)
+            if all(path.exists() for path in paths):
                 self.reporter.skipped(name)
-                drawn[name] = null.function(recording, model=self.model, out=path, **how)
-                continue
-            with self.reporter.stage(name, "tokens") as progress, self._timed(name, None):
-                drawn[name] = null.function(
-                    recording, model=self.model, out=path, on_progress=progress, **how
-                )
+                made = make()
+            else:
+                with self.reporter.stage(name, "tokens") as progress, self._timed(name, None):
+                    made = make(on_progress=progress)
+            drawn[name] = [made] if isinstance(made, Recording) else list(made)
         return drawn
 
     def _perturb(
-        self, recording: Recording, twin: Recording, names: Sequence[str]
+        self, recording: Recording, twins: Sequence[Recording], names: Sequence[str]
     ) -> dict[str, xr.Dataset]:
         """Results of perturbations; those that the model does not allow are noted as refused."""
         store = self.out / "results.zarr"
@@ -260,16 +274,16 @@ class Experiment:
         pending = []
         for name in names:
             result = results.load_result(store, name)
-            if result is not None and self._is_done(name, self._perturbing(name, recording, twin)):
+            if result is not None and self._is_done(name, self._perturbing(name, recording, twins)):
                 self.reporter.skipped(name)
                 done[name] = result
             else:
                 pending.append(name)
         refused = {}
         if pending:
-            systems = make_systems(self.model, recording, twin=twin, seed=self.settings.seed)
+            systems = make_systems(self.model, recording, twins=twins, seed=self.settings.seed)
         for name in pending:
-            inputs = self._perturbing(name, recording, twin)
+            inputs = self._perturbing(name, recording, twins)
             how = {"n_texts": inputs["n_texts"], "seed": self.settings.seed}
             try:
                 with self.reporter.stage(name, "texts") as progress, self._timed(name, inputs):
@@ -282,12 +296,14 @@ class Experiment:
         self._note(refused=refused)
         return done
 
-    def _perturbing(self, name: str, recording: Recording, twin: Recording) -> dict[str, Any]:
-        """What a perturbation's result depends on."""
+    def _perturbing(
+        self, name: str, recording: Recording, twins: Sequence[Recording]
+    ) -> dict[str, Any]:
+        """The inputs of a perturbation's result."""
         asked = self.settings.n_perturbed or PERTURBATIONS.get(name).n_texts
         return {
             "recording": self._identity(recording),
-            "untrained": self._identity(twin),
+            "untrained": [self._identity(twin) for twin in twins],
             "n_texts": min(asked, self.n_texts),
             "seed": self.settings.seed,
             "version": version(),
@@ -296,12 +312,14 @@ class Experiment:
     def _test(
         self,
         recording: Recording,
-        nulls: dict[str, Recording],
+        nulls: dict[str, list[Recording]],
         perturbed: dict[str, xr.Dataset],
     ) -> list[Verdict]:
         inputs = {
             "recording": self._identity(recording),
-            "nulls": {name: self._identity(null) for name, null in nulls.items()},
+            "nulls": {
+                name: [self._identity(null) for null in several] for name, several in nulls.items()
+            },
             "perturbed": {
                 name: self._perturbing(name, recording, nulls["untrained"]) for name in perturbed
             },
@@ -361,7 +379,8 @@ class Experiment:
                 "bos": self.settings.recording.bos,
                 "too_long": self.settings.recording.too_long,
                 "seed": self.settings.seed,
-                "n_null": self.settings.n_null,
+                "n_null": self.settings.n_null or draws_needed(len(CLAIMS.all())),
+                "n_twins": self.settings.n_twins,
                 "n_bootstrap": self.settings.n_bootstrap,
                 "command": self.settings.command,
                 "system": system_information(),

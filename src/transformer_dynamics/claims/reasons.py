@@ -42,6 +42,10 @@ def reasons(
             f"The largest p-value of the deciding nulls, adjusted over the claims tested together, "
             f"is {adjusted_p:.3g}."
         )
+        if adjusted_p > LEVEL and all(null.p <= LEVEL for null in deciding.values()):
+            sentences.append(
+                "No deciding null gives as much; more draws (n_null) may lower that p-value."
+            )
     if untested:
         sentences.append(_missing(untested, comparisons))
     return " ".join(sentences)

@@ -137,9 +137,7 @@ def aligned_contraction(seed: int, null: str = "truth") -> xr.Dataset:
     return _jacobians(steps, seed, null)
 
 
-def _jacobians(
-    steps: Callable[[np.random.Generator], Floats], seed: int, null: str
-) -> xr.Dataset:
+def _jacobians(steps: Callable[[np.random.Generator], Floats], seed: int, null: str) -> xr.Dataset:
     """The result of `jacobians` on five texts, beside untrained twins with Gaussian updates."""
 
     def gaussian(rng: np.random.Generator) -> Floats:

@@ -1,1 +1,2 @@
-def band(x): raise NotImplementedError
+def band(x):
+    raise NotImplementedError

@@ -11,6 +11,7 @@ Not handled: more than a few dozen figures per page (each claim and measure brin
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,22 +37,31 @@ REFERENCES = (
     "Ince et al. (2017), Human Brain Mapping 38, 1541: Gaussian-copula mutual information",
     "Treves and Rolls (1991), Network 2, 371: population density",
     "Schreiber and Schmitz (1996), Physical Review Letters 77, 635: IAAFT surrogates",
+    "Besag and Clifford (1991), Biometrika 78, 301: sequential Monte Carlo p-values",
+    "Efron (1987), JASA 82, 171: bias-corrected and accelerated intervals",
     "Phipson and Smyth (2010), arXiv 1603.05766: Monte Carlo p-values that are never zero",
     "Benjamini and Hochberg (1995), JRSS B 57, 289: false discovery rate",
 )
 METHODS = (
-    "Intervals are 95 % percentile intervals of a bootstrap over texts; units are never resampled.",
-    "A null is a recording of the same shape that shares some structure of the recording and "
-    "destroys the rest. p = (1 + number of draws that give at least as much) / (1 + draws). "
-    "Against nulls that are one recording (untrained twin, shuffled tokens) p is the bootstrap's "
-    "share of draws in which the recording does not exceed the null.",
+    "Intervals are 95 % intervals of a bootstrap over texts, or over groups of texts where these "
+    "are known: percentile intervals, corrected for bias and skew (BCa) where there are fewer than "
+    "100. Units are never resampled.",
+    "A null model is a recording of the same shape that shares some structure of the recording and "
+    "lacks the property that is claimed. A null decides a claim only if the claim can be supported "
+    "against it and the null does not fix the statistic; the reason is given for each.",
+    "Nulls that are drawn from the recording: p = (1 + number of draws that give at least as much) "
+    "/ (1 + draws); drawing ends once 20 draws do. Untrained twins of several seeds: Student's t of "
+    "a new observation, with the variance over seeds and over texts. Nulls of one recording "
+    "(shuffled tokens, zero update): Student's t of the paired difference over texts. The effect is "
+    "the difference in standard deviations over draws, seeds or texts, as the table says.",
     "A claim is supported when its whole interval lies beyond its threshold and it exceeds every "
     "deciding null, the largest p being adjusted over the claims (Benjamini-Hochberg) at 5 %; "
-    "reproduced, not beyond null, when a deciding null gives as much.",
-    "Claims look at the sublayers (every site but the final one), measures at every site.",
-    "Perturbations carry other states of the last token over depth, its context held fixed, in "
-    "some of the texts; claims about them are compared with the same done to the untrained twin, "
-    "and to systems that share the model's trivial structure.",
+    "reproduced, not beyond null, when a deciding null gives as much; undecided when an interval "
+    "contains the threshold or a deciding null is missing.",
+    "Claims are tested on the sublayers, every site but the final one; measures are at every site.",
+    "Perturbations change the state of the last token and follow it over depth, with its context "
+    "held fixed, in some of the texts; claims about them are compared with untrained twins and "
+    "with controls that ignore the perturbation.",
 )
 
 
@@ -86,6 +96,7 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["number"] = _number
     page = environment.get_template("page.html").render(
         title=_title(recording, run),
         verdicts=[_verdict_entry(verdict, figures) for verdict in verdicts],
@@ -135,6 +146,8 @@ def _verdict_entry(verdict: Verdict, figures: _Figures) -> dict[str, Any]:
         "verdict": verdict,
         "css": re.sub(r"[^a-z]+", "-", verdict.verdict),
         "source": verdict.evidence.attrs.get("source", ""),
+        "reasons": attribute(verdict.evidence, "reasons", {}),
+        "resampled": verdict.evidence.attrs.get("resampled", "texts"),
         "figures": figures.add(drawings),
     }
 
@@ -170,6 +183,11 @@ def _text_entries(recording: Recording) -> list[dict[str, Any]]:
         tokens = [str(rows["token"].values[place]) for place in places[-1:]]
         shown.append({"index": index, "text": texts[index], "last_token": "".join(tokens)})
     return shown
+
+
+def _number(value: float) -> str:
+    """Three digits, or nothing where the value is not defined."""
+    return f"{value:.3g}" if math.isfinite(value) else ""
 
 
 def _title(recording: Recording | None, run: Mapping[str, Any] | None) -> str:
