@@ -220,7 +220,7 @@ def test_the_bundled_sample_gives_the_thousand_texts_of_the_main_experiment():
     texts = load_texts(n=1000, cut="none")
     assert len(set(texts)) == 1000
     assert all(100 <= len(text) <= 500 for text in texts)
-    assert texts.sha256 == load_texts(n=1000, offline=True).sha256
+    assert texts.sha256 == load_texts(n=1000, cut="none", offline=True).sha256
 
 
 # Errors: what came, what is allowed, the call that works

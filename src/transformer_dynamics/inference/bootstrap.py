@@ -11,8 +11,9 @@ intervals. Cost: n_draws x n_texts random numbers, n_draws x n_samples weights.
 
 Source: Efron and Tibshirani (1993), chapters 8 and 13; weights in place of resamples: ours.
 
-Not handled: bias-corrected intervals; dependence between texts of no common group; few texts, for which percentile
-intervals are too narrow (with n texts by about a factor sqrt((n - 1)/n), and the tails of t).
+Not handled: bias-corrected intervals; dependence between texts of no common group; few texts, for
+which percentile intervals are too narrow (with n texts by about a factor sqrt((n - 1)/n), and the
+tails of t).
 """
 
 from __future__ import annotations

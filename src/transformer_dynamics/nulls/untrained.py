@@ -145,8 +145,7 @@ def _rerun(
     kept = rerun.dataset.drop_vars(
         ["text_string", "n_tokens", "input_id", "group"], errors="ignore"
     )
-    dataset = kept.assign(
-        group_variable(groups),
+    dataset = kept.assign(group_variable(groups)).assign(
         text_string=("text_index", strings),
         n_tokens=("text_index", np.array([len(ids) for ids in lists])),
         input_id=("input", np.concatenate([np.array(ids) for ids in lists])),

@@ -39,8 +39,8 @@ def split_texts(
     names, text_of_sample = np.unique(texts, return_inverse=True)
     if texts.ndim != 1 or len(names) < len(shares) or min(shares, default=0) <= 0:
         raise InputError(
-            f"got {len(names)} texts or groups of texts to split into parts of {tuple(shares)}; a split takes at "
-            "least one text for each part, and positive shares: "
+            f"got {len(names)} texts or groups of texts to split into parts of {tuple(shares)}; a "
+            "split takes at least one of them for each part, and positive shares: "
             "split_texts(recording.groups, (0.5, 0.5))"
         )
     ends = np.rint(np.cumsum(shares) / np.sum(shares) * len(names)).astype(int)

@@ -160,6 +160,7 @@ def load_texts(
     if not within:
         raise _nothing_left(source, [text for text, _ in stripped], lower, upper)
     chosen = _sample(within, n, seed, source, reading.get("first_rows"))
+    selection: dict[str, int | str | None]
     selection = {"min_chars": lower, "max_chars": upper, "n": n, "seed": seed}
     selection |= {"available": len(within), **reading}
     selection |= {"group": ARTICLE if _is_bundled(source) else group}
