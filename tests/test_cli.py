@@ -13,6 +13,7 @@ import transformer_dynamics as td
 from transformer_dynamics import cli
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.results import load_result
+from transformer_dynamics.texts import cut_texts
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,24 @@ def test_record_then_measure(tdyn, folder, text_file, tmp_path):
     assert status == 0
     assert "tortuosity" in text
     assert (tmp_path / "results.zarr" / "population.geometry").exists()
+
+
+def test_record_with_cut_and_groups(tdyn, folder, tmp_path):
+    sentences = tiny.words([list(range(5 + n, 15 + n)) for n in range(4)])
+    lines = [f"{sentence},{n // 2}" for n, sentence in enumerate(sentences)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,page", *lines]))
+    words = ("record", folder, "--texts", tmp_path / "t.csv", "--group", "page", "--seed", 3)
+    status, _, _ = tdyn(*words, "--cut", "random", "--out", tmp_path / "a.zarr")
+    assert status == 0
+    cut = open_recording(tmp_path / "a.zarr")
+    assert list(cut.texts) == cut_texts(sentences, seed=3)
+    assert cut.groups.tolist() == [0, 0, 1, 1]
+    assert cut.provenance["texts"]["cut"] == "random"
+    tdyn(*words, "--out", tmp_path / "b.zarr")
+    assert list(open_recording(tmp_path / "b.zarr").texts) == sentences
+    status, _, complaint = tdyn(*words, "--cut", "half", "--out", tmp_path / "c.zarr")
+    assert status == 1
+    assert "cut='half'" in complaint
 
 
 def test_sites_prints_the_proof(tdyn, folder, tmp_path):

@@ -20,7 +20,7 @@ _HOMES = {
     "open_moments": "recording.moments",
     "from_captured": "recording.captured",
     "Recording": "recording.recording",
-    "open_recording": "recording.recording",
+    "open_recording": "recording.opening",
     "LinearFlowMap": "residual.flow_map",
     "test_claims": "claims",
     "write_report": "report",

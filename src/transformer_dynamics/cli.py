@@ -21,8 +21,10 @@ from transformer_dynamics.cli_options import (
     BosOption,
     CodeOption,
     ColumnOption,
+    CutOption,
     DeviceOption,
     DtypeOption,
+    GroupOption,
     MaxOption,
     MinOption,
     ModelArgument,
@@ -76,6 +78,8 @@ def run(
     too_long: TooLongOption = "refuse",
     batch_tokens: BatchOption = None,
     column: ColumnOption = "text",
+    group: GroupOption = None,
+    cut: CutOption = None,
     min_chars: MinOption = None,
     max_chars: MaxOption = None,
     texts_revision: TextsRevisionOption = None,
@@ -94,7 +98,18 @@ def run(
     from transformer_dynamics.recording.options import RecordingOptions
 
     loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code)
-    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, texts_revision, offline)
+    chosen = _texts(
+        texts,
+        samples,
+        seed=seed,
+        column=column,
+        group=group,
+        cut=cut,
+        min_chars=min_chars,
+        max_chars=max_chars,
+        revision=texts_revision,
+        offline=offline,
+    )
     folder = out or _run_folder(loaded.name)
     settings = Settings(
         seed=seed,
@@ -142,6 +157,8 @@ def record(
     too_long: TooLongOption = "refuse",
     batch_tokens: BatchOption = None,
     column: ColumnOption = "text",
+    group: GroupOption = None,
+    cut: CutOption = None,
     min_chars: MinOption = None,
     max_chars: MaxOption = None,
     texts_revision: TextsRevisionOption = None,
@@ -157,7 +174,18 @@ def record(
         bos=bos, too_long=too_long, seed=seed, storage=storage, batch_tokens=batch_tokens
     )
     loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code, sites)
-    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, texts_revision, offline)
+    chosen = _texts(
+        texts,
+        samples,
+        seed=seed,
+        column=column,
+        group=group,
+        cut=cut,
+        min_chars=min_chars,
+        max_chars=max_chars,
+        revision=texts_revision,
+        offline=offline,
+    )
     with Bars() as bars, bars.stage("record", "tokens") as progress:
         made = record_states(
             loaded,
@@ -233,6 +261,8 @@ def perturb(
     too_long: TooLongOption = "refuse",
     batch_tokens: BatchOption = None,
     column: ColumnOption = "text",
+    group: GroupOption = None,
+    cut: CutOption = None,
     min_chars: MinOption = None,
     max_chars: MaxOption = None,
     texts_revision: TextsRevisionOption = None,
@@ -247,7 +277,18 @@ def perturb(
     from transformer_dynamics.recording.options import RecordingOptions
 
     loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code)
-    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, texts_revision, offline)
+    chosen = _texts(
+        texts,
+        samples,
+        seed=seed,
+        column=column,
+        group=group,
+        cut=cut,
+        min_chars=min_chars,
+        max_chars=max_chars,
+        revision=texts_revision,
+        offline=offline,
+    )
     folder = out or _run_folder(loaded.name)
     settings = Settings(
         seed=seed,
@@ -427,26 +468,10 @@ def _load(
         )
 
 
-def _texts(
-    source: str,
-    samples: int | None,
-    seed: int,
-    column: str,
-    min_chars: int | None,
-    max_chars: int | None,
-    revision: str | None,
-    offline: bool,
-) -> Any:
+def _texts(source: str, samples: int | None, **choice: Any) -> Any:
+    """The texts; `choice` as `load_texts` takes it."""
     from transformer_dynamics.texts import load_texts
 
-    choice: dict[str, Any] = {
-        "seed": seed,
-        "column": column,
-        "min_chars": min_chars,
-        "max_chars": max_chars,
-        "revision": revision,
-        "offline": offline,
-    }
     with complaints.status(f"loading {source}"):
         if samples is not None:
             return load_texts(source, samples, **choice)

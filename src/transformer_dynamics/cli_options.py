@@ -46,6 +46,20 @@ CodeOption = Annotated[
 ColumnOption = Annotated[
     str, typer.Option(help="Column of the texts; a nested one with dots, as doc.text.")
 ]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of the texts' groups (article, document), by which intervals and splits go; "
+        "wikipedia-sample has its articles."
+    ),
+]
+CutOption = Annotated[
+    str | None,
+    typer.Option(
+        help="random ends each text at a seeded random word, none leaves it whole; by default "
+        "random for wikipedia-sample, none for other texts."
+    ),
+]
 MinOption = Annotated[int | None, typer.Option(help="Least characters of a text.")]
 MaxOption = Annotated[int | None, typer.Option(help="Most characters of a text.")]
 SitesOption = Annotated[

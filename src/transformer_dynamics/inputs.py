@@ -42,12 +42,14 @@ class Inputs:
         strings: the texts as strings, in the same order; None where ids were given.
         source: where they are from, as `td.load_texts` says it, or `given`.
         selection: how they were chosen there.
+        groups: the group of each text, empty where it has none; None where no groups are known.
     """
 
     token_lists: list[list[int]]
     strings: list[str] | None
     source: str = "given"
     selection: Mapping[str, Any] = field(default_factory=dict)
+    groups: Sequence[str] | None = None
 
 
 def as_inputs(
@@ -90,8 +92,9 @@ def as_inputs(
     _require_known(lists, vocabulary)
     source = getattr(texts, "source", "given")
     selection = getattr(texts, "selection", {})
-    known = isinstance(source, str) and isinstance(selection, Mapping)
-    return Inputs(lists, strings, *((source, selection) if known else ()))
+    if not (isinstance(source, str) and isinstance(selection, Mapping)):
+        return Inputs(lists, strings)
+    return Inputs(lists, strings, source, selection, getattr(texts, "groups", None))
 
 
 def as_token_lists(texts: Any, tokenizer: Any, **how: Any) -> list[list[int]]:

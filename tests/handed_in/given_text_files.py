@@ -69,6 +69,21 @@ def _folder(_):
     load_texts("data")
 
 
+def _groups(_):
+    _write("texts.csv", _csv(","))
+    _write("texts.jsonl", CHAT_GROUPS)
+    assert load_texts("texts.csv", group="id").groups == ("0", "1", "2")
+    assert load_texts("texts.jsonl", group="from.page").groups == ("x", "", "x")
+
+
+def _cut(_):
+    _write("texts.txt", "One sentence, of some words, ends here.\nToo short.")
+    for seed in range(9):
+        cut, whole = load_texts("texts.txt", cut="random", seed=seed)
+        assert cut in ("One sentence, of some", "One sentence, of some words, ends")
+        assert whole == "Too short."
+
+
 KINDS = {
     "txt": LINES,
     "csv": _csv(","),
@@ -76,6 +91,10 @@ KINDS = {
     "json": json.dumps(TEXTS),
     "jsonl": "\n".join(map(json.dumps, TEXTS)),
 }
+CHAT_GROUPS = "\n".join(
+    json.dumps({"text": text, "from": {"page": page}})
+    for text, page in zip(TEXTS, ("x", None, "x"), strict=True)
+)
 CHAT_LINES = "\n".join(map(json.dumps, CHATS))
 
 CASES = [
@@ -120,6 +139,18 @@ CASES = [
         "this name takes precedence",
         column="messages.0.content",
     ),
+    Given(
+        '`group="article"`',
+        "the column (or the nested value) with the group of each text, text or numbers; intervals "
+        "and splits go by group; a blank one is a group of its own",
+        _groups,
+    ),
+    Given(
+        '`cut="random"`',
+        "each text ends at a seeded random word, the fourth at least, never the last, and in no "
+        "punctuation; shorter texts stay whole; the default of `wikipedia-sample`",
+        _cut,
+    ),
     _taken(
         "`.txt.gz`, `.csv.gz`, `.tsv.gz`, `.json.gz`, `.jsonl.gz`",
         {f"texts.{kind}.gz": gzip.compress(content.encode()) for kind, content in KINDS.items()},
@@ -136,6 +167,8 @@ CASES = [
     Given("a folder of texts", "", _folder, TextsError),
     _refused("a file that does not exist", "text.txt"),
     _refused("a file with an unknown extension", "texts.docx", "one"),
+    _refused("groups of texts without columns", "texts.txt", "one", group="article"),
+    _refused("an unknown cut", "texts.txt", "one", cut="half"),
     _refused("an address on the web", "https://example.org/texts.txt"),
     _refused("an object on S3", "s3://bucket/texts.txt"),
     _refused("text in Windows-1252", "texts.txt", "one\ncafé".encode("cp1252")),

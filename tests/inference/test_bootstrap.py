@@ -132,7 +132,7 @@ def test_arguments_stay_as_they_are():
     [
         (
             lambda: text_weights([], 10),
-            r"shape \(0,\).*text_weights\(recording\.text_index, 1000\)",
+            r"shape \(0,\).*text_weights\(recording\.groups, 1000\)",
         ),
         (lambda: text_weights([[0, 1]], 10), r"shape \(1, 2\)"),
         (lambda: text_weights([0, 1], 0), "n_draws=0"),

@@ -105,7 +105,7 @@ def test_both_denominators_follow_their_formulas():
     recording = recording.with_values(values)
     # All training states are taken, so PCA is scikit-learn's on them.
     result = autoencoder(recording, bottlenecks=[1], options=QUICK, n_training=10**6)
-    fitted, _, scored = split_texts(recording.text_index, (0.6, 0.15, 0.25))
+    fitted, _, scored = split_texts(recording.groups, (0.6, 0.15, 0.25))
     np.testing.assert_array_equal(result["scored"], scored)
     oracle = PCA(1, svd_solver="full").fit(values[fitted].reshape(-1, 20))
     rebuilt = oracle.inverse_transform(oracle.transform(values[scored].reshape(-1, 20)))
@@ -261,7 +261,7 @@ def test_best_validation_weights_are_kept_and_patience_ends_training():
 
 def test_test_texts_never_reach_training():
     recording = plane(40, 3)
-    _, _, scored = split_texts(recording.text_index, (0.6, 0.15, 0.25))
+    _, _, scored = split_texts(recording.groups, (0.6, 0.15, 0.25))
     altered = recording.values.copy()
     altered[scored] += 1000
     one = autoencoder(recording, bottlenecks=[2], options=QUICK)

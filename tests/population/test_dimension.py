@@ -18,7 +18,7 @@ from transformer_dynamics.population.dimension import (
     right_angled_paths,
 )
 from transformer_dynamics.population.neighbours import decimated_two_nn, two_nn
-from transformer_dynamics.recording.recording import Recording, open_recording
+from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.residual.labels import transformer_labels
 
 skdim = pytest.importorskip("skdim")

@@ -161,7 +161,7 @@ def test_default_numbers_draw_on_a_tiny_recording():
 
 
 def test_the_same_recording_on_disk_and_seeds(tmp_path):
-    from transformer_dynamics.recording.recording import open_recording
+    from transformer_dynamics.recording import open_recording
 
     recording = Recording.from_array(states())
     recording.save(tmp_path / "r.zarr")

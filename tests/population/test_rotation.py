@@ -10,7 +10,7 @@ from transformer_dynamics.population.jpca import jpca
 from transformer_dynamics.population.rotation import WEIGHTINGS, rotation
 from transformer_dynamics.population.rotation_figures import draw_rotation
 from transformer_dynamics.population.tangling import tangling
-from transformer_dynamics.recording.recording import Recording, open_recording
+from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.residual.labels import transformer_labels
 
 RECORDED, EQUAL = WEIGHTINGS

@@ -18,7 +18,7 @@ from transformer_dynamics.population.similarity import (
     similarity,
 )
 from transformer_dynamics.population.state_sets import u_centred
-from transformer_dynamics.recording.recording import Recording, open_recording
+from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.results import attribute
 
 

@@ -8,8 +8,8 @@ from transformer_dynamics.population.standardisation import (
     standardised,
     unit_moments,
 )
+from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording import recording as recordings
-from transformer_dynamics.recording.recording import Recording, open_recording
 
 MASSIVE = 4
 

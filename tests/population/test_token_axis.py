@@ -8,8 +8,8 @@ from scipy.stats import ortho_group
 from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.population.geometry import geometry
 from transformer_dynamics.population.kinematics import kinematics
+from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording import recording as recordings
-from transformer_dynamics.recording.recording import Recording, open_recording
 from transformer_dynamics.results import attribute, load_result, save_result
 
 UNDEFINED = pytest.mark.filterwarnings("ignore::transformer_dynamics.errors.UndefinedWarning")

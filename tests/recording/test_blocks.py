@@ -13,8 +13,8 @@ import xarray as xr
 
 import transformer_dynamics as td
 from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording import recording as recordings
-from transformer_dynamics.recording.recording import Recording, open_recording
 from transformer_dynamics.registry import MEASURES
 
 

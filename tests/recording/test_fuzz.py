@@ -13,9 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import transformer_dynamics as td
 from transformer_dynamics.errors import TdynError
+from transformer_dynamics.recording import open_recording
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
-from transformer_dynamics.recording.recording import open_recording
 from transformer_dynamics.tokens import storable
 
 LONGEST = 512

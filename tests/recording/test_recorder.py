@@ -11,10 +11,9 @@ import torch
 
 import tiny
 from transformer_dynamics.errors import RecordingError, TdynError
-from transformer_dynamics.recording import shards, store
+from transformer_dynamics.recording import open_recording, shards, store
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
-from transformer_dynamics.recording.recording import open_recording
 
 N_TEXTS = 20
 FOUR = RecordingOptions(shard_samples=4)

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.recording.recording import Recording, open_recording
+from transformer_dynamics.recording import Recording, open_recording
 
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 SITES = ["0.pre_attn", "0.pre_mlp", "final"]

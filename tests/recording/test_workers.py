@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording import recording as recordings
-from transformer_dynamics.recording.recording import Recording, open_recording
 
 VALUES = np.random.default_rng(0).standard_normal((24, 5, 8))
 READERS = {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 
@@ -110,6 +111,22 @@ def test_every_claim_and_measure_has_a_section(page):
         assert f'id="measure-{name}"' in text
     for number in range(1, 8):
         assert f'<h2 id="C{number}">' in text
+
+
+def test_the_head_says_what_was_recorded(tmp_path):
+    model = tiny.model("llama")
+    lists = [[5, 6, 7], [8, 9], [10, 7], [11, 12, 9]]
+    recording = record(model, lists, groups=["moon", "moon", "sun", None])
+    page = td.write_report(tmp_path / "page.html", {}, [], recording=recording).read_text()
+    head = page[page.index('id="facts"') : page.index('id="verdicts"')]
+    rows = dict(re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td></tr>", head))
+    assert rows["Samples (N)"] == "4"
+    assert rows["Distinct last tokens"] == "2"
+    assert rows["Groups of texts"] == "3 (groups)"
+    assert "95 % interval over groups" in page
+    alone = td.write_report(tmp_path / "b.html", {}, [], recording=record(model, lists, "all"))
+    assert "95 % interval over texts" in alone.read_text()
+    assert "<td>Distinct tokens</td><td>8</td>" in alone.read_text()
 
 
 def test_page_can_be_written_without_recording_or_results(tmp_path):

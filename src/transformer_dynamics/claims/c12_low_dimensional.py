@@ -60,7 +60,7 @@ def counts_of(recording: Recording) -> list[int]:
 
 def _halves(recording: Recording) -> tuple[Places, Places]:
     """Samples that components are fitted on, and those that are scored."""
-    fitted, scored = split_texts(recording.text_index)
+    fitted, scored = split_texts(recording.groups)
     return fitted[:MOST_FITTED], scored
 
 

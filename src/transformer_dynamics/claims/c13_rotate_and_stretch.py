@@ -47,7 +47,7 @@ N_REMARKED = 256
 
 def sides(recording: Recording) -> tuple[Places, Places]:
     """Places of the samples that are fitted to and of those that are predicted; texts alternate."""
-    _, text = np.unique(recording.text_index, return_inverse=True)
+    _, text = np.unique(recording.groups, return_inverse=True)
     first, second = np.flatnonzero(text % 2 == 0), np.flatnonzero(text % 2)
     return _strided(first, N_SIDE), _strided(second, N_SIDE)
 

@@ -70,13 +70,10 @@ def subject_of(
         return Subject(recording, model_nulls, recording.groups, recording.grouping)
     systems = dict(claim.subjects(perturbed[claim.perturbation]))
     data = systems.pop("model")
-    groups, resampled = np.arange(data.sizes["sample"]), "texts"
-    if recording.grouping == "groups" and "text" in data.coords:
-        texts, first = np.unique(recording.text_index, return_index=True)
-        of_text = dict(zip(texts.tolist(), recording.groups[first].tolist(), strict=True))
-        if set(data["text"].values.tolist()) <= set(of_text):
-            groups = np.array([of_text[text] for text in data["text"].values.tolist()])
-            resampled = "groups"
+    if "text" in data.coords and set(data["text"].values) <= set(recording.text_index):
+        groups, resampled = recording.groups_of(data["text"].values), recording.grouping
+    else:
+        groups, resampled = np.arange(data.sizes["sample"]), "texts"
     return Subject(data, _rivals(systems), groups, resampled)
 
 

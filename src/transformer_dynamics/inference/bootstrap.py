@@ -1,4 +1,4 @@
-"""Bootstrap over texts: intervals that respect that the samples of one text belong together.
+"""Bootstrap over texts, or groups of texts: samples of one text or group belong together.
 
 Texts are drawn with replacement, as many as there are; a draw is kept as one weight per sample
 instead of a list of texts, so that a statistic over samples becomes one matrix product
@@ -29,7 +29,7 @@ def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArr
     """Weights of the samples, `(draw, sample)`, in `n_draws` bootstrap draws of texts.
 
     Args:
-        text_index: the text of each sample, `(sample,)`; any labels.
+        text_index: the text of each sample, or its group, `(sample,)`; any labels.
         n_draws: number of bootstrap draws.
         seed: of the random numbers.
 
@@ -50,7 +50,7 @@ def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArr
         raise InputError(
             f"got text indices of shape {texts.shape} and n_draws={n_draws}; the bootstrap takes "
             "the text of each sample, at least one, and at least one draw: "
-            "text_weights(recording.text_index, 1000)"
+            "text_weights(recording.groups, 1000)"
         )
     _, text_of_sample = np.unique(texts, return_inverse=True)
     n_texts = int(text_of_sample.max()) + 1

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError, RecordingError
+from transformer_dynamics.recording.groups import group_variable
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import null
 
@@ -120,6 +121,7 @@ def _rerun(
     given: RecordingOptions = how.pop("options", None) or RecordingOptions()
     # Texts that were cut are short already; those that ran in windows are whole.
     too_long = "window" if made.get("too_long") == "window" else "refuse"
+    groups = recording.text_groups
     options = replace(given, bos="never", too_long=too_long, seed=made.get("seed", 0))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "every text ends in the same special token")
@@ -129,6 +131,7 @@ def _rerun(
             _positions(text, position, lists, texts),
             out=out,
             options=options,
+            groups=None if groups is None else [groups[index] for index in texts],
             **how,
         )
     keys = texts[rerun.text_index] * _SPAN + rerun.dataset["position"].values
@@ -139,7 +142,10 @@ def _rerun(
         return rerun
     # Texts keep the numbers that they have in the recording, so that samples pair by them.
     strings = np.array(decoded(model, lists), dtype=object)
-    dataset = rerun.dataset.drop_vars(["text_string", "n_tokens", "input_id"]).assign(
+    kept = rerun.dataset.drop_vars(
+        ["text_string", "n_tokens", "input_id", "group"], errors="ignore"
+    )
+    dataset = kept.assign(group_variable(groups)).assign(
         text_string=("text_index", strings),
         n_tokens=("text_index", np.array([len(ids) for ids in lists])),
         input_id=("input", np.concatenate([np.array(ids) for ids in lists])),

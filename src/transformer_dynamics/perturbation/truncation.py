@@ -208,7 +208,14 @@ class _Cut:
         self.system, self.starts, self.ranks = system, starts, ranks
         self.layers = layer_sites(system.sites)[1:]
         self.generator = np.random.default_rng(seed)
-        others = ~np.isin(system.recording.text_index, texts)
+        recording = system.recording
+        others = ~np.isin(recording.groups, recording.groups_of(texts))
+        if not others.any():
+            raise InputError(
+                f"got n_texts={len(texts)}, and the {recording.grouping} of these texts are all "
+                "that the recording holds, so there is nothing to take directions from; record "
+                "more of them: td.record(model, texts)"
+            )
         self.finals = states_at(system.recording, system.sites[-1])[others]
         most, n_units = max(ranks), system.recording.shape[2]
         drawn = np.linalg.qr(self.generator.standard_normal((n_units, most)))[0]

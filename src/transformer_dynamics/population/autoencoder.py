@@ -94,7 +94,7 @@ class _Parts:
 
 def _parts(recording: Recording, n_training: int, seed: int) -> _Parts:
     """Split by text and take the same number of states at every site."""
-    fitted, stopping, samples = split_texts(recording.text_index, SPLIT, seed=seed)
+    fitted, stopping, samples = split_texts(recording.groups, SPLIT, seed=seed)
     generator = np.random.default_rng((seed, len(fitted)))
     moments = unit_moments(recording.select(samples=fitted))
     require_finite(moments.variance)
@@ -340,7 +340,7 @@ def autoencoder(
     parts = _parts(recording, n_training, seed)
     trained = _train_all(parts, widths, options, seed, out, on_progress)
     errors = _errors(parts, trained)
-    scores = _scores(parts, errors, recording.text_index[parts.samples], seed)
+    scores = _scores(parts, errors, recording.groups[parts.samples], seed)
     names = ("explained", "overall", "gain")
     dims = (
         ("described_by", "about", "bottleneck", "site"),

@@ -316,12 +316,12 @@ def compare(
     depth, other_depth = (relative_depth(len(each.held)) for each in (first, second))
     matched = np.abs(depth[:, np.newaxis] - other_depth).argmin(axis=1)
     there = second.chosen(matched)
-    texts = both[0].text_index
+    groups = both[0].groups
     here, null = np.arange(len(depth)), np.random.default_rng(seed)
     permuted = permuted_pairs(first, there, n_null, null)
     draws = {
-        "cka": resampled_cka(first, there, texts, n_bootstrap, seed),
-        "procrustes": _without_groups(first, there, texts, seed),
+        "cka": resampled_cka(first, there, groups, n_bootstrap, seed),
+        "procrustes": _without_groups(first, there, groups, seed),
     }
     for (name, each), shuffled in zip(draws.items(), permuted, strict=True):
         found = _Found(name, result[name].values[here, matched], each, shuffled)
@@ -329,7 +329,7 @@ def compare(
         result = result.assign(found.in_quarters(depth).variables("quarter", "quarter"))
     coords = _coords(recording, other, depth, matched)
     return result.assign_coords(coords).assign_attrs(
-        n_samples=both[0].shape[0], n_texts=np.unique(texts).size
+        n_samples=both[0].shape[0], n_texts=np.unique(both[0].text_index).size
     )
 
 

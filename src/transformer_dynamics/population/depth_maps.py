@@ -283,11 +283,11 @@ def held_out_errors(
     penalty = np.full((n_folds, n_sites - 1), np.nan)
     rolled = np.zeros((len(starts), N_PATHS + len(RANKS), n_sites))
     kept = np.zeros((2, n_sites - 1, 2))
-    if np.unique(recording.text_index).size < 3:
+    if np.unique(recording.groups).size < 3:
         return HeldOut(step, reduced, rolled * np.nan, kept * np.nan, penalty)
     for number in range(n_folds):
         held_out = folds == number
-        groups = text_folds(recording.text_index[~held_out], max(n_folds, 2), seed=seed)
+        groups = text_folds(recording.groups[~held_out], max(n_folds, 2), seed=seed)
         fold = _Fold(recording.values, ~held_out, groups, most)
         step[..., held_out], of_states = fold.errors()
         reduced[..., held_out], of_updates = fold.one_map_errors()

@@ -222,7 +222,7 @@ def dsa(
     halves = [
         _linear_map(package, path[half], n_delays)[0]
         for each, path in zip(both, paths, strict=True)
-        for half in _halves(each.text_index, seed)
+        for half in _halves(each.groups, seed)
     ]
     shuffled = paths[0][:, np.random.default_rng(seed).permutation(paths[0].shape[1])]
     without_order = _linear_map(package, shuffled, n_delays)[0]

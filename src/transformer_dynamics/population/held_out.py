@@ -367,10 +367,10 @@ def held_out_pca(
             f"got n_components={list(n_components)}; numbers of components are at least 1: "
             "held_out_pca(recording, n_components=(1, 2, 10))"
         )
-    fitted, scored = split_texts(recording.text_index, seed=seed)
+    fitted, scored = split_texts(recording.groups, seed=seed)
     squares = _squares(recording.select(samples=fitted), recording.select(samples=scored), counts)
     sites, over_all = _site_shares(squares), _over_all(squares, uniform_weights(len(scored)))
-    weights = text_weights(recording.text_index[scored], N_BOOTSTRAP, seed=seed)
+    weights = text_weights(recording.groups[scored], N_BOOTSTRAP, seed=seed)
     low, high = percentile_interval(_over_all(squares, weights))
     dims = ("massive", "site", "n_components")
     units = {"units": "1", "pooling": f"{len(scored)} samples of texts not fitted on"}

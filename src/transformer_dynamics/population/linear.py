@@ -276,7 +276,7 @@ def linear(
     recording = recording.sampled(n_samples, seed=seed)
     require_sites(recording.values, 2)
     places = _starts(recording.sites, starts)
-    folds = text_folds(recording.text_index, n_folds, seed=seed)
+    folds = text_folds(recording.groups, n_folds, seed=seed)
     smallest = recording.shape[0] - int(np.bincount(folds).max())
     if n_components < 1:
         raise InputError(f"got n_components={n_components}; give one at least: n_components=50")
@@ -322,7 +322,7 @@ def _eigenvalues(recording: Recording, most: int) -> tuple[Floats, Floats]:
 def _dataset(recording: Recording, errors: HeldOut, places: Sequence[int], seed: int) -> xr.Dataset:
     """The variables on held-out texts."""
     floors = _floors(recording)
-    weights = text_weights(recording.text_index, N_BOOTSTRAP, seed=seed)
+    weights = text_weights(recording.groups, N_BOOTSTRAP, seed=seed)
     floor = floors[:-1] / recording.shape[0]
     whole = errors.step.mean(axis=-1)
     drawn = np.einsum("pkn,bn->bpk", errors.step, weights, optimize=True)

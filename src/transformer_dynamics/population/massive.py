@@ -282,7 +282,7 @@ def massive(recording: Recording, *, n_draws: int = 499, seed: int = 0) -> xr.Da
     by_variance, _ = standardisation(profile.moments.pooled_variance)
     carriers, carrier_coords = _carriers(profile, by_variance)
     found = effects((recording, standardised(recording)), samples, n_draws=n_draws, seed=seed)
-    changes = _changes(found, np.unique(recording.text_index).size)
+    changes = _changes(found, np.unique(recording.groups).size)
     shares = _shares([profile, _profile(rotated)])
     _warn(shares | changes)
     return xr.Dataset(

@@ -102,7 +102,7 @@ def effects(
         `norm`, `speed`, `cosine`, `turning_angle`, `tortuosity`, `explained_variance` and
         `participation_ratio`; NaN, without a warning, where one is undefined.
     """
-    draws = _Draws(versions[0].text_index, n_draws, seed)
+    draws = _Draws(versions[0].groups, n_draws, seed)
     with warnings.catch_warnings():
         # The caller says once what is undefined.
         warnings.simplefilter("ignore", UndefinedWarning)
@@ -113,7 +113,7 @@ def effects(
         Effect("explained_variance", "component", explained[:, 0], _relative_change(total))
     )
     chosen = [version.select(samples=samples) for version in versions]
-    weights = text_weights(chosen[0].text_index, n_draws, seed=seed)
+    weights = text_weights(chosen[0].groups, n_draws, seed=seed)
     weights = np.concatenate([uniform_weights(samples.size), weights])
     ratios = np.stack(
         [

@@ -54,7 +54,7 @@ def text_folds(text_index: ArrayLike, n_folds: int, *, seed: int = 0) -> NDArray
     """The fold of each sample, `(sample)`; samples of one text share a fold.
 
     Args:
-        text_index: the text of each sample, `(sample)`.
+        text_index: the text of each sample, or its group, `(sample)`.
         n_folds: how many folds; fewer where there are fewer texts.
         seed: of the assignment, which is balanced in texts.
 

@@ -107,7 +107,7 @@ def _measured(
     training = scored = np.ones(n_samples, dtype=bool)
     most = min(n_samples, n_units)
     if fit != "published":
-        training = text_folds(recording.text_index, 2, seed=seed) == 0
+        training = text_folds(recording.groups, 2, seed=seed) == 0
         scored = ~training
         most = max(1, min(int(training.sum()) // 4, n_units))
     gathered = _Gathered(lags, n_sites, N_BOOTSTRAP)
@@ -121,7 +121,7 @@ def _measured(
         n_components=min(most, n_components or most),
         matching=FITS[fit],
     )
-    weights = text_weights(recording.text_index[scored], N_BOOTSTRAP, seed=seed)
+    weights = text_weights(recording.groups[scored], N_BOOTSTRAP, seed=seed)
     for row, lag in enumerate(lags):
         for after in range(lag, n_sites):
             gathered.put((row, after), law.pair(after - lag, after, weights))

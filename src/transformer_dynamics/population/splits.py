@@ -1,10 +1,9 @@
-"""Splits of a recording's samples by text.
+"""Splits of a recording's samples by text, or by group of texts.
 
-What is fitted never shares a text with what it is scored on. Texts are put in an order by a seed
-and cut where the shares say; every part has at least one text.
+What is fitted never shares a text with what it is scored on; given the groups of a recording
+(`recording.groups`), it shares no group, as two paragraphs of one article are. Texts are put in an
+order by a seed and cut where the shares say; every part has at least one text.
 Cost: one permutation of the texts. Source: ours.
-
-Not handled: texts that resemble each other (two chunks of one article are two texts).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def split_texts(
     """Positions of the samples in each part of a random split by text.
 
     Args:
-        text_index: the text of each sample, `(sample,)`; any labels.
+        text_index: the text of each sample, or its group, `(sample,)`; any labels.
         shares: how large the parts are to be, in texts, relative to each other.
         seed: of the order in which texts are dealt out.
 
@@ -40,9 +39,9 @@ def split_texts(
     names, text_of_sample = np.unique(texts, return_inverse=True)
     if texts.ndim != 1 or len(names) < len(shares) or min(shares, default=0) <= 0:
         raise InputError(
-            f"got {len(names)} texts to split into parts of {tuple(shares)}; a split takes at "
-            "least one text for each part, and positive shares: "
-            "split_texts(recording.text_index, (0.5, 0.5))"
+            f"got {len(names)} texts or groups of texts to split into parts of {tuple(shares)}; a "
+            "split takes at least one of them for each part, and positive shares: "
+            "split_texts(recording.groups, (0.5, 0.5))"
         )
     ends = np.rint(np.cumsum(shares) / np.sum(shares) * len(names)).astype(int)
     # Every part has a text, from the front and then from the back.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -28,6 +29,11 @@ from transformer_dynamics.inputs import Inputs
 from transformer_dynamics.models import Model, as_model
 from transformer_dynamics.recording import recording as recordings
 from transformer_dynamics.recording.fingerprint import state_fingerprint
+from transformer_dynamics.recording.groups import (
+    checked_groups,
+    group_variable,
+    groups_sha256,
+)
 from transformer_dynamics.recording.moments import Moments
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.plan import Plan, make_plan
@@ -59,6 +65,7 @@ def record(
     keep: Literal["states"] = "states",
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
+    groups: Sequence[Any] | None = None,
 ) -> Recording: ...
 
 
@@ -72,6 +79,7 @@ def record(
     keep: Literal["moments"],
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
+    groups: Sequence[Any] | None = None,
 ) -> Moments: ...
 
 
@@ -84,6 +92,7 @@ def record(
     keep: str = "states",
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
+    groups: Sequence[Any] | None = None,
 ) -> Recording | Moments:
     """Record the residual stream at every site.
 
@@ -99,6 +108,8 @@ def record(
         keep: `"states"`, or `"moments"` of them alone.
         options: everything else; see `td.RecordingOptions`.
         on_progress: called with tokens done and tokens in all.
+        groups: one for each text, texts of one group resembling each other; intervals and splits
+            go by group. By default those that `td.load_texts` found.
 
     Returns:
         A recording `(sample, site, unit)`, samples in the order of the texts and their positions;
@@ -122,6 +133,8 @@ def record(
     target = None if out is None else local_path(out, RecordingError)
     known = as_model(model)
     inputs = known.inputs(texts, bos=options.bos)
+    if groups is not None:
+        inputs = replace(inputs, groups=checked_groups(groups, len(inputs.token_lists)))
     job = make_job(known, inputs, positions, options, keep=keep)
     _warn_of_left_out(job.plan)
     _warn_of_special_tokens(job, positions)
@@ -147,7 +160,8 @@ def make_job(
 ) -> Job:
     """Settle everything about a recording before the first shard."""
     options = options or RecordingOptions()
-    token_lists = _token_lists(model, model.inputs(texts, bos=options.bos), options)
+    inputs = model.inputs(texts, bos=options.bos)
+    token_lists = _token_lists(model, inputs, options)
     kept = kept_positions(positions, token_lists, options.seed, special_ids(model.tokenizer))
     sites = model.found_sites
     exact = "float64" if model.dtype == "float64" else "float32"
@@ -166,8 +180,10 @@ def make_job(
         batch_tokens=_batch_tokens(model, options),
     )
     settings = _settings(model, plan, positions, options, storage)
-    if keep == "moments":
+    if keep == "moments":  # which no group enters
         settings |= {"keep": keep, "covariance": options.covariance}
+    elif inputs.groups is not None:
+        settings |= {"groups": groups_sha256(inputs.groups)}
     return Job(model, plan, chunk_rows, storage, settings)
 
 
@@ -244,6 +260,7 @@ def _template(job: Job, inputs: Inputs) -> xr.Dataset:
             "text_string": ("text_index", np.array(stored, dtype=object)),
             "n_tokens": ("text_index", np.array([len(ids) for ids in plan.token_lists])),
             "input_id": ("input", tokens),
+            **group_variable(inputs.groups),
         },
         coords={
             **recordings.site_coords(job.model.sites),

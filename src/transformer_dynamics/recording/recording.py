@@ -11,7 +11,6 @@ returns a new one.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from transformer_dynamics.attributes import attribute, plain_attributes
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.files import local_path, remove_folder
 from transformer_dynamics.recording import forks as forks  # registers what happens after a fork
+from transformer_dynamics.recording import groups as grouped
 from transformer_dynamics.recording.checks import require_whole
 from transformer_dynamics.recording.chunks import DIMS as DIMS
 from transformer_dynamics.recording.chunks import checked_states
@@ -50,7 +50,7 @@ class Recording:
     Attributes:
         dataset: `activation` `(sample, site, unit)`; coordinates along `sample`: `text` (index of
             the text), `position`, `token_id`, `token`; along `site`: `site`, `layer`, `kind`;
-            optionally `text_string` `(text_index)` and the token ids of all texts.
+            optionally `text_string` and `group` `(text_index)` and the token ids of all texts.
     """
 
     dataset: xr.Dataset
@@ -209,12 +209,47 @@ class Recording:
         return np.asarray(self.dataset["text"].values, dtype=np.int64)
 
     @property
+    def text_groups(self) -> tuple[str, ...] | None:
+        """The group of each text, `(text_index,)`, empty where it has none; None: none known."""
+        if "group" not in self.dataset:
+            return None
+        return tuple(str(group) for group in self.dataset["group"].values)
+
+    @cached_property
     def groups(self) -> NDArray[np.int64]:
-        return self.text_index
+        """What resampling draws and splits deal out, `(sample,)`: a number for each group.
+
+        The text where no groups are known; a text without a group is a group of its own.
+        """
+        return self.groups_of(self.text_index)
+
+    def groups_of(self, texts: ArrayLike) -> NDArray[np.int64]:
+        """The group of each of some texts, given by index, `(text,)`; as `groups`."""
+        known, index = self.text_groups, np.asarray(texts, dtype=np.int64)
+        return index if known is None else grouped.group_codes(known)[index]
 
     @property
     def grouping(self) -> str:
-        return "texts"
+        """What `groups` are: `"groups"` of texts, or `"texts"`."""
+        return "texts" if self.text_groups is None else "groups"
+
+    def with_groups(self, groups: Sequence[Any]) -> Recording:
+        """The same recording with a group for each text (text, a number, None), by its index."""
+        n_texts = self.dataset.sizes.get("text_index", int(self.text_index.max()) + 1)
+        names = grouped.checked_groups(groups, n_texts)
+        origin = {**self.provenance, "groups": grouped.groups_sha256(names)}
+        attrs = plain_attributes({**self.dataset.attrs, "provenance": origin})
+        return Recording(self.dataset.assign(grouped.group_variable(names)).assign_attrs(attrs))
+
+    @cached_property
+    def n_distinct_tokens(self) -> int | None:
+        """Number of distinct tokens whose states are held: of last tokens, with `positions="last"`.
+
+        Site 0 is a function of the token alone. None where the tokens are not known.
+        """
+        if "token_id" not in self.dataset:
+            return None
+        return int(np.unique(self.dataset["token_id"].values).size)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -362,41 +397,3 @@ def site_coords(names: Sequence[str]) -> dict[str, Any]:
 def chunk_rows(n_sites: int, n_units: int, itemsize: int) -> int:
     """Samples in a chunk: as many as make about 16 MiB, at least one."""
     return max(1, CHUNK_BYTES // (n_sites * n_units * itemsize))
-
-
-def open_recording(path: str | Path, *, check: bool = True) -> Recording:
-    """Open a recording from disk; states are read when they are asked for. Needs no torch.
-
-    Args:
-        path: its folder.
-        check: refuse it if a chunk of states is missing or truncated; whether one was altered is
-            noticed when it is read.
-
-    Raises:
-        RecordingError: nothing is there, it is unfinished, it is no recording, or it is broken.
-    """
-    path = local_path(path, RecordingError)
-    if not path.exists():
-        unfinished = path.with_name(path.name + ".partial")
-        hint = (
-            f"an unfinished one lies in {unfinished}: run the same command again to finish it"
-            if unfinished.exists()
-            else "make one with td.record(model, texts, out=...) or `tdyn record`"
-        )
-        raise RecordingError(f"there is no recording at {path}; {hint}")
-    try:
-        dataset = xr.open_zarr(path, consolidated=False)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise RecordingError(
-            f"{path} is not a Zarr store ({type(error).__name__}: {error}); "
-            "a recording is a folder like runs/demo/recording.zarr"
-        ) from error
-    if dataset.attrs.get("format") != FORMAT or "activation" not in dataset:
-        raise RecordingError(
-            f"{path} is a Zarr store but no recording (its format is "
-            f"{dataset.attrs.get('format')!r}, expected {FORMAT!r})"
-        )
-    if check:
-        require_whole(path, read=False)
-    dataset["activation"].encoding["source"] = str(path)
-    return Recording(dataset)

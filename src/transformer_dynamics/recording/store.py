@@ -24,7 +24,8 @@ from transformer_dynamics.files import make_folder, read_json, remove_folder, wr
 from transformer_dynamics.recording import recording as recordings
 from transformer_dynamics.recording.checks import broken_chunks
 from transformer_dynamics.recording.fingerprint import difference
-from transformer_dynamics.recording.recording import Recording, open_recording
+from transformer_dynamics.recording.opening import open_recording
+from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.recording.shards import (
     MARKERS,
     STORE,

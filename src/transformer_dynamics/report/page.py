@@ -101,6 +101,8 @@ def write_report(
         title=_title(recording, run),
         verdicts=[_verdict_entry(verdict, figures) for verdict in verdicts],
         **_sections(results, figures),
+        facts={} if recording is None else _facts(recording),
+        grouping="texts" if recording is None else _over(recording),
         texts=[] if recording is None else _text_entries(recording),
         n_texts=0 if recording is None else len(recording.texts),
         provenance=_rows(dict(run or {}), skip=("system", "stages")),
@@ -188,6 +190,36 @@ def _text_entries(recording: Recording) -> list[dict[str, Any]]:
 def _number(value: float) -> str:
     """Three digits, or nothing where the value is not defined."""
     return f"{value:.3g}" if math.isfinite(value) else ""
+
+
+def _facts(recording: Recording) -> dict[str, str]:
+    """What the page says of the recording at its head."""
+    n_samples, n_sites, n_units = recording.shape
+    facts = {
+        "Samples (N)": str(n_samples),
+        "Texts": str(len(set(recording.text_index.tolist()))),
+        "Sites": f"{n_sites}, {recording.sites[0]} to {recording.sites[-1]}",
+        "Units": str(n_units),
+    }
+    chosen = recording.provenance.get("texts", {})
+    if recording.grouping == "groups":
+        facts["Groups of texts"] = f"{len(set(recording.groups.tolist()))} ({_over(recording)})"
+    if chosen.get("cut") == "random":
+        facts["Cut of the texts"] = (
+            f"at a random word, seed {chosen['seed']}; {chosen['left_whole']} left whole"
+        )
+    if recording.n_distinct_tokens is not None:
+        last = "last " if recording.provenance.get("positions") == "last" else ""
+        facts[f"Distinct {last}tokens"] = str(recording.n_distinct_tokens)
+    facts["Intervals over"] = _over(recording)
+    return facts
+
+
+def _over(recording: Recording) -> str:
+    """What intervals are over: texts, groups, or articles where the groups are these."""
+    if recording.provenance.get("texts", {}).get("group") == "article":
+        return "articles"
+    return recording.grouping
 
 
 def _title(recording: Recording | None, run: Mapping[str, Any] | None) -> str:

@@ -1,13 +1,78 @@
-"""Text of a row by the name of its column, which may be a dotted path into nested values."""
+"""Text and group of a row by the names of their columns, which may be dotted paths."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from transformer_dynamics.errors import TextsError
 
 _MOST_NAMES = 20
 """So many names of columns are listed in an error; a table can have thousands."""
+
+
+Entry = tuple[str, str]
+"""A text and its group; the group is empty where none is known."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where the texts are in a table, in objects or in a dataset, and where their groups are.
+
+    Attributes:
+        text: name or dotted path.
+        group: the same; None where no groups are read.
+    """
+
+    text: str
+    group: str | None = None
+
+    def entry(self, row: object, where: str) -> Entry:
+        """Text and group of one row; see `text_at` and `group_at`."""
+        text = text_at(row, self.text, where)
+        return text, "" if self.group is None else group_at(row, self.group, where)
+
+    def roots(self, columns: Sequence[str], where: str) -> list[str]:
+        """Names of the table's columns that are to be read, each once; see `root_of`."""
+        roots = [root_of(self.text, columns, where)]
+        if self.group is not None:
+            roots.append(root_of(self.group, columns, where, "group"))
+        return list(dict.fromkeys(roots))
+
+
+def group_at(row: object, column: str, where: str) -> str:
+    """Group of one row: the value at `column` as text; None is no group.
+
+    Args:
+        row: an object (dict) of JSON, Parquet or a dataset.
+        column: name or dotted path.
+        where: file and line, or dataset and row, for the error.
+
+    Raises:
+        TextsError: the row has no columns or no such column, or its value is no text or number.
+    """
+    if not isinstance(row, dict):
+        raise without_columns(where, column)
+    return as_group(value_at(row, column, where, "group"), where)
+
+
+def as_group(value: object, where: str) -> str:
+    """Group of a value: text, a number or a truth value; None is no group."""
+    if value is None or isinstance(value, (str, int, float)):
+        return "" if value is None else str(value).strip()
+    raise TextsError(
+        f"{where} holds the group {value!r:.40} of type {type(value).__name__}; allowed is text or "
+        "a number. Name a column of these: load_texts(source, group='title')"
+    )
+
+
+def without_columns(where: str, column: str) -> TextsError:
+    """Error for groups that are asked of texts without columns."""
+    return TextsError(
+        f"{where} holds texts without columns, so there is no group={column!r}; allowed are tables "
+        "and objects: load_texts('texts.csv', group='title'). To give groups by hand: "
+        "record(model, texts, groups=groups)"
+    )
 
 
 def text_at(row: object, column: str, where: str) -> str:
@@ -30,8 +95,11 @@ def text_at(row: object, column: str, where: str) -> str:
     return as_text(row, where)
 
 
-def value_at(row: dict, column: str, where: str) -> object:
-    """Value at a column or a dotted path of one row; see `text_at`."""
+def value_at(row: dict, column: str, where: str, argument: str = "column") -> object:
+    """Value at a column or a dotted path of one row; see `text_at`.
+
+    `argument` is the one that named the column, for the error.
+    """
     if column in row:
         return row[column]
     value: object = row
@@ -44,21 +112,22 @@ def value_at(row: dict, column: str, where: str) -> object:
         elif isinstance(value, list) and _is_index(key) and int(key) < len(value):
             value = value[int(key)]
         else:
-            raise no_column(where, column, [f"{path}{name}" for name in _keys(value)])
+            raise no_column(where, column, [f"{path}{name}" for name in _keys(value)], argument)
         path = f"{path}{key}."
     return value
 
 
-def root_of(column: str, columns: Sequence[str], where: str) -> str:
+def root_of(column: str, columns: Sequence[str], where: str, argument: str = "column") -> str:
     """Name of the table's column that holds `column`: itself, or the first key of its path."""
     root = column if column in columns else column.partition(".")[0]
     if root not in columns:
-        raise no_column(where, column, columns)
+        raise no_column(where, column, columns, argument)
     if columns.count(root) > 1:
+        noun = "texts" if argument == "column" else "groups"
         raise TextsError(
             f"{where} has {columns.count(root)} columns with the name {root!r}; the name of the "
-            "column with the texts must be unique. Rename the others, then "
-            f"load_texts(source, column={column!r})"
+            f"column with the {noun} must be unique. Rename the others, then "
+            f"load_texts(source, {argument}={column!r})"
         )
     return root
 
@@ -74,7 +143,9 @@ def as_text(value: object, where: str) -> str:
     return value or ""
 
 
-def no_column(where: str, column: str, columns: Sequence[str]) -> TextsError:
+def no_column(
+    where: str, column: str, columns: Sequence[str], argument: str = "column"
+) -> TextsError:
     """Error for a column that is missing, with the columns that exist."""
     example = columns[0] if columns else "text"
     named = ", ".join(map(repr, columns[:_MOST_NAMES])) or "none"
@@ -82,7 +153,7 @@ def no_column(where: str, column: str, columns: Sequence[str]) -> TextsError:
     return TextsError(
         f"{where} has no column {column!r}; it has {named}"
         f"{f' and {more} more' if more > 0 else ''}. "
-        f"Name one of them: load_texts(source, column={example!r})"
+        f"Name one of them: load_texts(source, {argument}={example!r})"
     )
 
 

@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from transformer_dynamics.errors import TextsError
-from transformer_dynamics.texts.columns import missing_package, root_of, text_at
+from transformer_dynamics.texts.columns import Columns, Entry, missing_package
 from transformer_dynamics.texts.sources import HUB
 
 FIRST_ROWS = 100_000
@@ -72,13 +72,13 @@ class HubName:
 
 
 def read_hub(
-    source: str, column: str, *, n: int | None, revision: str | None, offline: bool
-) -> tuple[list[str], int | None]:
-    """Texts of the rows that are read, and how many rows at most if not all of the split.
+    source: str, columns: Columns, *, n: int | None, revision: str | None, offline: bool
+) -> tuple[list[Entry], int | None]:
+    """Texts and groups of the rows read, and how many rows at most if not all of the split.
 
     Args:
         source: name of the dataset.
-        column: where the texts are, by name or dotted path.
+        columns: where the texts and their groups are, by name or dotted path.
         n: how many texts are wanted of them; None: all.
         revision: branch, tag or commit of the dataset's repository.
         offline: take the dataset from the hub's cache alone.
@@ -94,16 +94,16 @@ def read_hub(
     try:
         with _network(datasets, allowed=not offline):
             data, start, stop, first_rows = _opened(datasets, name, n, revision, offline=offline)
-            rows = islice(_rows(data, column, source), start, stop)
-            texts = [
-                text_at(row, column, f"{source}, row {number}")
+            rows = islice(_rows(data, columns, source), start, stop)
+            entries = [
+                columns.entry(row, f"{source}, row {number}")
                 for number, row in enumerate(rows, start=start)
             ]
     except TextsError:
         raise
     except Exception as error:  # which kind it is differs from version to version of datasets
         raise _not_loaded(source, name, revision, error, offline=offline) from error
-    return texts, first_rows
+    return entries, first_rows
 
 
 def _opened(
@@ -130,11 +130,11 @@ def _is_large(datasets: ModuleType, name: HubName, version: dict[str, str]) -> b
     return size is None or size > LARGE
 
 
-def _rows(data: Any, column: str, source: str) -> Iterable[Any]:
-    """Rows with the one column that matters, so that no image or sound is decoded."""
+def _rows(data: Any, columns: Columns, source: str) -> Iterable[Any]:
+    """Rows with the columns that matter alone, so that no image or sound is decoded."""
     rows: Iterable[Any] = data
     if data.column_names is not None:  # a stream may have no schema
-        rows = data.select_columns([root_of(column, list(data.column_names), source)])
+        rows = data.select_columns(columns.roots(list(data.column_names), source))
     return rows
 
 

@@ -1,7 +1,9 @@
-"""Load texts: read a source, keep the texts within bounds, and draw a sample of them.
+"""Load texts: read a source, keep the texts within bounds, draw a sample of them, and cut them.
 
 Every source goes the same way: read, strip, keep the texts whose length in characters lies within
-bounds, and draw a seeded sample without replacement, kept in the source's order.
+bounds, draw a seeded sample without replacement, kept in the source's order, and, if asked, cut
+each text at a random word (see `cutting`). A text may carry a group: texts of one group resemble
+each other, so intervals and splits go by group.
 
 Source: arXiv 2502.12131, which keeps the texts of WikiText of 100 to 500 characters; these are
 the default bounds of the corpora. The user's own files have none by default.
@@ -20,6 +22,8 @@ import numpy as np
 
 from transformer_dynamics import wikipedia
 from transformer_dynamics.errors import TextsError
+from transformer_dynamics.texts.columns import Columns, Entry
+from transformer_dynamics.texts.cutting import check_cut, cut_texts
 from transformer_dynamics.texts.hub import read_hub
 from transformer_dynamics.texts.readers import read_file
 from transformer_dynamics.texts.sources import (
@@ -36,6 +40,9 @@ from transformer_dynamics.texts.sources import (
 CORPUS_CHARS = (100, 500)
 """Default bounds of a corpus's texts, as in arXiv 2502.12131; the tail is mostly headings."""
 
+ARTICLE = "article"
+"""What the groups of the bundled sample are: the article that a paragraph is from."""
+
 _LARGEST = 2**63 - 1  # a number of a selection is stored in 64 bits
 
 
@@ -46,11 +53,14 @@ class Texts(Sequence[str]):
     strings: tuple[str, ...]
     source: str
     selection: dict[str, int | str | None] = field(hash=False)
-    """`min_chars`, `max_chars`, `n` (None: no limit, all), `seed`, and `available`: how many
-    texts of the rows read lie within the bounds. With a pattern or a list of files also `files`,
-    their number. With a dataset of the hub also `revision` (None: the newest) and `first_rows`:
-    the texts are from this many rows at the start of the split (None: from all that the name
-    says)."""
+    """`min_chars`, `max_chars`, `n` (None: no limit, all), `seed` (of the sample and of the cut),
+    `available`: how many texts of the rows read lie within the bounds, `cut`, and `group`: what
+    the groups are (None: there are none). With the cut "random" also `left_whole`: how many texts
+    could not be cut. With a pattern or a list of files also `files`, their number. With a dataset
+    of the hub also `revision` (None: the newest) and `first_rows`: the texts are from this many
+    rows at the start of the split (None: from all that the name says)."""
+    groups: tuple[str, ...] | None = None
+    """The group of each text; empty where a text has none. None: no groups."""
 
     @property
     def sha256(self) -> str:
@@ -86,6 +96,8 @@ def load_texts(
     min_chars: int | None = None,
     max_chars: int | None = None,
     column: str = "text",
+    group: str | None = None,
+    cut: str | None = None,
     revision: str | None = None,
     offline: bool = False,
 ) -> Texts:
@@ -102,12 +114,19 @@ def load_texts(
         n: how many; a sample without replacement, in the source's order. None: all. Of a dataset
             of the hub that is larger than 1 GB or of unknown size, the sample is drawn from the
             first 100,000 rows, which are streamed; a slice names other rows, "train[0:]" all.
-        seed: of the sample.
-        min_chars: shortest text, in characters, once stripped. None: 100 for the corpora
-            (wikipedia-sample, hf://), no bound for files. Blank texts are always dropped.
+        seed: of the sample and of the cut.
+        min_chars: shortest text, in characters, once stripped and before it is cut. None: 100 for
+            the corpora (wikipedia-sample, hf://), no bound for files. Blank texts are always
+            dropped.
         max_chars: longest text. None: 500 for the corpora, no bound for files.
         column: where the texts are in a table, in objects or in a dataset: a name, or outside
             .csv and .tsv a dotted path into nested values, "messages.0.content".
+        group: where the group of each text is, as `column`: an article, a document, a speaker.
+            Intervals and splits then go by group. A text whose group is blank is a group of its
+            own. None: no groups; for "wikipedia-sample" the article.
+        cut: "random" ends each text at a random word from the fourth to the last but one, so that
+            the last token is a word in mid-sentence; "none" leaves the texts as they are. None:
+            "random" for "wikipedia-sample", "none" for all other sources.
         revision: branch, tag or commit of a dataset of the hub. None: the newest.
         offline: use no network.
 
@@ -126,33 +145,54 @@ def load_texts(
     check_source(source)
     n, seed, min_chars, max_chars = _numbers(n, seed, min_chars, max_chars)
     _check_names(source, column, revision, offline)
+    _check_group(source, group)
+    check_cut(cut)
     is_corpus = is_on_hub(source) or _is_bundled(source)
     lower = CORPUS_CHARS[0] if min_chars is None and is_corpus else min_chars
     upper = CORPUS_CHARS[1] if max_chars is None and is_corpus else max_chars
     _check_bounds(lower, upper)
 
-    read, reading = _read(source, column, n=n, revision=revision, offline=bool(offline))
-    stripped = [text.strip() for text in read]
-    within = [text for text in stripped if text and _is_within(len(text), lower, upper)]
+    read, reading = _read(
+        source, Columns(column, group), n=n, revision=revision, offline=bool(offline)
+    )
+    stripped = [(text.strip(), of) for text, of in read]
+    within = [entry for entry in stripped if entry[0] and _is_within(len(entry[0]), lower, upper)]
     if not within:
-        raise _nothing_left(source, stripped, lower, upper)
+        raise _nothing_left(source, [text for text, _ in stripped], lower, upper)
+    chosen = _sample(within, n, seed, source, reading.get("first_rows"))
+    selection: dict[str, int | str | None]
     selection = {"min_chars": lower, "max_chars": upper, "n": n, "seed": seed}
-    strings = tuple(_sample(within, n, seed, source, reading.get("first_rows")))
-    return Texts(strings, name_of(source), {**selection, "available": len(within), **reading})
+    selection |= {"available": len(within), **reading}
+    selection |= {"group": ARTICLE if _is_bundled(source) else group}
+    strings, cutting = _cut([text for text, _ in chosen], cut, source, seed)
+    groups = None if selection["group"] is None else tuple(of for _, of in chosen)
+    return Texts(tuple(strings), name_of(source), {**selection, **cutting}, groups)
+
+
+def _cut(
+    texts: list[str], cut: str | None, source: Source, seed: int
+) -> tuple[list[str], dict[str, int | str | None]]:
+    """The texts, cut if asked, and what the selection says about it."""
+    cut = cut or ("random" if _is_bundled(source) else "none")
+    if cut == "none":
+        return texts, {"cut": cut}
+    shorter = cut_texts(texts, seed=seed)
+    whole = sum(before == after for before, after in zip(texts, shorter, strict=True))
+    return shorter, {"cut": cut, "left_whole": whole}
 
 
 def _read(
-    source: Source, column: str, *, n: int | None, revision: str | None, offline: bool
-) -> tuple[list[str], dict[str, int | str | None]]:
-    """Texts as they stand in the source, and what the selection says about the reading."""
+    source: Source, columns: Columns, *, n: int | None, revision: str | None, offline: bool
+) -> tuple[list[Entry], dict[str, int | str | None]]:
+    """Texts and groups as they stand in the source, and what the selection says of the reading."""
     if _is_bundled(source):
-        return [paragraph.text for paragraph in wikipedia.sample(offline=offline)], {}
+        return [(each.text, each.title) for each in wikipedia.sample(offline=offline)], {}
     if isinstance(source, str) and is_on_hub(source):
-        texts, first_rows = read_hub(source, column, n=n, revision=revision, offline=offline)
-        return texts, {"revision": revision, "first_rows": first_rows}
+        entries, first_rows = read_hub(source, columns, n=n, revision=revision, offline=offline)
+        return entries, {"revision": revision, "first_rows": first_rows}
     files = files_of(source)
-    texts = [text for file in files for text in read_file(file, column)]
-    return texts, {} if is_one_file(source) else {"files": len(files)}
+    entries = [entry for file in files for entry in read_file(file, columns)]
+    return entries, {} if is_one_file(source) else {"files": len(files)}
 
 
 def _is_bundled(source: Source) -> bool:
@@ -212,6 +252,22 @@ def _check_names(source: Source, column: object, revision: object, offline: obje
         )
 
 
+def _check_group(source: Source, group: object) -> None:
+    if group is None:
+        return
+    if not isinstance(group, str) or not group:
+        raise TextsError(
+            f"group={group!r:.60} of type {type(group).__name__}; allowed is the name of a column "
+            "with one group per text: load_texts('texts.csv', group='title'). Groups in memory go "
+            "to record: record(model, texts, groups=groups)"
+        )
+    if _is_bundled(source):
+        raise TextsError(
+            f"group={group!r:.60} names a column, and {WIKIPEDIA!r} has none; its groups are the "
+            f"articles, without being asked for: load_texts({WIKIPEDIA!r})"
+        )
+
+
 def _check_bounds(lower: int | None, upper: int | None) -> None:
     if lower is not None and upper is not None and lower > upper:
         raise TextsError(
@@ -242,8 +298,8 @@ def _span(lower: int | None, upper: int | None) -> str:
 
 
 def _sample(
-    within: list[str], n: int | None, seed: int, source: Source, first_rows: int | str | None
-) -> list[str]:
+    within: list[Entry], n: int | None, seed: int, source: Source, first_rows: int | str | None
+) -> list[Entry]:
     if n is None:
         return within
     if n > len(within):

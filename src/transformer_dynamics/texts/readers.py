@@ -1,7 +1,7 @@
 """Texts of one file: plain text, delimited tables, JSON, JSON Lines and Parquet.
 
-Every reader returns the texts as they stand in the file, unstripped, in the file's order. A file
-that a reader cannot take as a whole is refused; no row is skipped.
+Every reader returns the texts as they stand in the file, unstripped, in the file's order, each with
+its group. A file that a reader cannot take as a whole is refused; no row is skipped.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from typing import Any
 
 from transformer_dynamics.errors import TextsError
 from transformer_dynamics.texts.columns import (
+    Columns,
+    Entry,
+    as_group,
     as_text,
     missing_package,
     no_column,
     root_of,
-    text_at,
     value_at,
+    without_columns,
 )
 from transformer_dynamics.texts.decoding import (
     POINTER_BYTES,
@@ -34,12 +37,12 @@ _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertic
 _LONGEST_FIELD = 2**31 - 1  # the module csv takes at most a C long, which has 32 bits on Windows
 
 
-def read_file(path: Path, column: str) -> list[str]:
-    """Texts of a file, by its extension.
+def read_file(path: Path, columns: Columns) -> list[Entry]:
+    """Texts of a file with their groups, by its extension.
 
     Args:
         path: a file that exists.
-        column: where the texts are in a table or an object.
+        columns: where the texts and their groups are in a table or an object.
 
     Raises:
         TextsError: the extension is unknown, or the file cannot be read as what it says.
@@ -47,7 +50,7 @@ def read_file(path: Path, column: str) -> list[str]:
     kind, is_compressed = _kind_of(path)
     try:
         if kind == ".parquet":
-            return _read_parquet(path, column)
+            return _read_parquet(path, columns)
         with path.open("rb") as file:
             raw = file.read()
     except OSError as error:
@@ -55,7 +58,7 @@ def read_file(path: Path, column: str) -> list[str]:
             f"{path} cannot be read: {error}; name a file that can: load_texts('texts.txt')"
         ) from error
     text = decoded(decompressed(raw, path) if is_compressed else raw, path)
-    return _READERS[kind](text, column, path)
+    return _READERS[kind](text, columns, path)
 
 
 def _kind_of(path: Path) -> tuple[str, bool]:
@@ -71,15 +74,17 @@ def _kind_of(path: Path) -> tuple[str, bool]:
     )
 
 
-def _read_lines(text: str, _: str, __: Path) -> list[str]:
-    return list(io.StringIO(text, newline=None))
+def _read_lines(text: str, columns: Columns, path: Path) -> list[Entry]:
+    if columns.group is not None:
+        raise without_columns(str(path), columns.group)
+    return [(line, "") for line in io.StringIO(text, newline=None)]
 
 
 # JSON
 
 
-def _read_jsonl(text: str, column: str, path: Path) -> list[str]:
-    texts = []
+def _read_jsonl(text: str, columns: Columns, path: Path) -> list[Entry]:
+    entries, column = [], columns.text
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         where = f"{path}, line {number}"
         if line.strip():
@@ -88,13 +93,14 @@ def _read_jsonl(text: str, column: str, path: Path) -> list[str]:
                 f'{column!r}: {{"{column}": "..."}}. A file that is one JSON value has the '
                 "extension .json"
             )
-            texts.append(text_at(_parsed(line, where, hint), column, where))
-    return texts
+            entries.append(columns.entry(_parsed(line, where, hint), where))
+    return entries
 
 
-def _read_json(text: str, column: str, path: Path) -> list[str]:
+def _read_json(text: str, columns: Columns, path: Path) -> list[Entry]:
     if not text.strip():
         return []
+    column = columns.text
     allowed = (
         f"a list of strings, a list of objects with {column!r}, or an object with a list of "
         f"strings under {column!r}"
@@ -103,18 +109,38 @@ def _read_json(text: str, column: str, path: Path) -> list[str]:
     value = _parsed(text, str(path), hint)
     where = str(path)
     if isinstance(value, dict):
-        value = value_at(value, column, where)
-        where = f"{path}, {column!r}"
-        if isinstance(value, list):
-            return [as_text(each, f"{where}, item {n}") for n, each in enumerate(value, start=1)]
+        listed = value_at(value, column, where)
+        if isinstance(listed, list):
+            return _read_listed(value, listed, columns, where)
+        value, where = listed, f"{path}, {column!r}"
     if isinstance(value, list):
-        return [
-            text_at(each, column, f"{where}, item {n}") for n, each in enumerate(value, start=1)
-        ]
+        return [columns.entry(each, f"{where}, item {n}") for n, each in enumerate(value, start=1)]
     raise TextsError(
         f"{where} is {value!r:.40} of type {type(value).__name__}; allowed is {allowed}: "
         f'["...", "..."]'
     )
+
+
+def _read_listed(
+    value: dict[str, Any], listed: list[Any], columns: Columns, where: str
+) -> list[Entry]:
+    """Texts of an object with a list of them, and of their groups another of the same length."""
+    at = f"{where}, {columns.text!r}"
+    texts = [as_text(each, f"{at}, item {n}") for n, each in enumerate(listed, start=1)]
+    if columns.group is None:
+        return [(text, "") for text in texts]
+    groups = value_at(value, columns.group, where, "group")
+    if not isinstance(groups, list) or len(groups) != len(texts):
+        came = f"{len(groups)} entries" if isinstance(groups, list) else f"{groups!r:.40}"
+        raise TextsError(
+            f"{where} has {came} under {columns.group!r} for {len(texts)} texts; allowed is a list "
+            f'with one group for each text: {{"{columns.text}": ["a", "b"], '
+            f'"{columns.group}": [1, 1]}}'
+        )
+    return [
+        (text, as_group(group, f"{where}, {columns.group!r}, item {n}"))
+        for n, (text, group) in enumerate(zip(texts, groups, strict=True), start=1)
+    ]
 
 
 def _parsed(text: str, where: str, hint: str) -> Any:
@@ -127,29 +153,30 @@ def _parsed(text: str, where: str, hint: str) -> Any:
 # Delimited tables
 
 
-def _read_csv(text: str, column: str, path: Path) -> list[str]:
-    return _read_table(text, column, path, _delimiter_of(text, column, path))
+def _read_csv(text: str, columns: Columns, path: Path) -> list[Entry]:
+    return _read_table(text, columns, path, _delimiter_of(text, columns.text, path))
 
 
-def _read_tsv(text: str, column: str, path: Path) -> list[str]:
-    return _read_table(text, column, path, "\t")
+def _read_tsv(text: str, columns: Columns, path: Path) -> list[Entry]:
+    return _read_table(text, columns, path, "\t")
 
 
-def _read_table(text: str, column: str, path: Path, delimiter: str) -> list[str]:
+def _read_table(text: str, columns: Columns, path: Path, delimiter: str) -> list[Entry]:
     rows = _rows_of(text, delimiter)
-    texts: list[str] = []
+    entries: list[Entry] = []
     done = 0  # line of the last complete row; an unclosed quote is only noticed at the end
     try:
         header = next(filter(None, rows), None)
         if header is None:
             return []
-        if root_of(column, header, str(path)) != column:  # a table has no nested columns
-            raise no_column(str(path), column, header)
-        place, done = header.index(column), rows.line_num
+        place, done = _place_of(columns.text, header, path, "column"), rows.line_num
+        group = None
+        if columns.group is not None:
+            group = _place_of(columns.group, header, path, "group")
         for row in filter(None, rows):
             if len(row) > len(header):
                 raise _too_many_fields(f"{path}, line {rows.line_num}", row, header, delimiter)
-            texts.append(row[place] if place < len(row) else "")
+            entries.append((_field(row, place), _field(row, group).strip()))
             done = rows.line_num
     except csv.Error as error:
         raise TextsError(
@@ -157,7 +184,17 @@ def _read_table(text: str, column: str, path: Path, delimiter: str) -> list[str]
             f"{_DELIMITERS[delimiter]}, quotes or line breaks must be in double quotes, and a "
             "quote within is \"\". A .jsonl file holds any text: load_texts('texts.jsonl')"
         ) from error
-    return texts
+    return entries
+
+
+def _place_of(column: str, header: list[str], path: Path, argument: str) -> int:
+    if root_of(column, header, str(path), argument) != column:  # a table has no nested columns
+        raise no_column(str(path), column, header, argument)
+    return header.index(column)
+
+
+def _field(row: list[str], place: int | None) -> str:
+    return row[place] if place is not None and place < len(row) else ""
 
 
 def _rows_of(text: str, delimiter: str) -> Any:
@@ -207,7 +244,7 @@ def _too_many_fields(where: str, row: list[str], header: list[str], delimiter: s
 # Parquet
 
 
-def _read_parquet(path: Path, column: str) -> list[str]:
+def _read_parquet(path: Path, columns: Columns) -> list[Entry]:
     with path.open("rb") as file:
         check_is_no_pointer(file.read(POINTER_BYTES + 1), path)
     try:
@@ -217,8 +254,8 @@ def _read_parquet(path: Path, column: str) -> list[str]:
         raise missing_package("pyarrow", "parquet", f"reading {path}") from error
     try:
         table = parquet.ParquetFile(path, page_checksum_verification=True)
-        root = root_of(column, table.schema_arrow.names, str(path))
-        values = table.read(columns=[root])[root].to_pylist()
+        roots = columns.roots(table.schema_arrow.names, str(path))
+        rows = table.read(columns=roots).to_pylist()
     except TextsError:
         raise
     except (pyarrow.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
@@ -228,14 +265,12 @@ def _read_parquet(path: Path, column: str) -> list[str]:
             raise
         raise TextsError(
             f"{path} is not valid Parquet ({error}); write it with "
-            f"pandas.DataFrame({{{column!r}: texts}}).to_parquet({str(path)!r})"
+            f"pandas.DataFrame({{{columns.text!r}: texts}}).to_parquet({str(path)!r})"
         ) from error
-    return [
-        text_at({root: value}, column, f"{path}, row {row}") for row, value in enumerate(values)
-    ]
+    return [columns.entry(row, f"{path}, row {number}") for number, row in enumerate(rows)]
 
 
-_READERS: dict[str, Callable[[str, str, Path], list[str]]] = {
+_READERS: dict[str, Callable[[str, Columns, Path], list[Entry]]] = {
     ".txt": _read_lines,
     ".csv": _read_csv,
     ".tsv": _read_tsv,

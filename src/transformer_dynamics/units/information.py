@@ -403,8 +403,8 @@ def _distinctness(recording: Recording) -> dict[str, xr.Variable]:
     distinct = np.array([np.unique(column).size for column in hashes.T])
     near_discrete = np.minimum(distinct[:-1], distinct[1:]) < n_samples / 2
     units, count = "distinct states at the first site", int(distinct[0])
-    if "token_id" in recording.dataset.coords:
-        units, count = "distinct last tokens", np.unique(recording.dataset["token_id"]).size
+    if recording.n_distinct_tokens is not None:
+        units, count = "distinct last tokens", recording.n_distinct_tokens
     attrs = {"units": units, "denominator": f"{n_samples} samples"}
     return {
         "near_discrete": xr.Variable("step", near_discrete),

@@ -204,10 +204,8 @@ def periodic_orbits(
     with np.errstate(divide="ignore", invalid="ignore"):
         draws, growths = _surrogates(traces, max_time, n_surrogates, seed)
         result = _tests(traces, marks(traces, max_time), draws)
-        result = result.merge(_growth(traces, chosen.text_index, growths, seed))
-        found = unstable_excess(
-            traces, uniform_weights(len(traces)), text_halves(chosen.text_index)
-        )
+        result = result.merge(_growth(traces, chosen.groups, growths, seed))
+        found = unstable_excess(traces, uniform_weights(len(traces)), text_halves(chosen.groups))
         result["unstable_excess"] = (
             "unit",
             np.where(found.around > 0, found.excess / found.around, np.nan)[0],
@@ -341,11 +339,11 @@ def _growths(traces: Floats) -> Floats:
         return outward_growth(points / points.std(axis=-2, keepdims=True))
 
 
-def _growth(traces: Floats, text_index: NDArray[Any], flipped: Floats, seed: int) -> xr.Dataset:
+def _growth(traces: Floats, groups: NDArray[Any], flipped: Floats, seed: int) -> xr.Dataset:
     """Mean growth over samples with its interval over texts, and that of flipped increments."""
     slopes = _growths(traces)
     mean = slopes.mean(axis=0)
-    low, high = percentile_interval(text_weights(text_index, N_BOOTSTRAP, seed=seed) @ slopes)
+    low, high = percentile_interval(text_weights(groups, N_BOOTSTRAP, seed=seed) @ slopes)
     per_radian = {
         "units": "1 per radian",
         "denominator": "samples",

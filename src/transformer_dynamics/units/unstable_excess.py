@@ -112,7 +112,7 @@ def level_counts(
 
 
 def text_halves(text_index: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which samples belong to the first half of the texts, every other text, `(sample)`."""
+    """Which samples belong to the first half, every other text or group of texts, `(sample)`."""
     _, text = np.unique(text_index, return_inverse=True)
     return np.asarray(text % 2 == 0)
 
