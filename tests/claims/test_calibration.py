@@ -1,51 +1,48 @@
-"""Calibration: on recordings drawn from the matched random walk, findings are rare.
+"""Power and calibration in small; `make calibration` makes the table of the documentation.
 
-200 recordings, drawn from the matched random walk of a recording whose steps grow, which are
-mixed in space, and whose samples share a path. Each claim may be called supported in at most 5 %
-of them; the allowance is the 99.9 % quantile of a binomial with that rate. C6, whose draws cost
-more, has a test of its own.
+Each claim is supported on the system on which it is true, and not on recordings drawn from the null
+models that decide it. Each share is of a few runs, the allowance that of the whole table.
 """
 
-from collections import Counter
-
 import numpy as np
-from scipy import stats
+import pytest
 
-import transformer_dynamics as td
-from transformer_dynamics.nulls import random_walk
-from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.claims.calibration import TRUE, Share, as_markdown, share
+from transformer_dynamics.claims.truths import TRUTHS
+from transformer_dynamics.claims.truths_perturbed import PERTURBED
+from transformer_dynamics.errors import InputError
+from transformer_dynamics.registry import CLAIMS
 
-N_RECORDINGS = 200
-CLAIMS_HERE = ["C1", "C2", "C3", "C4", "C5", "C6-turns", "C7", "C12", "C13"]
-
-
-def base_recording() -> Recording:
-    generator = np.random.default_rng(11)
-    mixing = generator.standard_normal((8, 8)) / np.sqrt(8)
-    growth = 1.12 ** np.arange(14)[:, None]
-    own = generator.standard_normal((24, 14, 8)) @ mixing
-    shared = generator.standard_normal((1, 14, 8))
-    return Recording.from_array(np.cumsum((own + shared) * growth, axis=1))
+WITH_TRUTH = {**TRUTHS, **PERTURBED}
+N_POWER, N_CALIBRATION = 3, 4
 
 
-def test_claims_are_rarely_supported_on_the_null_itself():
-    base = base_recording()
-    supported, significant = Counter(), Counter()
-    for seed in range(N_RECORDINGS):
-        verdicts = td.test_claims(
-            random_walk(base, seed=seed),
-            claims=CLAIMS_HERE,
-            n_null=39,
-            n_bootstrap=49,
-            seed=seed,
-            n_threads=1,
-        )
-        for verdict in verdicts:
-            supported[verdict.id] += verdict.verdict == "supported"
-            significant[verdict.id] += verdict.nulls["random_walk"].p <= 0.05
-    allowed = stats.binom.ppf(0.999, N_RECORDINGS, 0.05)
-    assert all(count <= allowed for count in supported.values()), supported
-    # The comparison with the walk itself is calibrated too, not only the verdict that needs more:
-    # it neither fires too often nor never.
-    assert all(count <= allowed for count in significant.values()), significant
-    assert sum(significant.values()) > 0
+def test_every_claim_has_a_truth():
+    assert set(WITH_TRUTH) == set(CLAIMS.all())
+
+
+@pytest.mark.parametrize("claim", WITH_TRUTH)
+def test_the_claim_is_supported_where_it_is_true(claim):
+    found = share(claim, TRUE, N_POWER)
+    assert found.supported >= 0.8 * N_POWER, found
+
+
+@pytest.mark.parametrize(
+    ("claim", "null"), [(claim, null) for claim in WITH_TRUTH for null in CLAIMS.get(claim).nulls]
+)
+def test_the_claim_is_rarely_supported_on_its_null(claim, null):
+    found = share(claim, null, N_CALIBRATION, first_seed=100)
+    assert found.supported <= found.allowed, found
+
+
+def test_the_allowance_is_that_of_a_binomial():
+    rows = [Share("C1", "words", null, 10, 9, 200) for null in ("random_walk", TRUE)]
+    assert rows[0].allowed == pytest.approx(10 + 3.1 * np.sqrt(200 * 0.05 * 0.95), abs=2)
+    assert rows[0].passes
+    assert not rows[1].passes
+    assert "| C1 | words | random walk | 5.0% | 4.5% | 200 |" in as_markdown(rows)
+
+
+def test_unknown_claims_and_nulls_are_named():
+    with pytest.raises(InputError, match="a null is 'truth' or one that decides"):
+        share("C1", "zero_update", 3)

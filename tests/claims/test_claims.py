@@ -149,7 +149,8 @@ ANGLES = np.linspace(0, 1, 40)[:, None]
     [
         3 * np.hstack([np.cos(6 * np.pi * ANGLES), np.sin(6 * np.pi * ANGLES)]),
         4 * np.hstack([np.cos(2 * np.pi * ANGLES), np.sin(2 * np.pi * ANGLES)]),
-        3 * 1.05 ** np.arange(40)[:, None]
+        3
+        * 1.05 ** np.arange(40)[:, None]
         * np.hstack([np.cos(4 * np.pi * ANGLES), np.sin(4 * np.pi * ANGLES)]),
     ],
     ids=["three circles", "circle", "spiral"],
@@ -330,9 +331,9 @@ def test_a_claim_is_not_supported_while_a_deciding_null_is_missing():
 
 def test_untrained_twins_are_a_distribution_of_which_one_more_is_a_member():
     """Effect and p are those of Student's t for one more observation of seven degrees."""
-    found = verdict(
-        TRUTHS["C4"].twin(99), "C4", model_nulls=twins_of("C4"), n_bootstrap=499
-    ).nulls["untrained"]
+    found = verdict(TRUTHS["C4"].twin(99), "C4", model_nulls=twins_of("C4"), n_bootstrap=499).nulls[
+        "untrained"
+    ]
     assert found.p > 0.05
     assert abs(found.effect) < 4
     assert found.effect == pytest.approx((found.value - found.mean) / found.sd)

@@ -37,6 +37,7 @@ class Heatmap(Labelled):
     values: Numbers
     x_names: Sequence[str] = ()
     x_ticks: Sequence[tuple[float, str]] = ()
+    y_ticks: Sequence[tuple[float, str]] = ()
     symmetric: bool = True
 
     def _limits(self) -> tuple[float, float]:
@@ -58,6 +59,8 @@ class Heatmap(Labelled):
         )
         if self.x_ticks:
             axes.set_xticks(*zip(*self.x_ticks, strict=True))
+        if self.y_ticks:
+            axes.set_yticks(*zip(*self.y_ticks, strict=True))
         axes.figure.colorbar(image, ax=axes, label=self.colour_label)
         return axes
 
@@ -81,6 +84,11 @@ class Heatmap(Labelled):
         if self.x_ticks:
             places, names = zip(*self.x_ticks, strict=True)
             figure.update_xaxes(
+                tickmode="array", tickvals=places, ticktext=list(map(escape, names))
+            )
+        if self.y_ticks:
+            places, names = zip(*self.y_ticks, strict=True)
+            figure.update_yaxes(
                 tickmode="array", tickvals=places, ticktext=list(map(escape, names))
             )
         return figure

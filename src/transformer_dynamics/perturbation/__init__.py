@@ -14,6 +14,7 @@ from transformer_dynamics.perturbation.layers import skip_and_swap
 from transformer_dynamics.perturbation.lens import jacobian_lens
 from transformer_dynamics.perturbation.lyapunov import lyapunov_exponents
 from transformer_dynamics.perturbation.matrices import composed_ranks, effective_rank, spectrum
+from transformer_dynamics.perturbation.recovery import recovery
 from transformer_dynamics.perturbation.slow_points import find_slow_points, slow_points
 from transformer_dynamics.perturbation.systems import System, systems
 from transformer_dynamics.perturbation.teleport import follow, teleport
@@ -31,6 +32,7 @@ __all__ = [
     "jacobian_lens",
     "jacobians",
     "lyapunov_exponents",
+    "recovery",
     "skip_and_swap",
     "slow_points",
     "spectra",

@@ -40,7 +40,7 @@ def banded(
     system: str = "",
     x: Floats | None = None,
 ) -> Series:
-    """Mean over texts of `(sample, place)` with its 95 % band over texts.
+    """Mean over texts of `(sample, place)` with its 95 % band over texts; texts of NaN left out.
 
     Args:
         values: `(sample, place)`.
@@ -49,6 +49,7 @@ def banded(
         system: the system, where it is not the name.
         x: where the places lie; by default at their index.
     """
+    values = values[np.isfinite(values).any(axis=1)]
     draws = text_weights(np.arange(len(values)), 499, seed=0) @ values
     low, high = percentile_interval(draws)
     return Series(
