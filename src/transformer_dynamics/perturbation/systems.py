@@ -1,8 +1,8 @@
 """Whom a perturbation is done to: a model and its untrained twin, over the same texts.
 
 A `System` is a flow map per text and the recording that says where its states lie. Baselines that
-need no other weights (zero update, random updates) are made from the model's own system, by the
-perturbation that they belong to.
+need no other weights (zero update, random and spectrum-matched updates) are made from the model's
+own system, by the perturbation that they belong to.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from transformer_dynamics.residual.labels import parse
 if TYPE_CHECKING:
     from transformer_dynamics.models import Model
 
-MODEL, UNTRAINED, ZERO_UPDATE, RANDOM_UPDATES = (
+MODEL, UNTRAINED, ZERO_UPDATE, RANDOM_UPDATES, SPECTRUM_MATCHED_UPDATES = (
     "model",
     "untrained",
     "zero_update",
     "random_updates",
+    "spectrum_matched_updates",
 )
 
 Progress = Callable[[int, int], None]
