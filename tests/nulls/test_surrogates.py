@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.nulls import surrogates, synthetic
+from transformer_dynamics.nulls import autoregressive, layer_surrogates, surrogates, synthetic
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import NULLS
 
@@ -21,13 +21,20 @@ NULL_FUNCTIONS = [
     surrogates.permuted_units,
     surrogates.permuted_samples,
     surrogates.random_basis,
+    layer_surrogates.sign_flipped_layers,
+    layer_surrogates.permuted_layers,
+    autoregressive.autoregressive_increments,
 ]
 KEEP_FIRST_SITE = [
     function
     for function in NULL_FUNCTIONS
     if function not in (surrogates.permuted_depth, surrogates.random_basis)
 ]
-KEEP_LAST_SITE = [surrogates.permuted_increments, surrogates.phase_randomised_increments]
+KEEP_LAST_SITE = [
+    surrogates.permuted_increments,
+    surrogates.phase_randomised_increments,
+    layer_surrogates.permuted_layers,
+]
 
 
 def structured(n_samples=24, n_sites=12, n_units=10, *, seed=0, dtype=np.float32):

@@ -7,7 +7,7 @@ import scipy.linalg
 import tiny
 import transformer_dynamics as td
 from known import system
-from transformer_dynamics.errors import InputError
+from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.nulls.flows import random_updates
 from transformer_dynamics.perturbation import (
     composed_ranks,
@@ -25,11 +25,13 @@ from transformer_dynamics.perturbation.matrices import (
     random_complex_share,
     schur_surrogate,
     symmetric_energy,
+    traceless_symmetric_energy,
 )
 from transformer_dynamics.residual.flow_map import LinearFlowMap
 
 RNG = np.random.default_rng(0)
 ROTATION = np.array([[0.6, -0.8], [0.8, 0.6]])
+ROTATIONS = scipy.linalg.block_diag(ROTATION, ROTATION)
 
 
 def eig(matrix):
@@ -66,6 +68,19 @@ def test_symmetric_energy_of_a_rotation_and_of_a_symmetric_matrix():
     assert symmetric_energy(np.array([[0.0, 2.0], [-2.0, 0.0]])) == 0
     assert symmetric_energy(ROTATION) == pytest.approx(0.36)
     assert symmetric_energy(np.array([[1.0, 2.0], [2.0, 5.0]])) == 1
+
+
+def test_traceless_symmetric_energy_of_known_matrices():
+    shift = 5 * np.eye(2)
+    assert traceless_symmetric_energy(shift + np.array([[0.0, 2.0], [-2.0, 0.0]])) == 0
+    assert traceless_symmetric_energy(shift + np.diag([1.0, -1.0])) == pytest.approx(1)
+    n = 300
+    gaussian = RNG.standard_normal((n, n))
+    for multiple in (0.0, 40.0):
+        found = traceless_symmetric_energy(multiple * np.eye(n) + gaussian)
+        assert found == pytest.approx(0.5 + 1 / (2 * n), abs=0.01)
+    matrices = np.stack([np.zeros((3, 3)), 0.3 * np.eye(3), np.diag([1.0, 0.0, 0.0])])
+    np.testing.assert_allclose(traceless_symmetric_energy(matrices), [np.nan, np.nan, 1])
 
 
 def test_the_spectrum_of_a_rotation_by_hand():
@@ -172,14 +187,35 @@ def test_steps_of_a_linear_flow_are_its_matrices():
 def test_jacobians_of_known_systems():
     matrices = np.eye(4) + 0.3 * RNG.standard_normal((5, 4, 4))
     result = jacobians([system(matrices)], n_texts=3)
-    assert result["system"].values.tolist() == ["model", "random_updates"]
+    names = ["model", "random_updates", "spectrum_matched_updates"]
+    assert result["system"].values.tolist() == names
     model = result.sel(system="model").isel(sample=1)
     np.testing.assert_allclose(
         model["symmetric_energy"].sel(reading="update"), symmetric_energy(matrices - np.eye(4))
     )
     np.testing.assert_allclose(model["lyapunov_exponent"], lyapunov_exponents(matrices))
+    traceless = matrices - np.eye(4)
+    traceless -= np.trace(traceless, axis1=1, axis2=2)[:, None, None] / 4 * np.eye(4)
+    np.testing.assert_allclose(model["traceless_symmetric_energy"], symmetric_energy(traceless))
     sizes = result["norm"].sel(reading="update")
-    np.testing.assert_allclose(sizes.sel(system="model"), sizes.sel(system="random_updates"))
+    for name in names[1:]:
+        np.testing.assert_allclose(sizes.sel(system="model"), sizes.sel(system=name))
+
+
+def test_alignment_between_layers_is_beyond_spectrum_matched_updates():
+    # Every layer shrinks the same 12 of 16 directions: together they leave 4.
+    matrices = np.stack([np.diag([1.0] * 4 + [0.3] * 12)] * 5)
+    last = jacobians([system(matrices)], n_texts=4)["effective_rank"].isel(step=-1)
+    assert float(last.sel(system="model").mean()) == pytest.approx(4, rel=0.1)
+    assert float(last.sel(system="spectrum_matched_updates").min()) > 6
+
+
+def test_steps_without_a_traceless_update_are_nan_with_one_warning():
+    with pytest.warns(UndefinedWarning, match="6 of 18 steps .* multiples of the identity") as told:
+        result = jacobians([system(np.stack([0.5 * np.eye(4), ROTATIONS]))], n_texts=3)
+    assert len(told) == 1
+    energy = result["traceless_symmetric_energy"]
+    np.testing.assert_array_equal(np.isnan(energy.sel(system="model"))[0], [True, False])
 
 
 @pytest.fixture(scope="module")

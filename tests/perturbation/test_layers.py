@@ -1,4 +1,4 @@
-"""Layers left out, swapped, turned: against a model built without them."""
+"""Layers left out, swapped, turned, moved: against a model built without them."""
 
 import copy
 
@@ -9,7 +9,7 @@ import torch
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.flows import turned_updates
+from transformer_dynamics.nulls.flows import moved_displacement, turned_updates
 from transformer_dynamics.perturbation import skip_and_swap
 from transformer_dynamics.residual.layer_edits import LayerEdits
 
@@ -100,8 +100,15 @@ def test_agreement_and_divergence_by_hand():
     divergence = (np.exp(clean) * (clean - changed)).sum(axis=1).mean()
     assert float(found["kl"]) == pytest.approx(divergence, rel=1e-5)
     assert np.isnan(result["kl"].sel(edit="swap").values[..., -1]).all()
+    assert result["edit"].values.tolist() == ["skip", "swap", "turned", "moved"]
+    # The text's own seed and the layer's number decide the direction.
+    moved = edits.replace(1, moved_displacement(edits.update(1), seed=text + 1)).double().numpy()
+    found = result.sel(system="model", edit="moved", layer=1).isel(sample=0)
+    assert float(found["agreement"]) == (clean.argmax(1) == moved.argmax(1)).mean()
+    assert not np.allclose(moved, changed, atol=1e-3)
     for drawing in result.td.drawings:
         assert drawing.figure().data
+        assert any(series.name == "model, moved" for series in drawing.series)
 
 
 def test_what_cannot_be_edited_is_refused():

@@ -4,9 +4,17 @@ Those of `flows` are drawn from a flow map, from Jacobians or from a layer's upd
 """
 
 from transformer_dynamics.nulls import stochastic_law, synthetic
+from transformer_dynamics.nulls.autoregressive import autoregressive_increments
 from transformer_dynamics.nulls.covariance_matched import covariance_matched
-from transformer_dynamics.nulls.flows import random_updates, turned_updates, zero_update
+from transformer_dynamics.nulls.flows import (
+    moved_displacement,
+    random_updates,
+    spectrum_matched_updates,
+    turned_updates,
+    zero_update,
+)
 from transformer_dynamics.nulls.independent_units import independent_units
+from transformer_dynamics.nulls.layer_surrogates import permuted_layers, sign_flipped_layers
 from transformer_dynamics.nulls.surrogates import (
     permuted_depth,
     permuted_increments,
@@ -17,13 +25,16 @@ from transformer_dynamics.nulls.surrogates import (
     random_walk,
     sign_flipped_increments,
 )
-from transformer_dynamics.nulls.untrained import shuffled_tokens, untrained
+from transformer_dynamics.nulls.untrained import shuffled_tokens, untrained, untrained_twins
 
 __all__ = [
+    "autoregressive_increments",
     "covariance_matched",
     "independent_units",
+    "moved_displacement",
     "permuted_depth",
     "permuted_increments",
+    "permuted_layers",
     "permuted_samples",
     "permuted_units",
     "phase_randomised_increments",
@@ -32,9 +43,12 @@ __all__ = [
     "random_walk",
     "shuffled_tokens",
     "sign_flipped_increments",
+    "sign_flipped_layers",
+    "spectrum_matched_updates",
     "stochastic_law",
     "synthetic",
     "turned_updates",
     "untrained",
+    "untrained_twins",
     "zero_update",
 ]

@@ -2,11 +2,21 @@
 
 What holds of such a flow as well does not show that a model corrects or shapes deviations: its
 sites, its norms and the size of its steps are the model's own.
+
+Nulls of step Jacobians I + U, where U is a layer's update, and of the updates of single layers:
+
+    random updates      I + c I + G            G Gaussian without a trace, size and trace those of U
+    spectrum matched    I + Q1 diag(s) Q2^T    s the singular values of U, Q1 and Q2 Haar
+    turned              |u| g / |g|            displaces by 1.41 |u| on average
+    moved               u + |u| g / |g|        displaces by |u|, as leaving the layer out does
+
+Cost of the spectrum-matched updates: singular values and two QR decompositions a step, about 6 D^3.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg
 
 from transformer_dynamics.registry import null
 from transformer_dynamics.residual.flow_map import Floats, FlowMap, LinearFlowMap
@@ -48,6 +58,75 @@ def turned_updates(updates: Floats, *, seed: int = 0) -> Floats:
     sizes = np.linalg.norm(updates, axis=1) / np.linalg.norm(drawn, axis=1)
     turned: Floats = drawn * sizes[:, np.newaxis]
     return turned
+
+
+@null(
+    "moved",
+    keeps="size of the change that leaving a layer out makes, at every position",
+    destroys="its direction: the update stays, and a random displacement of its norm is added",
+    of="updates",
+)
+def moved_displacement(updates: Floats, *, seed: int = 0) -> Floats:
+    """Updates with a random displacement of their own norm added.
+
+    Leaving a layer out displaces the stream by minus its update. Here the stream is displaced as
+    far in a random direction: a control for the size of the change.
+
+    Args:
+        updates: increments of one layer, `(position, unit)`.
+        seed: of the random numbers.
+
+    Returns:
+        `(position, unit)`.
+
+    >>> moved = moved_displacement(np.array([[3.0, 4.0], [0.0, 0.0]]), seed=1)
+    >>> np.linalg.norm(moved - [[3, 4], [0, 0]], axis=1).round(9).tolist()
+    [5.0, 0.0]
+    """
+    return updates + turned_updates(updates, seed=seed)
+
+
+@null(
+    "spectrum_matched_updates",
+    keeps="the residual connection; singular values of each layer's Jacobian update",
+    destroys="singular vectors of the updates, so the alignment between layers",
+    of="jacobians",
+)
+def spectrum_matched_updates(jacobians: Floats, *, seed: int = 0) -> Floats:
+    """Step Jacobians whose updates have the given singular values in two random bases each.
+
+    The trace of an update is not kept: a layer that shrinks every deviation alike becomes one that
+    rotates them by chance.
+
+    Args:
+        jacobians: the Jacobians of steps, `(step, unit, unit)`.
+        seed: of the random numbers.
+
+    Returns:
+        `(step, unit, unit)`.
+
+    >>> drawn = spectrum_matched_updates(np.array([[[4.0, 0.0], [0.0, 2.0]]]), seed=1)[0]
+    >>> np.linalg.svd(drawn - np.eye(2), compute_uv=False).round(9).tolist()
+    [3.0, 1.0]
+    """
+    rng = np.random.default_rng(seed)
+    identity = np.eye(jacobians.shape[-1])
+    matched = np.empty(jacobians.shape)
+    for step, jacobian in enumerate(jacobians):
+        values = scipy.linalg.svdvals(jacobian - identity)
+        left, right = (_haar(len(identity), rng) for _ in range(2))
+        matched[step] = identity + (left * values) @ right.T
+    return matched
+
+
+def _haar(n_units: int, rng: np.random.Generator) -> Floats:
+    """A random orthogonal matrix, `(unit, unit)`, uniform over all of them.
+
+    A QR decomposition alone is not uniform: its signs follow a convention, so those of R's
+    diagonal are given to Q (Mezzadri, arXiv math-ph/0609050).
+    """
+    basis, triangle = scipy.linalg.qr(rng.standard_normal((n_units, n_units)))
+    return np.asarray(basis * np.where(np.diag(triangle) < 0, -1.0, 1.0), dtype=np.float64)
 
 
 @null(

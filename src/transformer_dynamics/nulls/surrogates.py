@@ -26,19 +26,22 @@ not finite spread to other samples and units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from scipy import linalg, stats
 
 from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.nulls.increments import (
+    Floats,
+    accumulate,
+    increments,
+    within_range,
+    working_dtype,
+)
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import null
-
-Floats = NDArray[Any]
 
 # So many series at a time (60 steps each) stay in a core's cache through an IAAFT round.
 SERIES_PER_BLOCK = 4096
@@ -75,7 +78,7 @@ def random_walk(recording: Recording, *, seed: int = 0) -> Recording:
     ((8, 5, 4), 'line', 'random_walk', 1)
     """
     values, rng = recording.values, np.random.default_rng(seed)
-    walk = _accumulate(values, lambda step: _matched_step(_increments(values, step), rng))
+    walk = accumulate(values, lambda step: _matched_step(increments(values, step), rng))
     return recording.with_values(walk, null="random_walk", seed=seed)
 
 
@@ -103,8 +106,8 @@ def sign_flipped_increments(recording: Recording, *, seed: int = 0) -> Recording
     values = recording.values
     _, n_sites, n_units = values.shape
     flips = np.random.default_rng(seed).integers(0, 2, size=(n_sites - 1, n_units))
-    signs = (1 - 2 * flips).astype(_working_dtype(values.dtype))
-    flipped = _accumulate(values, lambda step: _increments(values, step) * signs[step])
+    signs = (1 - 2 * flips).astype(working_dtype(values.dtype))
+    flipped = accumulate(values, lambda step: increments(values, step) * signs[step])
     return recording.with_values(flipped, null="sign_flipped_increments", seed=seed)
 
 
@@ -126,7 +129,7 @@ def permuted_increments(recording: Recording, *, seed: int = 0) -> Recording:
     """
     values = recording.values
     order = np.random.default_rng(seed).permutation(values.shape[1] - 1)
-    permuted = _accumulate(values, lambda step: _increments(values, order[step]))
+    permuted = accumulate(values, lambda step: increments(values, order[step]))
     return recording.with_values(permuted, null="permuted_increments", seed=seed)
 
 
@@ -168,12 +171,12 @@ def phase_randomised_increments(
     block_size = max(1, SERIES_PER_BLOCK // n_units)
     for start in range(0, n_samples if n_sites > 1 else 0, block_size):
         block = slice(start, start + block_size)
-        states = values[block].astype(_working_dtype(values.dtype), copy=False)
-        increments = np.diff(states, axis=1).transpose(0, 2, 1).reshape(-1, n_sites - 1)
-        surrogate = _iaaft(np.ascontiguousarray(increments), rng, n_iterations)
+        states = values[block].astype(working_dtype(values.dtype), copy=False)
+        series = np.diff(states, axis=1).transpose(0, 2, 1).reshape(-1, n_sites - 1)
+        surrogate = _iaaft(np.ascontiguousarray(series), rng, n_iterations)
         path = np.cumsum(surrogate, axis=1, dtype=np.float64).reshape(-1, n_units, n_sites - 1)
         path += states[:, 0, :, None]
-        with _within_range(values.dtype):
+        with within_range(values.dtype):
             randomised[block, 1:] = path.transpose(0, 2, 1)
     return recording.with_values(
         randomised, null="phase_randomised_increments", seed=seed, n_iterations=n_iterations
@@ -257,22 +260,22 @@ def random_basis(recording: Recording, *, seed: int = 0) -> Recording:
         RecordingError: the states leave the range of a float16 recording.
     """
     values = recording.values
-    dtype = _working_dtype(values.dtype)
+    dtype = working_dtype(values.dtype)
     basis = stats.ortho_group.rvs(values.shape[2], random_state=np.random.default_rng(seed))
     basis = basis.astype(dtype)
     rotated = _per_site(values, lambda states: states.astype(dtype, copy=False) @ basis, first=0)
     return recording.with_values(rotated, null="random_basis", seed=seed)
 
 
-def _matched_step(increments: Floats, rng: np.random.Generator) -> Floats:
-    """A Gaussian step with the mean size and the covariance of `increments`, `(sample, unit)`."""
-    n_samples, n_units = increments.shape
-    dtype = increments.dtype.type
-    mean = increments.mean(axis=0, dtype=np.float64).astype(dtype)
+def _matched_step(own: Floats, rng: np.random.Generator) -> Floats:
+    """A Gaussian step with the mean size and the covariance of `own`, `(sample, unit)`."""
+    n_samples, n_units = own.shape
+    dtype = own.dtype.type
+    mean = own.mean(axis=0, dtype=np.float64).astype(dtype)
     common: Floats = mean * rng.standard_normal(n_units, dtype=dtype)
     if n_samples == 1:
         return common[np.newaxis]
-    factor = increments - mean
+    factor = own - mean
     if n_units < n_samples:
         factor = _square_factor(factor)
     step: Floats = rng.standard_normal((n_samples, len(factor)), dtype=dtype) @ factor
@@ -353,48 +356,11 @@ def _in_rank_order(targets: Floats, sorted_values: Floats) -> Floats:
     return ordered.reshape(targets.shape)
 
 
-def _accumulate(values: Floats, increment: Callable[[int], Floats]) -> Floats:
-    """States that start as `values` do and move by `increment(step)`, `(sample, unit)`."""
-    states = np.empty(values.shape, values.dtype)
-    states[:, 0] = values[:, 0]
-    running = values[:, 0].astype(np.float64)
-    with _within_range(values.dtype):
-        for step in range(values.shape[1] - 1):
-            running += increment(step)
-            states[:, step + 1] = running
-    return states
-
-
 def _per_site(values: Floats, change: Callable[[Floats], Floats], *, first: int) -> Floats:
     """`change` applied to the states `(sample, unit)` of every site from `first` on."""
     changed = np.empty(values.shape, values.dtype)
     changed[:, :first] = values[:, :first]
-    with _within_range(values.dtype):
+    with within_range(values.dtype):
         for site in range(first, values.shape[1]):
             changed[:, site] = change(values[:, site])
     return changed
-
-
-def _increments(values: Floats, step: int) -> Floats:
-    """One step of all samples, `(sample, unit)`."""
-    dtype = _working_dtype(values.dtype)
-    return np.asarray(np.subtract(values[:, step + 1], values[:, step], dtype=dtype))
-
-
-def _working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """float64 for float64 and wider, float32 for what is narrower."""
-    return np.dtype(np.float64 if np.dtype(dtype).itemsize >= 8 else np.float32)
-
-
-@contextmanager
-def _within_range(dtype: np.dtype[Any]) -> Iterator[None]:
-    """Refuse finite states that the recording's dtype cannot hold, instead of storing infinity."""
-    try:
-        with np.errstate(over="raise"):
-            yield
-    except FloatingPointError as error:
-        raise RecordingError(
-            f"a surrogate of this recording leaves the range of its dtype, {dtype} (at most "
-            f"{np.finfo(dtype).max:.3g}); convert it first: "
-            "recording.with_values(recording.values.astype('float32'))"
-        ) from error

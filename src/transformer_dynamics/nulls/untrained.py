@@ -1,4 +1,4 @@
-"""Nulls that run a model: its untrained twin, and its own texts with their tokens shuffled.
+"""Nulls that run a model: its untrained twins, and its own texts with their tokens shuffled.
 
 Both run the texts of the recording's samples and give a recording with the same samples and sites
 in the same order, whatever was selected from it. Cost: one recording of those texts each.
@@ -7,6 +7,7 @@ in the same order, whatever was selected from it. Cost: one recording of those t
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,10 @@ from transformer_dynamics.registry import null
 
 if TYPE_CHECKING:
     from transformer_dynamics.models import Model
+
+
+# Twins of different calls run the same texts, so that they can be reused and compared.
+TEXTS_SEED = 0
 
 
 @null(
@@ -45,6 +50,66 @@ def untrained(
 
     twin = as_model(model).untrained_twin(seed)
     return _rerun(recording, twin, token_lists(recording), out, how)
+
+
+def untrained_twins(
+    recording: Recording,
+    *,
+    model: Model,
+    seeds: Sequence[int] = range(8),
+    n_texts: int | None = 128,
+    out: str | Path | None = None,
+    **how: Any,
+) -> list[Recording]:
+    """Recordings of several untrained twins over the same texts, as a null distribution.
+
+    With more than `n_texts` texts in the recording, all twins run one and the same random choice of
+    them. Samples pair with those of the recording by text and position, and keep its order.
+
+    Args:
+        recording: a recording of `model`.
+        model: the trained model.
+        seeds: of the initialisations, one per twin.
+        n_texts: how many texts at most; all of them with `None`.
+        out: a folder that receives `untrained-<seed>.zarr` for every twin; a twin recorded there
+            before is opened. In memory without it.
+        how: `options` and `on_progress`, as `td.record` takes them.
+
+    Returns:
+        One recording per seed, with `untrained_seed` in the `origin` of its provenance.
+
+    Raises:
+        InputError: there is no seed, one comes twice, or `n_texts` is below 1.
+    """
+    chosen = list(seeds)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise InputError(
+            f"got seeds={chosen}; each twin has a seed of its own: "
+            "untrained_twins(recording, model=model, seeds=range(8))"
+        )
+    some = _some_texts(recording, n_texts)
+    folder = None if out is None else Path(out)
+    return [
+        untrained(
+            some,
+            model=model,
+            seed=seed,
+            out=None if folder is None else folder / f"untrained-{seed}.zarr",
+            **how,
+        )
+        for seed in chosen
+    ]
+
+
+def _some_texts(recording: Recording, n_texts: int | None) -> Recording:
+    """The samples of at most so many texts, always the same choice."""
+    if n_texts is not None and n_texts < 1:
+        raise InputError(f"got n_texts={n_texts}; give one at least, or None for all: n_texts=128")
+    texts = np.unique(recording.text_index)
+    if n_texts is None or len(texts) <= n_texts:
+        return recording
+    chosen = np.random.default_rng(TEXTS_SEED).choice(texts, n_texts, replace=False)
+    return recording.select(samples=np.flatnonzero(np.isin(recording.text_index, chosen)))
 
 
 @null(
@@ -168,7 +233,3 @@ def _positions(
     if all(len(places) == length for places, length in zip(kept, lengths, strict=True)):
         return "all"
     return kept
-
-
-def untrained_twins(recording, *, model, seeds=range(8), n_texts=128, out=None, **how):
-    return [untrained(recording, model=model, seed=seed, **how) for seed in seeds]

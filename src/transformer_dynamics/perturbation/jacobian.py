@@ -9,6 +9,7 @@ the update and against random updates: ours. Not handled: Jacobians by earlier t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -16,7 +17,8 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.drawing import Drawing, Lines, Path, Paths
-from transformer_dynamics.nulls.flows import random_updates
+from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.nulls.flows import random_updates, spectrum_matched_updates
 from transformer_dynamics.perturbation.figures import banded, depth_lines
 from transformer_dynamics.perturbation.lyapunov import lyapunov_exponents
 from transformer_dynamics.perturbation.matrices import (
@@ -28,20 +30,28 @@ from transformer_dynamics.perturbation.matrices import (
     spectrum,
     spectrum_from,
     symmetric_energy,
+    traceless_symmetric_energy,
 )
 from transformer_dynamics.perturbation.systems import (
     MODEL,
     RANDOM_UPDATES,
+    SPECTRUM_MATCHED_UPDATES,
     Progress,
     System,
     Work,
     chosen_texts,
     gathered,
     layer_sites,
+    model_and_one_twin,
+    shown_systems,
     step_names,
+    texts_followed,
 )
 from transformer_dynamics.registry import perturbation
 from transformer_dynamics.residual.flow_map import Floats, FlowMap
+
+# Systems drawn from the model's own step Jacobians.
+DRAWN = {RANDOM_UPDATES: random_updates, SPECTRUM_MATCHED_UPDATES: spectrum_matched_updates}
 
 
 def step_jacobians(
@@ -85,7 +95,8 @@ def _chain(matrices: Floats) -> xr.Dataset:
     names = xr.DataArray(list(READINGS), dims="reading", name="reading")
     result: xr.Dataset = xr.concat(parts, names)
     ranks, values = composed_ranks(matrices)
-    result = result.assign(labelled(ranks, ("step",)))
+    traceless = {"traceless_symmetric_energy": traceless_symmetric_energy(matrices - identity)}
+    result = result.assign(labelled({**ranks, **traceless}, ("step",)))
     nats = {"units": "nats per step", "definition": "by QR of the chain of Jacobians"}
     result["lyapunov_exponent"] = ("exponent", lyapunov_exponents(matrices), nats)
     shares = {"units": "1", "denominator": "the largest singular value of the whole product"}
@@ -112,10 +123,25 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
     drawings.append(
         depth_lines(
             result,
+            "traceless_symmetric_energy",
+            "Symmetric energy of each layer's update without its mean diagonal",
+            shows="The same without the part that scales every deviation alike.",
+            requires=(
+                "Learned symmetry would differ from that of spectrum-matched updates, which have "
+                "about 0.5, and from the untrained network."
+            ),
+        )
+    )
+    drawings.append(
+        depth_lines(
+            result,
             "effective_rank",
             "Effective rank of the product of layers so far",
             shows="Over how many directions deviations still differ after so many layers.",
-            requires="A learned bottleneck would be narrower than that of random updates.",
+            requires=(
+                "Layers that fit together to a bottleneck would be narrower than spectrum-matched "
+                "updates, which keep each layer's own low rank; random updates do not keep it."
+            ),
         )
     )
     for name, y_label, shows, requires in (
@@ -123,7 +149,7 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
             "composed_singular_value",
             "singular value / largest (1)",
             "How unequally all layers together let directions through.",
-            "A bottleneck would be a knee that random updates do not have.",
+            "A bottleneck would be a knee that spectrum-matched updates do not have.",
         ),
         (
             "lyapunov_exponent",
@@ -140,7 +166,7 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
                 y_scale="log" if name == "composed_singular_value" else "linear",
                 series=[
                     banded(result[name].sel(system=system).values, system)
-                    for system in result["system"].values.tolist()
+                    for system in shown_systems(result)
                 ],
                 shows=shows,
                 requires=requires,
@@ -152,7 +178,7 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
 @perturbation(
     "perturbation.jacobians",
     title="Jacobians of the layers over many texts",
-    source="arXiv 2605.14258; random updates of matched size: ours",
+    source="arXiv 2605.14258; random and spectrum-matched updates: ours",
     draw=draw_jacobians,
 )
 def jacobians(
@@ -166,18 +192,21 @@ def jacobians(
     """Symmetric energy of steps, ranks of their product, Lyapunov spectrum: fast enough for many.
 
     Args:
-        systems: the model first, then baselines with other weights. A system of random updates of
-            the size of the model's own is added.
+        systems: the model first, then its untrained twins, which together follow twice as many
+            texts (see `texts_followed`). Two systems are drawn from the
+            model's own steps and added: random updates of the same size and trace, and updates
+            with the same singular values.
         n_texts: how many texts, drawn from those of the recording.
         sites: the sites between which steps are taken; by default those of whole layers.
-        seed: of the choice of texts and of the random updates.
+        seed: of the choice of texts and of the two systems that are drawn.
         on_progress: called with texts done and texts in all.
 
     Returns:
         `(system, sample, reading, step)`: `norm`, `symmetric_energy`; `(system, sample, step)`:
         `effective_rank`, `participation_ratio`, `stable_rank` of the product of the first steps up
-        to that one; `(system, sample, exponent)`: `lyapunov_exponent` in nats per step,
-        `composed_singular_value`.
+        to that one, and `traceless_symmetric_energy` of the update without its mean diagonal, NaN,
+        with one `UndefinedWarning`, where an update is a multiple of the identity; `(system,
+        sample, exponent)`: `lyapunov_exponent` in nats per step, `composed_singular_value`.
 
     Raises:
         InputError: unknown sites or too many texts.
@@ -185,15 +214,27 @@ def jacobians(
     texts = chosen_texts(systems, n_texts, seed)
     chosen = layer_sites(systems[0].sites) if sites is None else tuple(sites)
     results: dict[str, list[xr.Dataset]] = {}
-    work = Work(len(systems) * n_texts, on_progress)
+    followed = texts_followed(systems, texts)
+    work = Work(sum(map(len, followed.values())), on_progress)
     for system in systems:
-        for text in work.each(texts):
+        for text in work.each(followed[system.name]):
             matrices = step_jacobians(system.flow(text), chosen)
             results.setdefault(system.name, []).append(_chain(matrices))
             if system is systems[0]:
-                drawn = random_updates(matrices, seed=_seed(seed, text))
-                results.setdefault(RANDOM_UPDATES, []).append(_chain(drawn))
-    return gathered(results, texts).assign_coords(step=step_names(chosen))
+                for name, null in DRAWN.items():
+                    drawn = null(matrices, seed=_seed(seed, text))
+                    results.setdefault(name, []).append(_chain(drawn))
+    result = gathered(results, texts).assign_coords(step=step_names(chosen))
+    energy = result["traceless_symmetric_energy"]
+    undefined = int((energy.isnull() & result["norm"].notnull().any("reading")).sum())
+    if undefined:
+        warnings.warn(
+            f"{undefined} of {energy.size} steps have no traceless "
+            "symmetric energy (NaN): their updates are multiples of the identity",
+            UndefinedWarning,
+            stacklevel=3,
+        )
+    return result
 
 
 MODES = ("context", "isolated")
@@ -279,6 +320,7 @@ def spectra(
     Raises:
         InputError: unknown sites or too many texts, or a system without a model.
     """
+    systems = model_and_one_twin(systems)
     texts = chosen_texts(systems, n_texts, seed)
     chosen = layer_sites(systems[0].sites) if sites is None else tuple(sites)
     work = Work(len(systems) * n_texts, on_progress)

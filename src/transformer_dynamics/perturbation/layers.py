@@ -4,15 +4,18 @@ For each layer l, over the positions of a text's first tokens:
 
     skip     layer l is left out
     swap     layer l + 1 runs before layer l
-    turned   layer l's update is turned in a random direction, its length kept at every position
+    turned   layer l's update is turned in a random direction, its norm kept at every position
+    moved    layer l's update stays, and a random displacement of its norm is added
     agreement  share of the positions whose most likely next token stays
     KL         of the next token's distribution from the unedited one, mean over positions, nats
 
-A layer that adds little to a large stream can be left out for that reason alone: `turned` changes
-the stream by as much or more and says what robustness to the size of an update is worth.
+A layer that adds little to a large stream can be left out for that reason alone, so the change
+needs a control of the same size. In units of the update's norm, skipping displaces the stream by
+1.00, `moved` by exactly 1.00 in a random direction, and `turned` by 1.41 on average (the root of 2,
+since a random direction is nearly orthogonal to the update): `moved` is the matched control.
 
-Cost: 1.5 L passes over the tokens of every text. Source: arXiv 2406.19384 (72 to 95 % kept in the
-middle); the random control and the untrained twin: ours.
+Cost: 2 L passes over the tokens of every text. Source: arXiv 2406.19384 (72 to 95 % kept in the
+middle); the random controls and the untrained twin: ours.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from torch import Tensor
 
 from transformer_dynamics.drawing import Drawing, Lines
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.flows import turned_updates
+from transformer_dynamics.nulls.flows import moved_displacement, turned_updates
 from transformer_dynamics.perturbation.figures import banded
 from transformer_dynamics.perturbation.systems import (
     Progress,
@@ -34,11 +37,13 @@ from transformer_dynamics.perturbation.systems import (
     Work,
     chosen_texts,
     gathered,
+    shown_systems,
+    texts_followed,
 )
 from transformer_dynamics.registry import perturbation
 from transformer_dynamics.residual.layer_edits import LayerEdits
 
-EDITS = ("skip", "swap", "turned")
+EDITS = ("skip", "swap", "turned", "moved")
 AGREEMENT = {"units": "1", "denominator": "positions; whether the most likely next token stays"}
 DIVERGENCE = {"units": "nats", "definition": "KL of the unedited next-token distribution from it"}
 
@@ -51,7 +56,7 @@ def draw_layers(result: xr.Dataset) -> list[Drawing]:
         ("kl", "KL from the unedited distribution (nats)"),
     ):
         series = []
-        for system in result["system"].values.tolist():
+        for system in shown_systems(result):
             for edit in EDITS:
                 values = result[name].sel(system=system, edit=edit).values
                 kept = values[:, : values.shape[1] - (edit == "swap")]
@@ -65,8 +70,9 @@ def draw_layers(result: xr.Dataset) -> list[Drawing]:
                 y_scale="log" if name == "kl" else "linear",
                 shows="What each edit of a single layer does to the predictions.",
                 requires=(
-                    "Robustness that is learned would keep more than updates turned at random "
-                    "do, and more than the untrained network keeps."
+                    "Robustness that is learned would keep more when a layer is left out than "
+                    "when the stream is moved as far at random, and more than the untrained "
+                    "network keeps. An update turned at random moves the stream 1.41 times as far."
                 ),
             )
         )
@@ -75,8 +81,8 @@ def draw_layers(result: xr.Dataset) -> list[Drawing]:
 
 @perturbation(
     "perturbation.skip_and_swap",
-    title="Layers left out, swapped, or turned at random",
-    source="arXiv 2406.19384; random control: ours",
+    title="Layers left out, swapped, turned at random, or with the stream moved",
+    source="arXiv 2406.19384; random controls: ours",
     draw=draw_layers,
 )
 def skip_and_swap(
@@ -106,11 +112,12 @@ def skip_and_swap(
     if n_tokens < 1:
         raise InputError(f"got n_tokens={n_tokens}; give one at least: n_tokens=32")
     texts = chosen_texts(systems, n_texts, seed)
-    work = Work(len(systems) * n_texts, on_progress)
+    followed = texts_followed(systems, texts)
+    work = Work(sum(map(len, followed.values())), on_progress)
     results = {
         system.name: [
             _edited(system, system.tokens(text)[:n_tokens], seed + text)
-            for text in work.each(texts)
+            for text in work.each(followed[system.name])
         ]
         for system in systems
     }
@@ -126,6 +133,9 @@ def _edited(system: System, tokens: Sequence[int], seed: int) -> xr.Dataset:
         edits.skip,
         edits.swap,
         lambda layer: edits.replace(layer, turned_updates(edits.update(layer), seed=seed + layer)),
+        lambda layer: edits.replace(
+            layer, moved_displacement(edits.update(layer), seed=seed + layer)
+        ),
     ]
     clean = edits.clean
     chances, likeliest = clean.exp(), clean.argmax(-1)

@@ -5,6 +5,7 @@ either of the two, |A| the Frobenius norm, lambda the eigenvalues, sigma the sin
 
     henrici            sqrt(|A|^2 - sum |lambda|^2) / |A|    0: normal; 0.707 for a Gaussian matrix
     symmetric energy   |(A + A^T)/2|^2 / |A|^2               1: symmetric; (1 + 1/n)/2 for Gaussian
+    traceless          the same of U - (tr U / n) I          a common factor does not count
     commutator norm    |A A^T - A^T A| / |A|^2               0: normal
     numerical abscissa largest eigenvalue of (A + A^T)/2     the fastest growth of |x| at once
     complex share      share of eigenvalues that are complex, beside 1 - sqrt(2/(pi n)) at random
@@ -45,11 +46,16 @@ from transformer_dynamics.residual.flow_map import Floats
 Complex = NDArray[np.complex128]
 
 READINGS = ("step", "update")
-# An eigenvalue counts as complex where its imaginary part is beyond rounding.
+# An eigenvalue counts as complex where its imaginary part is beyond rounding; so does a matrix as
+# more than a multiple of the identity.
 ROUNDING = 1e-9
 MEANINGS = {
     "norm": ("Frobenius norm (1)", "|A|"),
     "symmetric_energy": ("symmetric share of the squared norm (1)", "|(A + A^T)/2|^2 / |A|^2"),
+    "traceless_symmetric_energy": (
+        "symmetric share of the squared norm of the traceless update (1)",
+        "|(T + T^T)/2|^2 / |T|^2, T = U - (tr U / n) I, U = J - I; NaN where T is zero",
+    ),
     "commutator_norm": ("commutator norm (1)", "|A A^T - A^T A| / |A|^2"),
     "numerical_abscissa": ("numerical abscissa (1)", "largest eigenvalue of (A + A^T)/2"),
     "henrici": ("Henrici departure (1)", "sqrt(|A|^2 - sum |lambda|^2) / |A|"),
@@ -72,6 +78,24 @@ def symmetric_energy(matrices: Floats) -> Floats:
     turned = np.swapaxes(matrices, -1, -2)
     whole = (matrices**2).sum(axis=(-1, -2))
     return _over((((matrices + turned) / 2) ** 2).sum(axis=(-1, -2)), whole)
+
+
+def traceless_symmetric_energy(updates: Floats) -> Floats:
+    """Symmetric energy of matrices less their mean diagonal, `(...)`.
+
+    A matrix of independent Gaussian numbers has about 0.5, whatever multiple of the identity is
+    added to it. NaN where a matrix is a multiple of the identity, up to rounding.
+
+    >>> float(traceless_symmetric_energy(np.array([[7.0, 2.0], [0.0, 7.0]])))
+    0.5
+    >>> float(traceless_symmetric_energy(3 * np.eye(2)))
+    nan
+    """
+    n_units = updates.shape[-1]
+    means = np.trace(updates, axis1=-2, axis2=-1) / n_units
+    traceless = updates - means[..., np.newaxis, np.newaxis] * np.eye(n_units)
+    sizes, wholes = (np.linalg.norm(each, axis=(-2, -1)) for each in (traceless, updates))
+    return np.where(sizes > ROUNDING * wholes, symmetric_energy(traceless), np.nan)[()]
 
 
 def commutator_norm(matrices: Floats) -> Floats:

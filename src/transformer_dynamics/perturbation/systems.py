@@ -1,8 +1,8 @@
 """Whom a perturbation is done to: a model and its untrained twin, over the same texts.
 
 A `System` is a flow map per text and the recording that says where its states lie. Baselines that
-need no other weights (zero update, random updates) are made from the model's own system, by the
-perturbation that they belong to.
+need no other weights (zero update, random and spectrum-matched updates) are made from the model's
+own system, by the perturbation that they belong to.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from transformer_dynamics.residual.labels import parse
 if TYPE_CHECKING:
     from transformer_dynamics.models import Model
 
-MODEL, UNTRAINED, ZERO_UPDATE, RANDOM_UPDATES = (
+MODEL, UNTRAINED, ZERO_UPDATE, RANDOM_UPDATES, SPECTRUM_MATCHED_UPDATES = (
     "model",
     "untrained",
     "zero_update",
     "random_updates",
+    "spectrum_matched_updates",
 )
 
 Progress = Callable[[int, int], None]
@@ -163,6 +164,11 @@ class _LatestTwin:
 def model_and_one_twin(systems: Sequence[System]) -> list[System]:
     """The systems without further untrained twins, for results that only figures show."""
     return [system for system in systems if not _is_further_twin(system.name)]
+
+
+def shown_systems(result: xr.Dataset) -> list[str]:
+    """Names of the systems of a result that a figure draws: of the twins the first."""
+    return [name for name in result["system"].values.tolist() if not _is_further_twin(name)]
 
 
 def _is_further_twin(name: str) -> bool:
