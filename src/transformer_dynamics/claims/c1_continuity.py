@@ -68,7 +68,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
                 "sums of unrelated steps; for C1-basis, above those in a random basis."
             ),
         ),
-        trace_maps(evidence, ("random_walk", "untrained")),
+        trace_maps(evidence, ("random_walk", "untrained", "random_basis")),
         statistic_intervals(evidence, "mean Pearson r over units and steps (1)"),
     ]
 

@@ -64,7 +64,7 @@ def excess(recording: Recording, weights: Floats) -> UnstableExcess:
     samples, units = choice(recording.shape, N_SAMPLES, N_UNITS)
     states = recording.values[np.ix_(samples, np.arange(recording.shape[1]), units)]
     traces = np.ascontiguousarray(states.transpose(0, 2, 1), dtype=np.float64)
-    return unstable_excess(traces, weights[:, samples], text_halves(recording.text_index[samples]))
+    return unstable_excess(traces, weights[:, samples], text_halves(recording.groups[samples]))
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:

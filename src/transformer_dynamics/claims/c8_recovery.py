@@ -39,6 +39,7 @@ from transformer_dynamics.inference.bootstrap import (
     text_weights,
 )
 from transformer_dynamics.perturbation.bands import band
+from transformer_dynamics.units.continuity import defined_mean
 
 SIZE = 1.0
 HORIZONS = ("12", "6", "2")
@@ -129,8 +130,8 @@ def remark_of(kind: str) -> Callable[[xr.Dataset, xr.Dataset], str]:
         (first,), (last,) = band(evidence["profile"].values[:1])
         ratios = log_ratios(result, kind)
         lower, upper = ratios[:, : len(starts) // 2], ratios[:, len(starts) // 2 :]
-        contrast = np.nanmean(lower, axis=1) - np.nanmean(upper, axis=1)
-        below = np.exp(np.nanmean(ratios, axis=0))
+        contrast = defined_mean(lower) - defined_mean(upper)
+        below = np.exp(defined_mean(ratios.T))
         sizes = [
             f"{float(np.exp(by_size)):.3g} at {float(size):g}"
             for size, by_size in _by_size(result, kind, slice(first, last + 1)).items()

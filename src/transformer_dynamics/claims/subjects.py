@@ -131,10 +131,13 @@ def rivals_of(
 
 def _rows(name: str, recording: Recording, null: Recording) -> Rows:
     """Places of the null's samples in the recording."""
+    named = [
+        key
+        for key in ("text", "position")
+        if all(key in each.dataset.coords for each in (recording, null))
+    ]
     keys = [
-        list(zip(*(each.dataset[key].values.tolist() for key in ("text", "position")), strict=True))
-        if {"text", "position"} <= set(each.dataset.coords)
-        else [(place, 0) for place in range(each.shape[0])]
+        list(zip(*(each.dataset[key].values.tolist() for key in named), strict=True))
         for each in (recording, null)
     ]
     place = {key: row for row, key in enumerate(keys[0])}

@@ -113,7 +113,8 @@ def test_claims(
     if model is not None:
         model = _loaded(model)
         reruns |= _reruns(tested, set(reruns), recording, model, (n_twins, seed))
-        made |= _perturbed(tested, set(made), recording, model, reruns.get("untrained", ()), seed)
+        twins = reruns.get("untrained", ())
+        made |= _perturbed(tested, set(made), recording, model, twins, (n_twins, seed))
     sublayers, nulls = recording.sublayers.load(), rivals_of(recording, reruns)
     subjects = {claim.id: subject_of(claim, sublayers, nulls, made) for claim in tested}
     gathered = gather(
@@ -195,14 +196,15 @@ def _perturbed(
     recording: Recording,
     model: Any,
     twins: Recording | Sequence[Recording],
-    seed: int,
+    twins_and_seed: tuple[int, int],
 ) -> dict[str, xr.Dataset]:
     """Results of the perturbations that claims are tested on and that are not there yet."""
     names = {claim.perturbation for claim in claims if claim.perturbation is not None} - there
     if not names:
         return {}
     several = (twins,) if isinstance(twins, Recording) else tuple(twins)
-    systems = make_systems(model, recording, twins=several, seed=seed)
+    n_twins, seed = twins_and_seed
+    systems = make_systems(model, recording, twins=several, n_twins=n_twins, seed=seed)
     n_there = len(np.unique(recording.text_index))
     results = {}
     for name in sorted(names):
@@ -262,11 +264,15 @@ def _comparison(claim: Claim, null: NullEvidence, *, decides: bool, least: float
 
 
 def _sd(draws: np.ndarray[Any, np.dtype[np.float64]], value: float) -> float:
-    """Standard deviation; 0 where it is rounding, NaN where it is not defined."""
-    if len(draws) < 2 or not np.isfinite(draws).all():
+    """Standard deviation of the draws that are defined; NaN where less than half of them are.
+
+    A draw of a few texts may hold none of the texts that a statistic needs. 0 for rounding.
+    """
+    defined = draws[np.isfinite(draws)]
+    if len(defined) < max(2, len(draws) / 2):
         return math.nan
-    sd = float(np.std(draws, ddof=1))
-    return sd if sd > ROUNDING * max(abs(value), abs(float(draws.mean()))) else 0.0
+    sd = float(np.std(defined, ddof=1))
+    return sd if sd > ROUNDING * max(abs(value), abs(float(defined.mean()))) else 0.0
 
 
 def interval_of(estimate: Estimate) -> tuple[float, float]:

@@ -81,7 +81,7 @@ def depth_by_horizon(result: xr.Dataset) -> Heatmap:
 
 
 def _band(values: Floats, name: str, role: str, *, hidden: bool = False) -> Series:
-    """exp of the mean over rows of log ratios `(row, place)`, with 95 % over rows."""
+    """Exp of the mean over rows of log ratios `(row, place)`, with 95 % over rows."""
     values = values[np.isfinite(values).any(axis=1)]
     weights = text_weights(np.arange(len(values)), 499, seed=0)
     low, high = percentile_interval(weights @ values)

@@ -50,10 +50,10 @@ METHODS = (
     "lacks the property that is claimed. A null decides a claim only if the claim can be supported "
     "against it and the null does not fix the statistic; the reason is given for each.",
     "Nulls that are drawn from the recording: p = (1 + number of draws that give at least as much) "
-    "/ (1 + draws); drawing ends once 20 draws do. Untrained twins of several seeds: Student's t of "
-    "a new observation, with the variance over seeds and over texts. Nulls of one recording "
-    "(shuffled tokens, zero update): Student's t of the paired difference over texts. The effect is "
-    "the difference in standard deviations over draws, seeds or texts, as the table says.",
+    "/ (1 + draws); drawing ends once 20 draws do. Untrained twins of several seeds: Student's t "
+    "of a new observation, with the variance over seeds and over texts. Nulls of one recording "
+    "(shuffled tokens, zero update): Student's t of the paired difference over texts. The effect "
+    "is the difference in standard deviations over draws, seeds or texts, as the table says.",
     "A claim is supported when its whole interval lies beyond its threshold and it exceeds every "
     "deciding null, the largest p being adjusted over the claims (Benjamini-Hochberg) at 5 %; "
     "reproduced, not beyond null, when a deciding null gives as much; undecided when an interval "
