@@ -52,6 +52,13 @@ def _chat(_):
     assert record(_model(), [chat, chat]).shape[0] == 2
 
 
+def _groups(_):
+    groups = ["moon", None, "moon"]
+    for form in (groups, np.array(groups, dtype=object), tuple(groups)):
+        made = record(_model(), test_inputs.LISTS, groups=form)
+        assert made.groups.tolist() == [0, 1, 0]
+
+
 def _positions(what, positions, happens):
     def check(_):
         made = record(_model(), test_inputs.LISTS, positions)
@@ -83,6 +90,12 @@ CASES = [
         "its ids without those that the attention mask hides",
     ),
     _taken("batches of encodings, as a `DataLoader` yields", "batches of encodings", "a text each"),
+    Given(
+        "`groups=`, one for each text",
+        "intervals and splits go by group; None is a group of its own",
+        _groups,
+    ),
+    _refused("groups that are fewer than the texts", [[5, 6], [7]], groups=["moon"]),
     Given("chat messages", "the tokenizer's template is applied; one begin token", _chat),
     _refused("padded ids without their attention mask", PADDED),
     _refused("a dictionary of texts", {"a": "w5", "b": "w6"}),

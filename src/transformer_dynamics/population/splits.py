@@ -40,7 +40,7 @@ def split_texts(
     if texts.ndim != 1 or len(names) < len(shares) or min(shares, default=0) <= 0:
         raise InputError(
             f"got {len(names)} texts or groups of texts to split into parts of {tuple(shares)}; a "
-            "split takes at least one of them for each part, and positive shares: "
+            "split takes at least one text for each part, or one group, and positive shares: "
             "split_texts(recording.groups, (0.5, 0.5))"
         )
     ends = np.rint(np.cumsum(shares) / np.sum(shares) * len(names)).astype(int)
