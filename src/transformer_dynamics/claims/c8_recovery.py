@@ -226,17 +226,19 @@ def depth_by_horizon(evidence: xr.Dataset, kind: str) -> Heatmap:
     for name in evidence["null"].values:
         maps[null_name(name)] = evidence["null_picture"].sel(null=name).values
     gap = np.full((1, evidence.sizes["start"]), np.nan)
-    rows, ticks = [], []
+    rows: list[Floats] = []
+    ticks: list[tuple[float, str]] = []
     for name, values in maps.items():
+        begin = sum(len(row) for row in rows)
         ticks += [
-            (sum(map(len, rows)) + place, f"{name}: {horizon}")
+            (begin + place, f"{name}: {horizon}")
             for place, horizon in enumerate(evidence["horizon"].values)
         ]
         rows += [values.T, gap]
     starts = [str(start) for start in evidence["start"].values]
     return Heatmap(
         title=f"Displacements {KINDS[kind]}: log ratio by layer of injection and horizon",
-        x_label="layer of injection",
+        x_label="layer of injection (site)",
         y_label="horizon (sublayers)",
         colour_label="ln(distance / initial distance) (1)",
         values=np.concatenate(rows[:-1]),

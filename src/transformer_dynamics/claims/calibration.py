@@ -32,8 +32,6 @@ from transformer_dynamics.registry import CLAIMS, NULLS
 N_POWER, N_CALIBRATION = 25, 200
 N_TWINS = 8
 TRUE = "truth"
-# Draws and bootstrap draws of a run: the least with which a single claim can be supported, doubled.
-QUICK = {"n_null": 39, "n_bootstrap": 99, "n_threads": 1}
 # Seeds of twins lie apart from those of recordings.
 TWIN_SEEDS = 1_000_000
 
@@ -84,7 +82,7 @@ def share(claim: str, null: str, n_runs: int, *, first_seed: int = 0) -> Share:
     Raises:
         InputError: the claim has no truth, or no such deciding null.
     """
-    known = {**TRUTHS, **PERTURBED}
+    known: dict[str, Truth | PerturbedTruth] = {**TRUTHS, **PERTURBED}
     if claim not in known or null not in (TRUE, *CLAIMS.get(claim).nulls):
         raise InputError(
             f"got the claim {claim!r} and the null {null!r}; claims with a truth are "
@@ -93,20 +91,23 @@ def share(claim: str, null: str, n_runs: int, *, first_seed: int = 0) -> Share:
         )
     tested: Claim = CLAIMS.get(claim)
     truth = known[claim]
-    inputs = _perturbed if isinstance(truth, PerturbedTruth) else _recorded
     supported = exceeded = 0
     for seed in range(first_seed, first_seed + n_runs):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UndefinedWarning)
+            if isinstance(truth, PerturbedTruth):
+                inputs = _perturbed(tested, truth, null, seed)
+            else:
+                inputs = _recorded(truth, null, seed)
             (verdict,) = test_claims(
-                claims=[claim], seed=seed, **QUICK, **inputs(tested, truth, null, seed)
+                **inputs, claims=[claim], n_null=39, n_bootstrap=99, n_threads=1, seed=seed
             )
         supported += verdict.verdict == "supported"
         exceeded += null != TRUE and verdict.nulls[null].p <= LEVEL
     return Share(claim, truth.words, null, supported, exceeded, n_runs)
 
 
-def _recorded(claim: Claim, truth: Truth, null: str, seed: int) -> dict[str, Any]:
+def _recorded(truth: Truth, null: str, seed: int) -> dict[str, Any]:
     """Arguments of a test on a recording: of the truth, of a null of it, or of one more twin."""
     first = TWIN_SEEDS + seed * (N_TWINS + 1)
     twins = [truth.twin(first + place) for place in range(N_TWINS)]

@@ -124,8 +124,8 @@ def henon(seed: int) -> Recording:
     return Recording.from_array(states[:, 100:] + 0.03 * rng.standard_normal((32, 40, 6)))
 
 
-# Increments that turn the trace 19 times in 60 sites, where AR(2) increments with the same first two
-# autocorrelations turn it 13 times; found by a search over random patterns.
+# Increments that turn a trace 19 times in 60 sites, AR(2) increments with the same first two
+# autocorrelations 13 times; found by a search over random patterns.
 PATTERN = (-0.27, 0.75, -1.37, 1.0, -0.69, 0.26, 0.51, -2.5)
 
 

@@ -121,7 +121,8 @@ def rotating_then_symmetric(seed: int, null: str = "truth") -> xr.Dataset:
         mixed = np.where(skew, drawn - turned, drawn + turned) + 0.3 * rng.standard_normal(
             drawn.shape
         )
-        return np.eye(12) + 2 * mixed / np.linalg.norm(mixed, axis=(1, 2), keepdims=True)
+        scaled: Floats = 2 * mixed / np.linalg.norm(mixed, axis=(1, 2), keepdims=True)
+        return np.eye(12) + scaled
 
     return _jacobians(steps, seed, null)
 
@@ -131,7 +132,7 @@ def aligned_contraction(seed: int, null: str = "truth") -> xr.Dataset:
 
     def steps(rng: np.random.Generator) -> Floats:
         basis = np.linalg.qr(rng.standard_normal((12, 12)))[0]
-        keeping = basis @ np.diag([1.0] * 3 + [0.5] * 9) @ basis.T
+        keeping: Floats = basis @ np.diag([1.0] * 3 + [0.5] * 9) @ basis.T
         return keeping + 0.02 * rng.standard_normal((8, 12, 12))
 
     return _jacobians(steps, seed, null)

@@ -312,7 +312,10 @@ def _verdict(
     subject: Subject,
 ) -> Verdict:
     evidence = as_dataset(claim, gathered, subject)
-    rules = [(claim, gathered.estimate), *zip(claim.conditions, gathered.conditions, strict=True)]
+    rules: list[tuple[Claim | Condition, Estimate]] = [
+        (claim, gathered.estimate),
+        *zip(claim.conditions, gathered.conditions, strict=True),
+    ]
     places = [place_of(rule, estimate) for rule, estimate in rules]
     if "undefined" in places:
         verdict = "undecided"

@@ -235,84 +235,94 @@ class _Where:
 
 def _followed(flow: FlowMap, where: _Where, n_states: int, seed: Sequence[int]) -> xr.Dataset:
     """All displacements of one text at all starts."""
-    parts = []
-    for number, start in enumerate(where.starts):
+    n_starts, n_sites = len(where.starts), len(flow.sites)
+    by_size = (len(where.kinds), len(where.sizes), n_starts)
+    logs, normal = np.full((2, *by_size, n_sites), np.nan)
+    initial = np.full(by_size, np.nan)
+    read = np.full((3, len(where.kinds), n_starts), np.nan)
+    for place, start in enumerate(where.starts):
         first = flow.sites.index(start)
-        generator = np.random.default_rng([*seed, number])
+        generator = np.random.default_rng([*seed, place])
         states = where.displaced(flow.clean[first], start, n_states, generator)
-        shape, flat = states.shape[:3], states.reshape(-1, flow.n_units)
-        moved = np.isfinite(flat).all(axis=1)
-        moved &= np.linalg.norm(flat - flow.clean[first], axis=1) > 0
-        carried = np.full((len(flat), len(flow.sites) - first, flow.n_units), np.nan)
-        if moved.any():
-            carried[moved] = flow.advance(flat[moved], start, flow.sites[-1])
+        carried = _carried(flow, states, start)
         clean = flow.clean[first:]
-        spread = where.spread[start] or np.nan
-        parts.append(_measured(carried.reshape(*shape, *carried.shape[1:]), clean, spread, where))
+        distances = np.linalg.norm(carried - clean, axis=-1)
+        scaled = np.linalg.norm(_normalized(carried) - _normalized(clean), axis=-1)
+        logs[:, :, place, first:] = _mean_logs(distances)
+        normal[:, :, place, first:] = _mean_logs(scaled)
+        initial[:, :, place] = distances[..., 0].mean(axis=2) / (where.spread[start] or np.nan)
         if where.predicts:
-            by_kind = carried.reshape(*shape, -1, flow.n_units)
-            parts[-1] = parts[-1].assign(_readout(flow, by_kind, where, clean))
-        parts[-1] = parts[-1].assign_coords(site=np.arange(first, len(flow.sites)))
-    names = xr.DataArray(list(where.starts), dims="start", name="start")
-    whole: xr.Dataset = xr.concat(parts, names, join="outer")
-    return whole.reindex(site=np.arange(len(flow.sites)))
+            read[:, :, place] = _readout(flow, carried[:, where.sizes.index(1.0)], clean)
+    at_horizons = [_at_horizons(each, where.starts, flow.sites) for each in (logs, normal)]
+    dims = ("kind", "size", "start")
+    values = {
+        "log_ratio": ((*dims, "horizon"), at_horizons[0]),
+        "normalized_log_ratio": ((*dims, "horizon"), at_horizons[1]),
+        "initial_distance": (dims, initial),
+        "log_ratio_path": (("kind", "start", "site"), logs[:, where.sizes.index(1.0)]),
+    }
+    if where.predicts:
+        names = ("kl", "kl_zero_update", "kl_ratio")
+        values |= {name: (("kind", "start"), each) for name, each in zip(names, read, strict=True)}
+    return xr.Dataset(
+        {name: (*value, VARIABLES[name]) for name, value in values.items()},
+        coords={
+            "kind": list(where.kinds),
+            "size": list(where.sizes),
+            "start": list(where.starts),
+            "horizon": [*map(str, HORIZONS), END],
+        },
+    )
 
 
-def _measured(carried: Floats, clean: Floats, spread: float, where: _Where) -> xr.Dataset:
-    """Log ratios of states `(kind, size, state, site, unit)` carried from one start."""
-    distances = np.linalg.norm(carried - clean, axis=-1)
-    normal = np.linalg.norm(_normalized(carried) - _normalized(clean), axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(distances / distances[..., :1]).mean(axis=2)
-        normal_logs = np.log(normal / normal[..., :1]).mean(axis=2)
-    result = xr.Dataset(coords={"kind": list(where.kinds), "size": list(where.sizes)})
-    dims = ("kind", "size", "horizon")
-    result["log_ratio"] = (dims, _at_horizons(logs), VARIABLES["log_ratio"])
-    result["normalized_log_ratio"] = (
-        dims,
-        _at_horizons(normal_logs),
-        VARIABLES["normalized_log_ratio"],
-    )
-    initial = distances[..., 0].mean(axis=2) / spread
-    result["initial_distance"] = (("kind", "size"), initial, VARIABLES["initial_distance"])
-    result["log_ratio_path"] = (
-        ("kind", "site"),
-        logs[:, where.sizes.index(1.0)],
-        VARIABLES["log_ratio_path"],
-    )
-    return result.assign_coords(horizon=[*map(str, HORIZONS), END])
+def _carried(flow: FlowMap, states: Floats, start: str) -> Floats:
+    """States `(..., unit)` carried to the end, `(..., site, unit)`; NaN where undisplaced."""
+    first = flow.sites.index(start)
+    flat = states.reshape(-1, flow.n_units)
+    moved = np.isfinite(flat).all(axis=1)
+    moved &= np.linalg.norm(flat - flow.clean[first], axis=1) > 0
+    carried = np.full((len(flat), len(flow.sites) - first, flow.n_units), np.nan)
+    if moved.any():
+        carried[moved] = flow.advance(flat[moved], start, flow.sites[-1])
+    return carried.reshape(*states.shape[:-1], *carried.shape[1:])
 
 
 def _normalized(states: Floats) -> Floats:
     """States over the root mean square of their units, as RMSNorm reads them."""
-    scaled: Floats = states / np.sqrt((states**2).mean(axis=-1, keepdims=True))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled: Floats = states / np.sqrt((states**2).mean(axis=-1, keepdims=True))
     return scaled
 
 
-def _at_horizons(logs: Floats) -> Floats:
-    """Of `(..., site)` the values at the horizons and at the end, `(..., horizon)`."""
-    n_sites = logs.shape[-1]
-    values = [
-        logs[..., horizon] if horizon < n_sites else np.full(logs.shape[:-1], np.nan)
-        for horizon in HORIZONS
-    ]
-    return np.stack([*values, logs[..., -1]], axis=-1)
+def _mean_logs(distances: Floats) -> Floats:
+    """Mean over states of ln(distance / initial distance), `(kind, size, site)`."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean: Floats = np.log(distances / distances[..., :1]).mean(axis=2)
+    return mean
 
 
-def _readout(
-    flow: FlowMap, carried: Floats, where: _Where, clean: Floats
-) -> Mapping[str, xr.Variable]:
-    """Divergence of the predictions of displacements of size 1, beside that of zero update."""
-    chosen = carried[:, where.sizes.index(1.0)]
-    n_kinds, n_states = chosen.shape[:2]
-    final = chosen[..., -1, :].reshape(-1, flow.n_units)
-    unchanged = clean[-1] + (chosen[..., 0, :] - clean[0]).reshape(-1, flow.n_units)
+def _at_horizons(logs: Floats, starts: Sequence[str], sites: Sequence[str]) -> Floats:
+    """Of `(kind, size, start, site)` the values at the horizons and at the end."""
+    values = np.full((*logs.shape[:-1], len(HORIZONS) + 1), np.nan)
+    for place, start in enumerate(starts):
+        first = sites.index(start)
+        for column, horizon in enumerate(HORIZONS):
+            if first + horizon < len(sites):
+                values[:, :, place, column] = logs[:, :, place, first + horizon]
+        values[:, :, place, -1] = logs[:, :, place, -1]
+    return values
+
+
+def _readout(flow: FlowMap, carried: Floats, clean: Floats) -> Floats:
+    """KL, KL of zero update and their mean ratio by kind, of states `(kind, state, site, unit)`."""
+    n_kinds, n_states = carried.shape[:2]
+    final = carried[..., -1, :].reshape(-1, flow.n_units)
+    unchanged = clean[-1] + (carried[..., 0, :] - clean[0]).reshape(-1, flow.n_units)
     found = divergences(flow, np.concatenate([final, unchanged]), flow.sites[-1])
     kl, zero = found.reshape(2, n_kinds, n_states)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.exp(np.log(kl / zero).mean(axis=1))
-    values = {"kl": kl.mean(axis=1), "kl_zero_update": zero.mean(axis=1), "kl_ratio": ratio}
-    return {name: xr.Variable("kind", value, VARIABLES[name]) for name, value in values.items()}
+    return np.stack([kl.mean(axis=1), zero.mean(axis=1), ratio])
 
 
 def _linear(

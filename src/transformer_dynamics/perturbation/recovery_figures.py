@@ -1,4 +1,4 @@
-"""Figures of `perturbation.recovery`: heat maps by layer and horizon, lines by layer, size, kind."""
+"""Figures of `perturbation.recovery`: heat maps by layer and horizon, lines by layer and size."""
 
 from __future__ import annotations
 
@@ -34,12 +34,9 @@ def draw_recovery(result: xr.Dataset) -> list[Drawing]:
 def shown_horizon(result: xr.Dataset) -> str:
     """The longest horizon that half of the layers have before the end."""
     n_sublayers = result.sizes["site"] - 1
-    fitting = [
-        name
-        for name in result["horizon"].values.tolist()
-        if name.isdigit() and int(name) <= n_sublayers // 2
-    ]
-    return fitting[-1] if fitting else result["horizon"].values.tolist()[0]
+    names = [str(name) for name in result["horizon"].values]
+    fitting = [name for name in names if name.isdigit() and int(name) <= n_sublayers // 2]
+    return fitting[-1] if fitting else names[0]
 
 
 def depth_by_horizon(result: xr.Dataset) -> Heatmap:
@@ -154,7 +151,7 @@ def by_size(result: xr.Dataset, horizon: str) -> Lines:
 def readout(result: xr.Dataset) -> Lines:
     """KL over that of zero update by layer, for every kind."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(result["kl_ratio"])
+        logs = result["kl_ratio"].copy(data=np.log(result["kl_ratio"].values))
     names = result["system"].values.tolist()
     twins = [name for name in names if name.startswith(UNTRAINED)]
     series = []
