@@ -23,45 +23,53 @@ def low_rank_steps():
     return IDENTITY + (basis * spectra[:, np.newaxis]) @ basis.T
 
 
-def singular(matrices):
-    return np.linalg.svd(matrices - IDENTITY, compute_uv=False)
+def traceless(matrices):
+    updates = matrices - np.eye(matrices.shape[-1])
+    means = np.trace(updates, axis1=1, axis2=2) / matrices.shape[-1]
+    return updates - means[:, np.newaxis, np.newaxis] * np.eye(matrices.shape[-1]), means
 
 
-def test_spectrum_matched_updates_keep_singular_values_and_no_directions():
-    given = low_rank_steps()
+def test_spectrum_matched_updates_keep_mean_diagonal_and_singular_values_and_no_directions():
+    given = low_rank_steps() - 0.3 * IDENTITY
     drawn = spectrum_matched_updates(given, seed=1)
-    np.testing.assert_allclose(singular(drawn), singular(given), rtol=0, atol=1e-10)
+    rest, means = traceless(given)
+    random = drawn - IDENTITY - means[:, np.newaxis, np.newaxis] * IDENTITY
+    kept, expected = (np.linalg.svd(each, compute_uv=False) for each in (random, rest))
+    np.testing.assert_allclose(kept, expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(traceless(drawn)[1], means, atol=0.1)
     np.testing.assert_allclose(traceless_symmetric_energy(given - IDENTITY), 1)
     energies = [
         traceless_symmetric_energy(spectrum_matched_updates(given, seed=seed) - IDENTITY)
         for seed in range(30)
     ]
     np.testing.assert_allclose(np.mean(energies, axis=0), 0.5, atol=0.04)
-    leading = [np.linalg.svd(each - IDENTITY) for each in drawn]
-    first_left, first_right = leading[0][0][:, 0], leading[0][2][0]
-    for left, right in ((first_left, leading[1][0][:, 0]), (first_left, first_right)):
-        assert abs(left @ right) < 5 / np.sqrt(60)
+    first, second = (np.linalg.svd(each) for each in random[:2])
+    for one, other in ((first[0][:, 0], second[0][:, 0]), (first[0][:, 0], first[2][0])):
+        assert abs(one @ other) < 5 / np.sqrt(60)
 
 
 def test_spectrum_matched_bases_are_haar_distributed():
-    rank_one = np.eye(3) + np.diag([1.0, 0.0, 0.0])
-    updates = np.array(
-        [spectrum_matched_updates(rank_one[np.newaxis], seed=s)[0] for s in range(2000)]
-    ) - np.eye(3)
-    # u v' with u and v uniform on the sphere: entries of mean 0 and mean square 1/9.
-    assert np.abs(updates.mean(axis=0)).max() < 5 / np.sqrt(9 * 2000)
-    np.testing.assert_allclose((updates**2).mean(axis=0), 1 / 9, atol=0.02)
+    given = np.eye(3) + np.diag([1.0, 0.0, 0.0])
+    rest, means = traceless(given[np.newaxis])
+    draws = np.array([spectrum_matched_updates(given[np.newaxis], seed=s)[0] for s in range(2000)])
+    random = draws - (1 + means[0]) * np.eye(3)
+    # Every entry has mean 0 and an equal share of the squared norm.
+    share = np.square(rest).sum() / 9
+    assert np.abs(random.mean(axis=0)).max() < 5 * np.sqrt(share / 2000)
+    np.testing.assert_allclose(np.square(random).mean(axis=0), share, rtol=0.12)
 
 
-def test_products_of_random_updates_keep_more_rank_than_spectrum_matched_ones():
-    given = np.repeat(low_rank_steps()[:1], 8, axis=0) - 0.9 * IDENTITY
-    given = IDENTITY + 3 * (given - 0.1 * IDENTITY)
-    shares = {}
+def test_layers_that_shrink_all_alike_are_kept_and_low_rank_narrows_products():
+    shrinking = np.stack([0.4 * IDENTITY] * 3)
+    drawn = spectrum_matched_updates(shrinking, seed=1)
+    np.testing.assert_allclose(drawn, shrinking, atol=1e-12)
+    update = low_rank_steps()[0] - IDENTITY
+    given = np.stack([IDENTITY + 20 * update] * 8)
+    ranks = {}
     for null in (random_updates, spectrum_matched_updates):
-        product = np.linalg.multi_dot(null(given, seed=1))
-        values = np.linalg.svd(product, compute_uv=False)
-        shares[null] = values.sum() / values.max()
-    assert shares[spectrum_matched_updates] < shares[random_updates]
+        values = np.linalg.svd(np.linalg.multi_dot(null(given, seed=1)), compute_uv=False)
+        ranks[null] = values.sum() / values.max()
+    assert ranks[spectrum_matched_updates] < 0.5 * ranks[random_updates]
 
 
 def test_moved_displaces_by_the_update_s_norm_and_turned_by_more():

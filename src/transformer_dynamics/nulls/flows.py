@@ -3,10 +3,10 @@
 What holds of such a flow as well does not show that a model corrects or shapes deviations: its
 sites, its norms and the size of its steps are the model's own.
 
-Nulls of step Jacobians I + U, where U is a layer's update, and of the updates of single layers:
+Nulls of step Jacobians I + U, where U has the mean diagonal c, and of single layers' updates u:
 
-    random updates      I + c I + G            G Gaussian without a trace, size and trace those of U
-    spectrum matched    I + Q1 diag(s) Q2^T    s the singular values of U, Q1 and Q2 Haar
+    random updates      I + c I + G            G Gaussian of the size of U - c I, without a trace
+    spectrum matched    I + c I + Q1 s Q2^T    s the singular values of U - c I, Q1 and Q2 Haar
     turned              |u| g / |g|            displaces by 1.41 |u| on average
     moved               u + |u| g / |g|        displaces by |u|, as leaving the layer out does
 
@@ -88,15 +88,20 @@ def moved_displacement(updates: Floats, *, seed: int = 0) -> Floats:
 
 @null(
     "spectrum_matched_updates",
-    keeps="the residual connection; singular values of each layer's Jacobian update",
+    keeps=(
+        "the residual connection; mean diagonal of each layer's Jacobian update, and singular "
+        "values of the rest of it"
+    ),
     destroys="singular vectors of the updates, so the alignment between layers",
     of="jacobians",
 )
 def spectrum_matched_updates(jacobians: Floats, *, seed: int = 0) -> Floats:
-    """Step Jacobians whose updates have the given singular values in two random bases each.
+    """Step Jacobians I + c I + Q1 diag(s) Q2^T in place of I + U.
 
-    The trace of an update is not kept: a layer that shrinks every deviation alike becomes one that
-    rotates them by chance.
+    As in `random_updates`, c is the mean diagonal of U: by how much the layer shrinks or stretches
+    every deviation alike. It has no direction, so random bases leave it. The singular values s are
+    those of U - c I; Q1 and Q2 are independent between layers. (Random bases for all of U would
+    turn the uniform shrinking into chance rotation, and products of such steps keep more rank.)
 
     Args:
         jacobians: the Jacobians of steps, `(step, unit, unit)`.
@@ -105,17 +110,17 @@ def spectrum_matched_updates(jacobians: Floats, *, seed: int = 0) -> Floats:
     Returns:
         `(step, unit, unit)`.
 
-    >>> drawn = spectrum_matched_updates(np.array([[[4.0, 0.0], [0.0, 2.0]]]), seed=1)[0]
-    >>> np.linalg.svd(drawn - np.eye(2), compute_uv=False).round(9).tolist()
-    [3.0, 1.0]
+    >>> drawn = spectrum_matched_updates(np.array([[[2.0, 5.0], [0.0, 2.0]]]), seed=1)[0]
+    >>> np.linalg.svd(drawn - 2 * np.eye(2), compute_uv=False).round(9).tolist()
+    [5.0, 0.0]
     """
     rng = np.random.default_rng(seed)
-    identity = np.eye(jacobians.shape[-1])
+    n_units = jacobians.shape[-1]
+    alike = _alike(jacobians)
     matched = np.empty(jacobians.shape)
-    for step, jacobian in enumerate(jacobians):
-        values = scipy.linalg.svdvals(jacobian - identity)
-        left, right = (_haar(len(identity), rng) for _ in range(2))
-        matched[step] = identity + (left * values) @ right.T
+    for step, rest in enumerate(jacobians - alike):
+        left, right = _haar(n_units, rng), _haar(n_units, rng)
+        matched[step] = alike[step] + (left * scipy.linalg.svdvals(rest)) @ right.T
     return matched
 
 

@@ -195,7 +195,7 @@ def jacobians(
         systems: the model first, then its untrained twins, which together follow twice as many
             texts (see `texts_followed`). Two systems are drawn from the
             model's own steps and added: random updates of the same size and trace, and updates
-            with the same singular values.
+            with the same mean diagonal and singular values.
         n_texts: how many texts, drawn from those of the recording.
         sites: the sites between which steps are taken; by default those of whole layers.
         seed: of the choice of texts and of the two systems that are drawn.
