@@ -116,12 +116,12 @@ def informative_first_step(seed: int) -> Recording:
 def henon(seed: int) -> Recording:
     """Units that follow the Hénon map (1.4, 0.3), each from its own start, with noise."""
     rng = np.random.default_rng(seed)
-    x, y = rng.uniform(-0.5, 0.5, (2, 32, 6)) * np.array([1.0, 0.2])[:, np.newaxis, np.newaxis]
-    states = np.empty((32, 140, 6))
+    x, y = rng.uniform(-0.5, 0.5, (2, 24, 4)) * np.array([1.0, 0.2])[:, np.newaxis, np.newaxis]
+    states = np.empty((24, 136, 4))
     for place in range(states.shape[1]):
         x, y = 1 - 1.4 * x**2 + y, 0.3 * x
         states[:, place] = x
-    return Recording.from_array(states[:, 100:] + 0.03 * rng.standard_normal((32, 40, 6)))
+    return Recording.from_array(states[:, 100:] + 0.03 * rng.standard_normal((24, 36, 4)))
 
 
 # Increments that turn a trace 19 times in 60 sites, AR(2) increments with the same first two
@@ -171,7 +171,7 @@ TRUTHS = {
     "C5-consecutive": Truth(
         "two equal sites, then independent states", informative_first_step, _walk(60, 20, 12)
     ),
-    "C6": Truth("units that follow the Hénon map", henon, _walk(32, 40, 6)),
+    "C6": Truth("units that follow the Hénon map", henon, _walk(24, 36, 4)),
     "C6-turns": Truth(
         "increments that repeat a pattern of eight sites", turning, _walk(12, 60, 12)
     ),

@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 Matrices = Callable[[int], Floats]
 
 N_TWINS = 8
-N_TEXTS, N_UNITS, N_LAYERS = 16, 6, 12
+N_TEXTS, N_UNITS, N_LAYERS = 12, 6, 12
 BAND, FACTOR = range(3, 7), 0.8
 
 
@@ -149,7 +149,7 @@ def _jacobians(steps: Callable[[np.random.Generator], Floats], seed: int, null: 
         return spectrum_matched_updates(steps(rng), seed=int(rng.integers(2**31)))
 
     made = {"truth": steps, "untrained": gaussian, "spectrum_matched_updates": matched}[null]
-    n_texts = 8
+    n_texts = 6
     systems = []
     for place in range(N_TWINS + 1):
         of = made if place == 0 else gaussian
