@@ -270,7 +270,7 @@ def trajectories(result: xr.Dataset) -> list[Paths]:
 def teleport(
     systems: Sequence[System],
     *,
-    n_texts: int = 20,
+    n_texts: int = 8,
     n: int = 10,
     n_other: int = 5,
     starts: Sequence[str] | None = None,
