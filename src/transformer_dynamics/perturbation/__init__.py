@@ -8,12 +8,14 @@ one result with a dimension `system`:
     result = td.perturbation.teleport(systems, n_texts=20)
 """
 
+from transformer_dynamics.perturbation.bands import band
 from transformer_dynamics.perturbation.flow_field import basin, basin_profile, flow_field
 from transformer_dynamics.perturbation.jacobian import jacobians, spectra, step_jacobians
 from transformer_dynamics.perturbation.layers import skip_and_swap
 from transformer_dynamics.perturbation.lens import jacobian_lens
 from transformer_dynamics.perturbation.lyapunov import lyapunov_exponents
 from transformer_dynamics.perturbation.matrices import composed_ranks, effective_rank, spectrum
+from transformer_dynamics.perturbation.recovery import recovery
 from transformer_dynamics.perturbation.slow_points import find_slow_points, slow_points
 from transformer_dynamics.perturbation.systems import System, systems
 from transformer_dynamics.perturbation.teleport import follow, teleport
@@ -21,6 +23,7 @@ from transformer_dynamics.perturbation.truncation import truncation
 
 __all__ = [
     "System",
+    "band",
     "basin",
     "basin_profile",
     "composed_ranks",
@@ -31,6 +34,7 @@ __all__ = [
     "jacobian_lens",
     "jacobians",
     "lyapunov_exponents",
+    "recovery",
     "skip_and_swap",
     "slow_points",
     "spectra",

@@ -10,7 +10,7 @@ import xarray as xr
 from transformer_dynamics.drawing import Lines, Series
 from transformer_dynamics.inference.bootstrap import percentile_interval, text_weights
 from transformer_dynamics.perturbation.matrices import MEANINGS
-from transformer_dynamics.perturbation.systems import MODEL
+from transformer_dynamics.perturbation.systems import MODEL, shown_systems
 from transformer_dynamics.residual.flow_map import Floats
 
 STEP_LABEL = "layer (index of the step from its first site to the next layer's)"
@@ -25,7 +25,7 @@ def depth_lines(result: xr.Dataset, name: str, title: str, *, shows: str, requir
         y_label=MEANINGS[name][0],
         series=[
             banded(result[name].sel(system=system).values, system, labels)
-            for system in result["system"].values.tolist()
+            for system in shown_systems(result)
         ],
         shows=shows,
         requires=requires,
@@ -40,7 +40,7 @@ def banded(
     system: str = "",
     x: Floats | None = None,
 ) -> Series:
-    """Mean over texts of `(sample, place)` with its 95 % band over texts.
+    """Mean over texts of `(sample, place)` with its 95 % band over texts; texts of NaN left out.
 
     Args:
         values: `(sample, place)`.
@@ -49,6 +49,7 @@ def banded(
         system: the system, where it is not the name.
         x: where the places lie; by default at their index.
     """
+    values = values[np.isfinite(values).any(axis=1)]
     draws = text_weights(np.arange(len(values)), 499, seed=0) @ values
     low, high = percentile_interval(draws)
     return Series(

@@ -43,6 +43,7 @@ from transformer_dynamics.perturbation.systems import (
     Work,
     chosen_texts,
     gathered,
+    model_and_one_twin,
     quarter_sites,
 )
 from transformer_dynamics.perturbation.teleport import plane_of
@@ -109,6 +110,7 @@ def flow_field(
     Raises:
         InputError: too many texts, or not so many sites.
     """
+    systems = model_and_one_twin(systems)
     texts = chosen_texts(systems, n_texts, seed)
     sites = systems[0].sites
     if not 1 <= n_sites < len(sites):
@@ -262,6 +264,7 @@ def basin(
     Raises:
         InputError: too many texts, or unknown sites.
     """
+    systems = model_and_one_twin(systems)
     texts = chosen_texts(systems, n_texts, seed)
     sites = systems[0].sites
     places = tuple(starts or quarter_sites(sites))

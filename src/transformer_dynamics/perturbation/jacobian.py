@@ -42,7 +42,10 @@ from transformer_dynamics.perturbation.systems import (
     chosen_texts,
     gathered,
     layer_sites,
+    model_and_one_twin,
+    shown_systems,
     step_names,
+    texts_followed,
 )
 from transformer_dynamics.registry import perturbation
 from transformer_dynamics.residual.flow_map import Floats, FlowMap
@@ -163,7 +166,7 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
                 y_scale="log" if name == "composed_singular_value" else "linear",
                 series=[
                     banded(result[name].sel(system=system).values, system)
-                    for system in result["system"].values.tolist()
+                    for system in shown_systems(result)
                 ],
                 shows=shows,
                 requires=requires,
@@ -189,7 +192,8 @@ def jacobians(
     """Symmetric energy of steps, ranks of their product, Lyapunov spectrum: fast enough for many.
 
     Args:
-        systems: the model first, then baselines with other weights. Two systems are drawn from the
+        systems: the model first, then its untrained twins, which together follow twice as many
+            texts (see `texts_followed`). Two systems are drawn from the
             model's own steps and added: random updates of the same size and trace, and updates
             with the same singular values.
         n_texts: how many texts, drawn from those of the recording.
@@ -210,9 +214,10 @@ def jacobians(
     texts = chosen_texts(systems, n_texts, seed)
     chosen = layer_sites(systems[0].sites) if sites is None else tuple(sites)
     results: dict[str, list[xr.Dataset]] = {}
-    work = Work(len(systems) * n_texts, on_progress)
+    followed = texts_followed(systems, texts)
+    work = Work(sum(map(len, followed.values())), on_progress)
     for system in systems:
-        for text in work.each(texts):
+        for text in work.each(followed[system.name]):
             matrices = step_jacobians(system.flow(text), chosen)
             results.setdefault(system.name, []).append(_chain(matrices))
             if system is systems[0]:
@@ -220,10 +225,11 @@ def jacobians(
                     drawn = null(matrices, seed=_seed(seed, text))
                     results.setdefault(name, []).append(_chain(drawn))
     result = gathered(results, texts).assign_coords(step=step_names(chosen))
-    undefined = int(np.isnan(result["traceless_symmetric_energy"]).sum())
+    energy = result["traceless_symmetric_energy"]
+    undefined = int((energy.isnull() & result["norm"].notnull().any("reading")).sum())
     if undefined:
         warnings.warn(
-            f"{undefined} of {result['traceless_symmetric_energy'].size} steps have no traceless "
+            f"{undefined} of {energy.size} steps have no traceless "
             "symmetric energy (NaN): their updates are multiples of the identity",
             UndefinedWarning,
             stacklevel=3,
@@ -314,6 +320,7 @@ def spectra(
     Raises:
         InputError: unknown sites or too many texts, or a system without a model.
     """
+    systems = model_and_one_twin(systems)
     texts = chosen_texts(systems, n_texts, seed)
     chosen = layer_sites(systems[0].sites) if sites is None else tuple(sites)
     work = Work(len(systems) * n_texts, on_progress)

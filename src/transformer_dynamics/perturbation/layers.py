@@ -37,6 +37,8 @@ from transformer_dynamics.perturbation.systems import (
     Work,
     chosen_texts,
     gathered,
+    shown_systems,
+    texts_followed,
 )
 from transformer_dynamics.registry import perturbation
 from transformer_dynamics.residual.layer_edits import LayerEdits
@@ -54,7 +56,7 @@ def draw_layers(result: xr.Dataset) -> list[Drawing]:
         ("kl", "KL from the unedited distribution (nats)"),
     ):
         series = []
-        for system in result["system"].values.tolist():
+        for system in shown_systems(result):
             for edit in EDITS:
                 values = result[name].sel(system=system, edit=edit).values
                 kept = values[:, : values.shape[1] - (edit == "swap")]
@@ -110,11 +112,12 @@ def skip_and_swap(
     if n_tokens < 1:
         raise InputError(f"got n_tokens={n_tokens}; give one at least: n_tokens=32")
     texts = chosen_texts(systems, n_texts, seed)
-    work = Work(len(systems) * n_texts, on_progress)
+    followed = texts_followed(systems, texts)
+    work = Work(sum(map(len, followed.values())), on_progress)
     results = {
         system.name: [
             _edited(system, system.tokens(text)[:n_tokens], seed + text)
-            for text in work.each(texts)
+            for text in work.each(followed[system.name])
         ]
         for system in systems
     }

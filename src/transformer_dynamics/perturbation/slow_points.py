@@ -29,6 +29,7 @@ from transformer_dynamics.perturbation.systems import (
     chosen_texts,
     gathered,
     layer_sites,
+    model_and_one_twin,
     step_names,
 )
 from transformer_dynamics.registry import perturbation
@@ -161,6 +162,7 @@ def slow_points(
     Raises:
         InputError: too many texts.
     """
+    systems = model_and_one_twin(systems)
     texts = chosen_texts(systems, n_texts, seed)
     sites = layer_sites(systems[0].sites)
     work = Work(len(systems) * n_texts, on_progress)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.untrained import require_weights_of, token_lists, untrained
+from transformer_dynamics.nulls.untrained import (
+    require_weights_of,
+    token_lists,
+    untrained_twins,
+)
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.residual.flow_map import FlowMap
 from transformer_dynamics.residual.labels import parse
@@ -44,13 +49,13 @@ class System:
         name: `model`, or the null that it is.
         recording: its states over texts, last tokens.
         flow: `text index -> flow map` of that text's last token.
-        model: the model, where there is one; a synthetic system has none.
+        load: makes the model; a synthetic system has none.
     """
 
     name: str
     recording: Recording
     flow: Callable[[int], FlowMap]
-    model: Model | None = None
+    load: Callable[[], Model] | None = None
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -64,7 +69,7 @@ class System:
     @property
     def predicts(self) -> bool:
         """Whether there is a head that predicts tokens."""
-        return self.model is not None and self.model.predicts
+        return self.load is not None and self.load().predicts
 
     def require_model(self) -> Model:
         """The model.
@@ -72,26 +77,38 @@ class System:
         Raises:
             InputError: the system is synthetic.
         """
-        if self.model is None:
+        if self.load is None:
             raise InputError(
                 f"the system {self.name!r} holds flow maps but no model; this needs one: "
                 "td.perturbation.systems(model, recording)"
             )
-        return self.model
+        return self.load()
 
 
 def systems(
-    model: Any, recording: Recording, *, twin: Recording | None = None, seed: int = 0
-) -> tuple[System, System]:
-    """The model's system and that of its untrained twin.
+    model: Any,
+    recording: Recording,
+    *,
+    twin: Recording | None = None,
+    twins: Sequence[Recording] = (),
+    n_twins: int = 8,
+    seed: int = 0,
+) -> tuple[System, ...]:
+    """The model's system and those of its untrained twins, one per seed.
+
+    The first twin is called `untrained`, the others `untrained 1`, `untrained 2`, ... Weights of
+    one twin at a time are held in memory.
 
     Args:
         model: the model, or anything that `td.load_model` takes.
         recording: its recording; perturbations follow the last tokens of the texts that have
             samples in it.
-        twin: the untrained twin's recording of the same texts with the same seed, where it was
-            made already; it is recorded in memory otherwise.
-        seed: of the twin's weights.
+        twin: the recording of the first twin where it is the only one; the same as `twins=[twin]`.
+        twins: the untrained twins' recordings of texts of the recording, with the seeds `seed`,
+            `seed + 1`, ..., where they were made already; by default `n_twins` are recorded in
+            memory.
+        n_twins: how many twins to record.
+        seed: of the first twin's weights.
 
     Raises:
         RecordingError: the recording holds no texts.
@@ -107,15 +124,73 @@ def systems(
             "this model, td.record(model, texts)"
         )
     require_weights_of(recording, model)
-    token_lists(recording)
-    initial = model.untrained_twin(seed)
-    other = untrained(recording, model=model, seed=seed) if twin is None else twin
-    return _system(MODEL, model, recording), _system(UNTRAINED, initial, other)
-
-
-def _system(name: str, model: Model, recording: Recording) -> System:
     lists = token_lists(recording)
-    return System(name, recording, lambda text: model.flow_map(lists[text], bos="never"), model)
+    made = list(twins) if twin is None else [twin, *twins]
+    seeds = range(seed, seed + (len(made) or n_twins))
+    recordings = made or untrained_twins(recording, model=model, seeds=seeds)
+    weights = _LatestTwin(model)
+    return (
+        _system(MODEL, recording, lists, lambda: model),
+        *(
+            _system(_twin_name(number), recorded, lists, partial(weights.of, each))
+            for number, (each, recorded) in enumerate(zip(seeds, recordings, strict=True))
+        ),
+    )
+
+
+def _twin_name(number: int) -> str:
+    return f"{UNTRAINED} {number}" if number else UNTRAINED
+
+
+def _system(
+    name: str, recording: Recording, lists: Sequence[list[int]], load: Callable[[], Model]
+) -> System:
+    return System(name, recording, lambda text: load().flow_map(lists[text], bos="never"), load)
+
+
+class _LatestTwin:
+    """Makes untrained twins and holds the weights of the latest."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._seed: int | None = None
+        self._twin: Model | None = None
+
+    def of(self, seed: int) -> Model:
+        """The twin of one seed."""
+        if self._twin is None or seed != self._seed:
+            self._twin = None
+            self._twin, self._seed = self._model.untrained_twin(seed), seed
+        return self._twin
+
+
+def model_and_one_twin(systems: Sequence[System]) -> list[System]:
+    """The systems without further untrained twins, for results that only figures show."""
+    return [system for system in systems if not _is_further_twin(system.name)]
+
+
+def shown_systems(result: xr.Dataset) -> list[str]:
+    """Names of the systems of a result that a figure draws: of the twins the first."""
+    return [name for name in result["system"].values.tolist() if not _is_further_twin(name)]
+
+
+def _is_further_twin(name: str) -> bool:
+    base, _, number = name.rpartition(" ")
+    return base == UNTRAINED and number.isdigit() and int(number) > 0
+
+
+def texts_followed(systems: Sequence[System], texts: Sequence[int]) -> dict[str, list[int]]:
+    """The texts that each system follows, by its name.
+
+    The first system follows all of them. The others share twice as many among them, each the first
+    few, two at least: their statistic is compared over systems, not over texts.
+    """
+    others = len(systems) - 1
+    n_other = min(len(texts), max(2, -(-2 * len(texts) // max(1, others))))
+    return {
+        system.name: list(texts if place == 0 else texts[:n_other])
+        for place, system in enumerate(systems)
+    }
 
 
 def chosen_texts(systems: Sequence[System], n_texts: int, seed: int) -> list[int]:
@@ -191,9 +266,13 @@ def gathered(
 ) -> xr.Dataset:
     """Results of one text each, by system, as one Dataset `(system, sample, ...)`.
 
-    A variable that a system lacks is NaN there.
+    A variable that a system lacks is NaN there, and so are the texts that it did not follow, which
+    are the last ones.
     """
-    joined = [xr.concat(parts, dim) for parts in results.values()]
+    joined = [
+        xr.concat(parts, dim).assign_coords({dim: list(texts)[: len(parts)]})
+        for parts in results.values()
+    ]
     names = xr.DataArray(np.array(list(results), dtype=object), dims="system", name="system")
-    whole: xr.Dataset = xr.concat(joined, names, join="outer")
-    return whole.assign_coords({"text": (dim, np.array(texts))})
+    whole: xr.Dataset = xr.concat(joined, names, join="outer").sel({dim: list(texts)})
+    return whole.drop_vars(dim).assign_coords({"text": (dim, np.array(texts))})

@@ -44,6 +44,7 @@ from transformer_dynamics.perturbation.systems import (
     Work,
     chosen_texts,
     gathered,
+    model_and_one_twin,
     quarter_sites,
 )
 from transformer_dynamics.population.axes import PrincipalAxes
@@ -176,8 +177,11 @@ def _pooled(followed: xr.Dataset, size: float, sites: Sequence[str]) -> xr.Datas
 
 
 def plane_of(recording: Recording) -> PrincipalAxes:
-    """The plane of the first two principal components, all samples and sites together."""
-    found = pca(recording, n_components=2)
+    """The plane of the first two principal components, all samples and sublayers together.
+
+    The final site is left out, as in arXiv 2502.12131.
+    """
+    found = pca(recording.sublayers, n_components=2)
     return PrincipalAxes(
         found["mean"].values, found["loading"].values, np.full(2, np.nan), float("nan")
     )
@@ -297,6 +301,7 @@ def teleport(
     Raises:
         InputError: unknown sites, kinds or too many texts.
     """
+    systems = model_and_one_twin(systems)
     texts = chosen_texts(systems, n_texts, seed)
     sites = systems[0].sites
     places = tuple(starts or quarter_sites(sites))

@@ -45,6 +45,7 @@ from transformer_dynamics.perturbation.systems import (
     chosen_texts,
     gathered,
     layer_sites,
+    model_and_one_twin,
     quarter_sites,
     texts_of,
 )
@@ -159,6 +160,7 @@ def truncation(
         InputError: unknown sites, ranks below 1 or above the units, too many texts, or one text
             only, which leaves none to take directions from.
     """
+    systems = model_and_one_twin(systems)
     sites, n_units = systems[0].sites, systems[0].recording.shape[2]
     places = tuple(starts or quarter_sites(sites))
     whole = [rank for rank in RANKS if rank < n_units]

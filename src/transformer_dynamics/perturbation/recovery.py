@@ -1,0 +1,377 @@
+"""Recovery: displacements of the last token's state, from every layer on.
+
+For a displacement at site s of one text, c the unperturbed trajectory, t a later site:
+
+    log ratio              ln |x_t - c_t| / |x_s - c_s|         below 0: the displacement shrinks
+    normalized log ratio   the same of x / rms(x)               what an RMSNorm reads
+    KL ratio               KL(clean || displaced) over that of zero update, both in nats
+    JVP log ratio          ln |J v| / |v|, J the Jacobian from s to t: the limit of small sizes
+
+Sizes are in units of the spread between texts at the site, the root mean square distance of the
+texts' states from their mean. Horizons are counted in sites, sublayers of a transformer: 12 are six
+layers with attention and MLP, and twelve layers that have one site each. States of one text are
+pooled by geometric means. Zero update keeps a displacement as it is: its log ratio is 0.
+
+Cost: per text and start one pass of kinds x sizes x states, from that layer on. Source: arXiv
+2502.12131 for the grid and the horizon of 12. Not handled: tokens before the last.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.errors import InputError, ModelError, UndefinedWarning
+from transformer_dynamics.perturbation.contraction import carried_changes, contracting_shares
+from transformer_dynamics.perturbation.displacement import (
+    KINDS,
+    grid_scores,
+    on_plane,
+    states_at,
+    unit_vectors,
+)
+from transformer_dynamics.perturbation.predictions import divergences
+from transformer_dynamics.perturbation.recovery_figures import draw_recovery
+from transformer_dynamics.perturbation.systems import (
+    ZERO_UPDATE,
+    Progress,
+    System,
+    Work,
+    chosen_texts,
+    gathered,
+    layer_sites,
+    texts_followed,
+)
+from transformer_dynamics.perturbation.teleport import plane_of
+from transformer_dynamics.registry import perturbation
+from transformer_dynamics.residual.flow_map import Floats, FlowMap
+
+SIZES = (0.1, 0.3, 1.0, 3.0)
+# The size of which paths and predictions are kept: the spread between texts itself.
+UNIT_SIZE = 1.0
+HORIZONS = (2, 6, 12)
+END = "end"
+# The horizon of arXiv 2502.12131, that of the Jacobians.
+LINEAR_HORIZON = 12
+# Points a side of the paper's grid, of which `n_states` are drawn.
+GRID = 10
+# States per kind and start of which the next token is predicted: a vocabulary is large.
+KL_STATES = 2
+# Texts of which all Jacobians are computed.
+N_JACOBIANS = 2
+# Texts whose spread is a smaller share of the state's norm differ by rounding alone.
+ROUNDING = 1e-5
+NO_DIFFERENCE = "where the states of the texts do not differ, a displacement has no size"
+VARIABLES = {
+    "log_ratio": {"units": "nats", "definition": "ln |x_t - c_t| / |x_s - c_s|"},
+    "normalized_log_ratio": {"units": "nats", "definition": "log_ratio of x / rms(x)"},
+    "log_ratio_path": {"units": "nats", "definition": "log_ratio at every site, size 1"},
+    "initial_distance": {"units": "1", "denominator": "spread between texts at the site"},
+    "spread": {"units": "stream units", "definition": "rms distance of texts from their mean"},
+    "kl": {
+        "units": "nats",
+        "definition": "KL of the clean next-token distribution from it, size 1",
+    },
+    "kl_zero_update": {"units": "nats", "definition": "kl with the displacement kept as it was"},
+    "kl_ratio": {"units": "1", "denominator": "kl_zero_update"},
+    "jvp_log_ratio": {"units": "nats", "definition": f"ln |J v| / |v| over {LINEAR_HORIZON} sites"},
+    "contracting_share": {
+        "units": "1",
+        "definition": f"singular values below 1 of the Jacobian over {LINEAR_HORIZON} sites",
+        "denominator": "all singular values",
+    },
+}
+
+
+@perturbation(
+    "perturbation.recovery",
+    title="Recovery: displacements at every layer, followed over depth",
+    source="arXiv 2502.12131 for the grid and the horizon; depths, kinds, sizes, readout: ours",
+    draw=draw_recovery,
+)
+def recovery(
+    systems: Sequence[System],
+    *,
+    n_texts: int = 20,
+    n_states: int = 2,
+    sizes: Sequence[float] = SIZES,
+    kinds: Sequence[str] = KINDS,
+    starts: Sequence[str] | None = None,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> xr.Dataset:
+    """Displace the last token's state at every layer in many texts, and follow it over depth.
+
+    Displacements `shift` (random directions in the plane of two principal components of all
+    sublayers), `random` and `towards` (states of other texts) have exactly the norm size x spread.
+    `grid` replaces the state by points of the paper's grid, scaled by the size about the texts'
+    mean score, so that all that lies off the plane is erased; see `initial_distance`.
+
+    Args:
+        systems: the model first, then its untrained twins; see `systems`. Zero update is added.
+        n_texts: how many texts, drawn from those of the recording; the twins follow the first of
+            them (see `texts_followed`).
+        n_states: displaced states of each kind; the same directions at every size.
+        sizes: in units of the spread between texts, 1 among them.
+        kinds: which of `grid`, `shift`, `random`, `towards`.
+        starts: sites of injection; by default the first of every layer.
+        seed: of the choice of texts and of directions.
+        on_progress: called with texts done and texts in all.
+
+    Returns:
+        `log_ratio`, `normalized_log_ratio` `(system, sample, kind, size, start, horizon)`, the
+        horizons being `2`, `6`, `12` sublayers and `end`, the last site; `initial_distance`
+        `(system, sample, kind, size, start)`; at size 1 `log_ratio_path` `(system, kind, start,
+        site)`, mean over texts, and, where a system predicts tokens, `kl`, `kl_zero_update`,
+        `kl_ratio` `(system, sample, kind, start)`; `jvp_log_ratio` `(system, sample, start)` of the
+        directions of `random`; `contracting_share` `(sample, start)` of the first system and
+        `N_JACOBIANS` texts; `spread` `(system, start)`. NaN beyond the last site and for texts that
+        a system does not follow, and, with one `UndefinedWarning`, where the texts do not differ.
+
+    Raises:
+        InputError: unknown sites or kinds, sizes that are not positive or lack 1, too many texts.
+    """
+    sites = systems[0].sites
+    plan = _Plan(tuple(starts or layer_sites(sites)[:-1]), tuple(kinds), tuple(sizes), n_states)
+    plan.check(sites)
+    texts = chosen_texts(systems, n_texts, seed)
+    followed = texts_followed(systems, texts)
+    work = Work(sum(map(len, followed.values())), on_progress)
+    results: dict[str, list[xr.Dataset]] = {system.name: [] for system in systems}
+    results[ZERO_UPDATE] = []
+    shares = np.full((n_texts, len(plan.starts)), np.nan)
+    refusals: list[str] = []
+    for system in systems:
+        where = _Where(system, plan, refusals)
+        for number, text in enumerate(work.each(followed[system.name])):
+            flow = system.flow(text)
+            found, unchanged = _followed(flow, where, (seed, text))
+            results[system.name].append(found)
+            if system is systems[0]:
+                results[ZERO_UPDATE].append(unchanged)
+                if number < N_JACOBIANS and not refusals:
+                    shares[number] = contracting_shares(flow, plan.starts, LINEAR_HORIZON)
+    whole = gathered(results, texts)
+    whole["contracting_share"] = (("sample", "start"), shares, VARIABLES["contracting_share"])
+    whole["spread"] = whole["spread"].max("sample", keep_attrs=True)
+    whole["log_ratio_path"] = whole["log_ratio_path"].mean("sample", keep_attrs=True)
+    _warn(whole["log_ratio"].sel(system=systems[0].name, horizon=END), refusals)
+    return whole.assign_coords(site=list(sites))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is displaced in every text: `n_states` of each kind and size at each start."""
+
+    starts: tuple[str, ...]
+    kinds: tuple[str, ...]
+    sizes: tuple[float, ...]
+    n_states: int
+
+    @property
+    def unit(self) -> int:
+        """Place of the size of which paths and predictions are kept."""
+        return self.sizes.index(UNIT_SIZE)
+
+    def check(self, sites: Sequence[str]) -> None:
+        """Refuse what is not there."""
+        unknown = [*(set(self.starts) - set(sites[:-1])), *(set(self.kinds) - set(KINDS))]
+        if unknown or not self.kinds:
+            raise InputError(
+                f"got {', '.join(map(repr, sorted(unknown))) or 'no kinds'}; starts are sites of "
+                f"the recording before the last and kinds are of {', '.join(KINDS)}: "
+                f"recovery(systems, starts=[{sites[0]!r}], kinds=['random'])"
+            )
+        if UNIT_SIZE not in self.sizes or min(self.sizes) <= 0 or not 1 <= self.n_states <= GRID**2:
+            raise InputError(
+                f"got sizes={self.sizes} and n_states={self.n_states}; sizes are positive, in "
+                f"units of the spread between texts and 1 among them, with 1 to {GRID**2} states "
+                "each: recovery(systems, sizes=(0.1, 1.0), n_states=2)"
+            )
+
+
+class _Where:
+    """Where a system's states lie: the plane, other texts' states and their spread by start.
+
+    `refusals` receives why a model has no derivatives; none are asked for after the first.
+    """
+
+    def __init__(self, system: System, plan: _Plan, refusals: list[str]) -> None:
+        self.plan, self.predicts, self.refusals = plan, system.predicts, refusals
+        self.axes = plane_of(system.recording)
+        self.states = {start: states_at(system.recording, start) for start in plan.starts}
+        self.spread = {
+            start: float(np.sqrt(((states - states.mean(axis=0)) ** 2).sum(axis=1).mean()))
+            for start, states in self.states.items()
+        }
+
+    def displaced(self, clean: Floats, start: str, seed: Sequence[int]) -> Floats:
+        """Displaced states, `(kind, size, state, unit)`; NaN where the texts do not differ."""
+        sizes = np.array(self.plan.sizes)[:, np.newaxis, np.newaxis]
+        if self.spread[start] <= ROUNDING * np.linalg.norm(clean):
+            shape = (len(self.plan.kinds), len(sizes), self.plan.n_states, clean.size)
+            return np.full(shape, np.nan)
+        return np.stack(
+            [
+                self._on_grid(start, sizes, seed)
+                if kind == "grid"
+                else clean + sizes * self.spread[start] * self.directions(kind, clean, start, seed)
+                for kind in self.plan.kinds
+            ]
+        )
+
+    def _on_grid(self, start: str, sizes: Floats, seed: Sequence[int]) -> Floats:
+        """Some of the grid's points, scaled about the texts' mean score, `(size, state, unit)`."""
+        scores = self.axes.project(self.states[start])
+        centre = scores.mean(axis=0)
+        chosen = _generator(seed, "grid").permutation(GRID**2)[: self.plan.n_states]
+        return on_plane(centre + sizes * (grid_scores(scores, GRID)[chosen] - centre), self.axes)
+
+    def directions(self, kind: str, clean: Floats, start: str, seed: Sequence[int]) -> Floats:
+        """Unit vectors of one kind but `grid`, `(state, unit)`, whatever other kinds there are."""
+        generator = _generator(seed, kind)
+        n_states = self.plan.n_states
+        if kind == "shift":
+            in_plane: Floats = unit_vectors(generator.standard_normal((n_states, 2)))
+            return in_plane @ self.axes.components
+        if kind == "random":
+            return unit_vectors(generator.standard_normal((n_states, clean.size)))
+        apart = self.states[start] - clean
+        apart = apart[np.linalg.norm(apart, axis=1) > ROUNDING * np.linalg.norm(clean)]
+        return unit_vectors(apart[generator.choice(len(apart), n_states, len(apart) < n_states)])
+
+
+def _generator(seed: Sequence[int], kind: str) -> np.random.Generator:
+    return np.random.default_rng([*seed, KINDS.index(kind)])
+
+
+def _followed(flow: FlowMap, where: _Where, seed: tuple[int, int]) -> tuple[xr.Dataset, xr.Dataset]:
+    """All displacements of one text, by the flow and by zero update."""
+    plan, last = where.plan, flow.sites[-1]
+    parts: list[list[xr.Dataset]] = [[], []]
+    ends = np.full((2, len(plan.starts), len(plan.kinds), plan.n_states, flow.n_units), np.nan)
+    for place, start in enumerate(plan.starts):
+        first = flow.sites.index(start)
+        clean = flow.clean[first:]
+        states = where.displaced(clean[0], start, (*seed, first))
+        still = clean + (states - clean[0])[..., np.newaxis, :]
+        carried = np.full_like(still, np.nan)
+        if np.isfinite(states).all():
+            flat = flow.advance(states.reshape(-1, flow.n_units), start, last)
+            carried = flat.reshape(still.shape)
+        spread = where.spread[start]
+        for kept, paths in zip(parts, (carried, still), strict=True):
+            measured = _measured(paths, clean, plan.unit)
+            measured["initial_distance"] = measured["initial_distance"] / (spread or np.nan)
+            kept.append(measured.assign(spread=spread, site=np.arange(first, len(flow.sites))))
+        ends[:, place] = carried[:, plan.unit, :, -1], still[:, plan.unit, :, -1]
+    names = xr.DataArray(list(plan.starts), dims="start", name="start")
+    both = [
+        xr.concat(kept, names, join="outer")
+        .reindex(site=np.arange(len(flow.sites)))
+        .assign_coords(kind=list(plan.kinds), size=list(plan.sizes))
+        for kept in parts
+    ]
+    linear = _jvp_log_ratio(flow, where, seed)
+    extras = [{"jvp_log_ratio": linear}, {"jvp_log_ratio": 0.0 * linear}]
+    if where.predicts:
+        kl, kl_still = _divergences(flow, ends[..., : min(KL_STATES, plan.n_states), :])
+        for extra, divergence in zip(extras, (kl, kl_still), strict=True):
+            with np.errstate(invalid="ignore", divide="ignore"):
+                ratio = np.where(kl_still > 0, divergence / kl_still, np.nan)
+            extra |= {"kl": divergence, "kl_zero_update": kl_still, "kl_ratio": ratio}
+    found, unchanged = (
+        result.assign(
+            {name: (("start", "kind")[: values.ndim], values) for name, values in extra.items()}
+        )
+        for result, extra in zip(both, extras, strict=True)
+    )
+    # Exact by construction: rounding in the sum of state and displacement is none of its own.
+    for name in ("log_ratio", "log_ratio_path"):
+        unchanged[name] = 0.0 * unchanged[name]
+    return _described(found), _described(unchanged)
+
+
+def _described(result: xr.Dataset) -> xr.Dataset:
+    for name, variable in result.data_vars.items():
+        variable.attrs = dict(VARIABLES[str(name)])
+    order = ("kind", "size", "start", "horizon", "site")
+    return result.transpose(*order, missing_dims="ignore")
+
+
+def _measured(carried: Floats, clean: Floats, unit: int) -> xr.Dataset:
+    """Log ratios of states `(kind, size, state, site, unit)` along one start's sites."""
+    distances = np.linalg.norm(carried - clean, axis=-1)
+    normalized = np.linalg.norm(_over_rms(carried) - _over_rms(clean), axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(distances / distances[..., :1]).mean(axis=2)
+        normalized_logs = np.log(normalized / normalized[..., :1]).mean(axis=2)
+        initial = np.exp(np.log(distances[..., 0]).mean(axis=2))
+    dims = ("kind", "size", "horizon")
+    return xr.Dataset(
+        {
+            "log_ratio": (dims, _at_horizons(logs)),
+            "normalized_log_ratio": (dims, _at_horizons(normalized_logs)),
+            "log_ratio_path": (("kind", "site"), logs[:, unit]),
+            "initial_distance": (("kind", "size"), initial),
+        },
+        coords={"horizon": [*map(str, HORIZONS), END]},
+    )
+
+
+def _over_rms(states: Floats) -> Floats:
+    """States over the root mean square of their units."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scaled: Floats = states / np.sqrt((states**2).mean(axis=-1, keepdims=True))
+    return scaled
+
+
+def _at_horizons(logs: Floats) -> Floats:
+    """Values `(..., site)` at the horizons and at the last site, `(..., horizon)`."""
+    beyond = np.full(logs.shape[:-1], np.nan)
+    there = logs.shape[-1]
+    values = [logs[..., horizon] if horizon < there else beyond for horizon in HORIZONS]
+    return np.stack([*values, logs[..., -1]], axis=-1)
+
+
+def _divergences(flow: FlowMap, ends: Floats) -> Floats:
+    """Geometric mean over states of KL of final states `(..., state, unit)`, in nats."""
+    found = divergences(flow, ends.reshape(-1, flow.n_units), flow.sites[-1])
+    with np.errstate(divide="ignore"):
+        pooled: Floats = np.exp(np.log(found.reshape(ends.shape[:-1])).mean(axis=-1))
+    return pooled
+
+
+def _jvp_log_ratio(flow: FlowMap, where: _Where, seed: tuple[int, int]) -> Floats:
+    """Mean of ln |J v| / |v| over the directions of `random`, `(start)`."""
+    starts = where.plan.starts
+    if where.refusals:
+        return np.full(len(starts), np.nan)
+    aims = []
+    for start in starts:
+        first = flow.sites.index(start)
+        aims.append(where.directions("random", flow.clean[first], start, (*seed, first)))
+    try:
+        carried = carried_changes(flow, starts, np.stack(aims), LINEAR_HORIZON)
+    except ModelError as error:
+        where.refusals.append(str(error))
+        return np.full(len(starts), np.nan)
+    with np.errstate(divide="ignore"):
+        logs: Floats = np.log(np.linalg.norm(carried, axis=2)).mean(axis=1)
+    return logs
+
+
+def _warn(ends: xr.DataArray, refusals: Sequence[str]) -> None:
+    undefined = int(ends.isnull().sum())
+    told = [f"{undefined} of {ends.size} log ratios ({NO_DIFFERENCE})"] if undefined else []
+    told += [f"what needs Jacobians ({refusal})" for refusal in refusals]
+    if told:
+        warnings.warn(
+            f"undefined (NaN): {'; '.join(told)}",
+            UndefinedWarning,
+            stacklevel=4,
+        )
