@@ -1,5 +1,8 @@
 """Displacements at every layer: known answers on linear systems, and a small transformer."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ import looks
 import tiny
 import transformer_dynamics as td
 from known import N_TEXTS, N_UNITS, layered, system
-from transformer_dynamics.errors import InputError, UndefinedWarning
+from transformer_dynamics.errors import InputError, ModelError, UndefinedWarning
 from transformer_dynamics.models import Model
 from transformer_dynamics.perturbation import System, band, recovery
 from transformer_dynamics.perturbation.contraction import contracting_shares
@@ -180,6 +183,25 @@ def test_texts_that_do_not_differ_have_no_size():
     assert result["log_ratio"].isnull().all()
 
 
+class WithoutDerivatives(LinearFlowMap):
+    def _jvp(self, vectors, at, start, stop):
+        raise ModelError("integers have no derivatives")
+
+
+def test_a_model_without_derivatives_is_followed_all_the_same():
+    firsts = np.random.default_rng(6).standard_normal((4, 3))
+    flows = [WithoutDerivatives(np.stack([0.9 * np.eye(3)] * 13), first=x) for x in firsts]
+    recording = Recording.from_array(np.stack([flow.clean for flow in flows]))
+    own = System("model", recording, flows.__getitem__)
+    with pytest.warns(UndefinedWarning, match="integers have no derivatives") as warned:
+        result = recovery([own], n_texts=3)
+    assert sum(issubclass(each.category, UndefinedWarning) for each in warned) == 1
+    assert result["jvp_log_ratio"].sel(system="model").isnull().all()
+    assert result["contracting_share"].isnull().all()
+    ends = result["log_ratio"].sel(system="model", horizon="12", start="0.state")
+    np.testing.assert_allclose(ends, 12 * np.log(0.9), rtol=1e-9)
+
+
 @pytest.fixture(scope="module")
 def trained():
     """A transformer of eight layers and two of its untrained twins."""
@@ -260,6 +282,22 @@ def test_twins_follow_the_first_texts(trained, followed):
     )
     counts = few["log_ratio"].sel(horizon="end").notnull().any(["kind", "size", "start"])
     assert counts.sum("sample").values.tolist() == [5, 3, 3, 3, 3, 5]
+
+
+def test_weights_of_one_twin_at_a_time(trained):
+    first = weakref.ref(trained[1].require_model().hf_model)
+    assert trained[1].require_model().hf_model is first()
+    trained[2].require_model()
+    gc.collect()
+    assert first() is None
+
+
+def test_a_twin_recorded_before_is_the_only_one(trained):
+    model, twin = trained[0].require_model(), trained[1].recording
+    for made in ({"twin": twin}, {"twins": [twin]}):
+        both = systems(model, trained[0].recording, **made)
+        assert [each.name for each in both] == ["model", "untrained"]
+        assert both[1].recording is twin
 
 
 def _renamed(of, name):

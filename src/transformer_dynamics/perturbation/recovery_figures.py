@@ -65,7 +65,7 @@ def depth_maps(result: xr.Dataset) -> list[Heatmap]:
     step = max(1, n_layers // 10)
     return [
         Heatmap(
-            title=f"Displacements by layer and horizon: {system}, {KIND_NAMES[kind]}",
+            title=f"By layer and horizon: {system}, {KIND_NAMES[kind]}",
             x_label="horizon (sublayers after the injection)",
             y_label=LAYER,
             colour_label="ln(distance / initial distance) (nats), mean over texts",
