@@ -5,6 +5,7 @@ import numpy as np
 from transformer_dynamics.perturbation import System
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.residual.flow_map import LinearFlowMap
+from transformer_dynamics.residual.labels import transformer_labels
 
 N_TEXTS, N_SITES, N_UNITS = 6, 6, 4
 
@@ -20,3 +21,17 @@ def system(matrices, name="model", seed=0):
 
 def contraction(factor, name="model"):
     return system(np.stack([factor * np.eye(N_UNITS)] * (N_SITES - 1)), name)
+
+
+def layered(factors, name="model", seed=0, n_units=N_UNITS):
+    """Layers of two sublayers that multiply the state of each text by factors `(text, layer)`."""
+    halves = np.sqrt(np.repeat(factors, 2, axis=1))
+    sites = transformer_labels(halves.shape[1] // 2)
+    firsts = np.random.default_rng(seed).standard_normal((len(halves), n_units))
+    flows = []
+    for row, first in zip(halves, firsts, strict=True):
+        flow = LinearFlowMap(row[:, None, None] * np.eye(n_units), first=first)
+        flow.sites = tuple(sites)
+        flows.append(flow)
+    recording = Recording.from_array(np.stack([flow.clean for flow in flows]), sites=sites)
+    return System(name, recording, flows.__getitem__)

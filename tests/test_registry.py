@@ -72,13 +72,14 @@ def test_every_null_is_a_recording_of_the_same_shape_that_says_what_it_is(name):
 @pytest.fixture(scope="module")
 def systems():
     model = tiny.model()
-    return td.perturbation.systems(model, td.record(model, tiny.token_lists(6)))
+    recording = td.record(model, tiny.token_lists(6))
+    return td.perturbation.systems(model, recording, n_twins=2)
 
 
 @pytest.mark.filterwarnings("ignore::transformer_dynamics.errors.UndefinedWarning")
 @pytest.mark.parametrize("name", list(PERTURBATIONS.all()))
 def test_every_perturbation_is_pure_stamped_storable_and_drawable(name, systems, tmp_path):
-    model = systems[0].model.hf_model
+    model = systems[0].require_model().hf_model
     before = {key: weight.clone() for key, weight in model.state_dict().items()}
     told = []
     perturbation = PERTURBATIONS.get(name)

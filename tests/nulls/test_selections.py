@@ -79,12 +79,12 @@ def test_shuffled_texts_are_the_same_in_a_selection(model):
 
 def test_perturbations_follow_texts_of_the_selection(model):
     recording = record(model, LISTS).select(samples=[8, 2, 5])
-    both = systems(model, recording)
+    both = systems(model, recording, n_twins=2)
     assert chosen_texts(both, 3, seed=0) == [2, 5, 8]
     assert set(chosen_texts(both, 2, seed=0)) < {2, 5, 8}
     with pytest.raises(InputError, match="holds 3 texts"):
         chosen_texts(both, 4, seed=0)
-    for system, own in zip(both, (model, model.untrained_twin(0)), strict=True):
+    for system, own in zip(both, (model, *map(model.untrained_twin, (0, 1))), strict=True):
         flow = system.flow(5)
         np.testing.assert_allclose(flow.clean, own.flow_map(LISTS[5]).clean, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(flow.clean, system.recording.values[2], rtol=1e-4, atol=1e-4)
@@ -110,7 +110,7 @@ def test_a_model_with_other_weights_is_refused(model):
     ):
         with pytest.raises(InputError, match="made with other weights"):
             call()
-    systems(tiny.model("llama"), recording)
+    systems(tiny.model("llama"), recording, n_twins=1)
 
 
 @pytest.mark.parametrize("claims", [["C99"], ["C4", "c4"], [], "C98"])

@@ -82,7 +82,7 @@ def test_a_translation_has_no_fixed_point_and_none_is_claimed():
 def test_on_a_model_speed_falls_and_figures_are_drawn():
     model = tiny.model()
     recording = td.record(model, tiny.token_lists(5))
-    pair = td.perturbation.systems(model, recording)
+    pair = td.perturbation.systems(model, recording, n_twins=1)
     points = slow_points(pair, n_texts=2, max_iterations=5)
     assert (points["speed_ratio"] <= 1).all()
     fields = flow_field(pair, n_texts=2, n=2)

@@ -222,14 +222,15 @@ def test_steps_without_a_traceless_update_are_nan_with_one_warning():
 @pytest.fixture(scope="module")
 def both():
     model = tiny.model()
-    return td.perturbation.systems(model, td.record(model, tiny.token_lists(6)))
+    return td.perturbation.systems(model, td.record(model, tiny.token_lists(6)), n_twins=1)
 
 
 def test_spectra_in_context_and_isolated(both):
     result = spectra(both, n_texts=2)
     assert result["mode"].values.tolist() == ["context", "isolated"]
     text = int(result["text"][0])
-    flow, alone = both[0].flow(text), both[0].model.flow_map(both[0].tokens(text)[-1:], bos="never")
+    model, last = both[0].require_model(), both[0].tokens(text)[-1:]
+    flow, alone = both[0].flow(text), model.flow_map(last, bos="never")
     assert flow.jacobian("0.pre_attn", "1.pre_attn") is not None
     for mode, matrix in (
         ("context", flow.jacobian("0.pre_attn", "1.pre_attn")),

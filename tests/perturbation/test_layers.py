@@ -90,7 +90,7 @@ def test_the_model_is_as_before():
 def test_agreement_and_divergence_by_hand():
     model = tiny.model()
     recording = td.record(model, tiny.token_lists(5))
-    pair = td.perturbation.systems(model, recording)
+    pair = td.perturbation.systems(model, recording, n_twins=1)
     result = skip_and_swap(pair, n_texts=2, n_tokens=6)
     text = int(result["text"][0])
     edits = LayerEdits(model.hf_model, model.found_sites, pair[0].tokens(text)[:6])

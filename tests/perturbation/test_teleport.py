@@ -111,14 +111,14 @@ def test_sites_stay_in_order_of_depth_with_two_digits():
 def both():
     model = tiny.model()
     recording = td.record(model, tiny.token_lists(8))
-    return systems(model, recording)
+    return systems(model, recording, n_twins=2)
 
 
 def test_a_model_is_followed_as_by_hand(both):
     result = teleport(both, n_texts=2, n=3, kinds=["grid"], starts=["1.pre_mlp"], seed=1)
     text = int(result["text"][1])
     flow = both[0].flow(text)
-    scores = td.population.pca(both[0].recording, n_components=2)
+    scores = td.population.pca(both[0].recording.sublayers, n_components=2)
     grid = grid_scores(scores["score"].sel(site="1.pre_mlp").values.astype(float), 3)
     put = grid @ scores["loading"].values + scores["mean"].values
     carried = flow.advance(put, "1.pre_mlp")

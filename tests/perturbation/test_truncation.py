@@ -120,7 +120,7 @@ def test_cutting_after_every_layer_compounds():
 def tested():
     model = tiny.model()
     recording = td.record(model, tiny.token_lists(24))
-    pair = td.perturbation.systems(model, recording)
+    pair = td.perturbation.systems(model, recording, n_twins=1)
     return pair, truncation(pair, n_texts=3, ranks=[1, 4, 16])
 
 

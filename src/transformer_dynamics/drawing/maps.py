@@ -24,13 +24,18 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
+# Unlike any colour of the scales, whose middle is nearly white.
+NO_VALUE = "#BDBDBD"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Heatmap(Labelled):
     """A matrix in colour; `values` has shape `(y, x)`.
 
     A symmetric scale is centred on zero. The colour scale ends at the 99th percentile of the
     magnitude, since a few massive activations would otherwise leave the rest one colour; what lies
-    beyond is drawn in the end colour, and `colour_label` should say so where it matters.
+    beyond is drawn in the end colour, and `colour_label` should say so where it matters. `limit` is
+    the end of a symmetric scale instead, the same for maps to be compared. NaN is grey.
     """
 
     colour_label: str
@@ -39,8 +44,11 @@ class Heatmap(Labelled):
     x_ticks: Sequence[tuple[float, str]] = ()
     y_ticks: Sequence[tuple[float, str]] = ()
     symmetric: bool = True
+    limit: float | None = None
 
     def _limits(self) -> tuple[float, float]:
+        if self.symmetric and self.limit is not None:
+            return -self.limit, self.limit
         finite = self.values[np.isfinite(self.values)]
         if not finite.size:
             return 0.0, 1.0
@@ -61,6 +69,7 @@ class Heatmap(Labelled):
             axes.set_xticks(*zip(*self.x_ticks, strict=True))
         if self.y_ticks:
             axes.set_yticks(*zip(*self.y_ticks, strict=True))
+        axes.set_facecolor(NO_VALUE)
         axes.figure.colorbar(image, ax=axes, label=self.colour_label)
         return axes
 
@@ -81,6 +90,10 @@ class Heatmap(Labelled):
                 colorbar={"title": {"text": self.colour_label, "side": "right"}},
             )
         )
+        figure.update_layout(plot_bgcolor=NO_VALUE)
+        # Lines of the grid would cross what has no value.
+        figure.update_xaxes(showgrid=False)
+        figure.update_yaxes(showgrid=False)
         if self.x_ticks:
             places, names = zip(*self.x_ticks, strict=True)
             figure.update_xaxes(

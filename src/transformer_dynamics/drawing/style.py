@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Numbers = NDArray[Any]
 Role = Literal["model", "detail", "null", "reference"]
 
-MODEL_COLOURS = ("#0072B2", "#56B4E9", "#004466")
+MODEL_COLOURS = ("#0072B2", "#56B4E9", "#004466", "#2A9D8F", "#6A4FB3")
 NULL_COLOURS = (
     "#D55E00",
     "#E69F00",

@@ -8,6 +8,7 @@ one result with a dimension `system`:
     result = td.perturbation.teleport(systems, n_texts=20)
 """
 
+from transformer_dynamics.perturbation.bands import band
 from transformer_dynamics.perturbation.flow_field import basin, basin_profile, flow_field
 from transformer_dynamics.perturbation.jacobian import jacobians, spectra, step_jacobians
 from transformer_dynamics.perturbation.layers import skip_and_swap
@@ -22,6 +23,7 @@ from transformer_dynamics.perturbation.truncation import truncation
 
 __all__ = [
     "System",
+    "band",
     "basin",
     "basin_profile",
     "composed_ranks",

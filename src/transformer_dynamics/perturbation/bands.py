@@ -1,50 +1,48 @@
-"""Runs of layers in which displacements shrink."""
+"""Contracting bands: the runs of injection depths from which displacements shrink."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# A mean log ratio nearer to 0 than this does not count as contraction: one per cent.
+# Contraction by less than one per cent does not extend a band.
 MARGIN = 0.01
+# Keeps sums finite where a displacement vanishes altogether.
+MOST = 1e3
 
 
 def band(
     log_ratio: ArrayLike, *, margin: float = MARGIN
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The run of starts with the largest total contraction.
+    """Find the contiguous run of starts that contracts most in all.
 
-    The run maximizes the sum of -(log ratio) - margin; where no start contracts by more than the
-    margin it is the start with the lowest ratio.
+    The run maximizes the sum over its starts of -(log ratio) - margin. Where no start contracts by
+    more than the margin, it is the one start with the lowest log ratio.
 
     Args:
-        log_ratio: ln of the distance left over the initial one, `(..., start)`; NaN where the
-            horizon lies beyond the end.
-        margin: contraction per start that counts as none.
+        log_ratio: ln of the distance left over the initial distance, `(..., start)`; NaN where the
+            horizon lies beyond the last site, which no run includes.
+        margin: contraction of a start that counts as none, in nats.
 
     Returns:
-        First and last index of the run, both inclusive, `(...)` each. Zeros where all are NaN.
+        Index of the first and of the last start of the run, both inclusive, each `(...)`; 0 where
+        every start is NaN. Of equally good runs the first.
 
     >>> band([0.1, -0.2, -0.3, 0.02, 0.0, float("nan")])
     (array(1), array(2))
+    >>> band([[0.3, 0.2, 0.4], [-0.5, 0.1, -0.5]])
+    (array([1, 0]), array([1, 2]))
     """
     values = np.asarray(log_ratio, dtype=np.float64)
-    gains = np.where(np.isnan(values), -np.inf, -values - margin)
-    flat = gains.reshape(-1, gains.shape[-1])
-    runs = np.array([_best_run(row) for row in flat], dtype=np.int64).reshape(-1, 2)
-    first, last = runs[:, 0], runs[:, 1]
-    return first.reshape(values.shape[:-1]), last.reshape(values.shape[:-1])
-
-
-def _best_run(gains: NDArray[np.float64]) -> tuple[int, int]:
-    """The contiguous run of largest sum (Kadane), or the largest single gain."""
-    lowest = int(np.argmax(gains))
-    best, best_run = float(gains[lowest]), (lowest, lowest)
-    total, first = 0.0, 0
-    for place, gain in enumerate(gains.tolist()):
-        if total <= 0:
-            total, first = 0.0, place
-        total += gain
-        if total > best:
-            best, best_run = total, (first, place)
-    return best_run
+    gains = np.where(np.isnan(values), -np.inf, np.minimum(-values - margin, MOST))
+    best, total = np.full(values.shape[:-1], -np.inf), np.zeros(values.shape[:-1])
+    first, last, begin = (np.zeros(values.shape[:-1], dtype=np.int64) for _ in range(3))
+    for place in range(values.shape[-1]):
+        # Kadane: a run that has gained nothing so far is left behind.
+        restarts = total <= 0
+        begin = np.where(restarts, place, begin)
+        total = np.where(restarts, 0.0, total) + gains[..., place]
+        better = total > best
+        best = np.where(better, total, best)
+        first, last = np.where(better, begin, first), np.where(better, place, last)
+    return np.asarray(first), np.asarray(last)
