@@ -229,12 +229,21 @@ def test_standardized_units():
         ({"neighbors": 0}, "got neighbors=0"),
         ({"n_null": 0}, "got n_null=0"),
         ({"sites": []}, r"sites=\[\]"),
-        ({"n_samples": 2}, "got 2 samples"),
+        ({"n_samples": 0}, "n_samples=0"),
     ],
 )
 def test_what_it_cannot_take(parameters, message):
     with pytest.raises(InputError, match=message):
         communities(Recording.from_array(blocks()), **parameters)
+
+
+def test_two_samples_have_no_correlations():
+    with pytest.warns(UndefinedWarning, match="samples are fewer than three"):
+        result = communities(Recording.from_array(blocks()), n_samples=2, **QUICK)
+    assert (result["community"] == -1).all()
+    assert (result["n_communities"] == 0).all()
+    assert np.isnan(result["modularity"]).all()
+    assert np.isnan(result["null_modularity"]).all()
 
 
 def test_states_that_are_not_finite_and_unknown_sites_are_refused():

@@ -104,7 +104,7 @@ def communities(
     """Communities of units at several sites, with the modularity of two null models.
 
     Args:
-        recording: states `(sample, site, unit)`, at least three samples.
+        recording: states `(sample, site, unit)`.
         sites: labels of sites; by default six at even distances over depth.
         neighbors: strongest correlations that each unit keeps as edges.
         method: `louvain`, or `leiden` (extra `communities`).
@@ -119,10 +119,10 @@ def communities(
         `null_modularity` `(null, draw, site)`; `adjusted_rand`, `adjusted_mutual_information`
         `(pair)`, of neighboring sites; `correlation` `(shown, shown_other)`, |r| at the middle
         site, in order of communities, of at most 256 units. NaN, with one `UndefinedWarning`, where
-        units do not vary.
+        units do not vary or samples are fewer than three.
 
     Raises:
-        InputError: too few samples, states that are not finite, or a parameter out of range.
+        InputError: states that are not finite, or a parameter out of range.
         RecordingError: unknown sites.
         TdynError: `method` is leiden and leidenalg is not installed.
     """
@@ -160,7 +160,7 @@ def communities(
     }
     warn_undefined(
         {name: each[1] for name, each in variables.items() if each[1].dtype.kind == "f"},
-        "units do not vary over samples",
+        "units do not vary over samples, or samples are fewer than three",
         stacklevel=3,
     )
     pairs = [f"{one} to {other}" for one, other in pairwise(by_depth)]

@@ -37,7 +37,7 @@ Method = Literal["louvain", "leiden"]
 NO_COMMUNITY = -1
 LEAST_SAMPLES = 3
 NEIGHBORS = 10
-# Samples of a correlation: more change the strongest neighbors little.
+# Samples of a correlation; the random bases cost in proportion to them.
 MOST_SAMPLES = 512
 
 
@@ -69,7 +69,7 @@ def unit_communities(
     """Communities of the units of one site, `(sample, unit)`.
 
     Raises:
-        InputError: too few samples, states that are not finite, or an unknown parameter.
+        InputError: states that are not finite, or a parameter out of range.
         TdynError: `method` is leiden and leidenalg is not installed.
     """
     graph = strongest_neighbors(absolute_correlation(states), neighbors)
@@ -81,24 +81,22 @@ def unit_communities(
 
 
 def standardized(states: NDArray[Any]) -> Floats:
-    """Units with mean 0 and variance 1 over samples, `(sample, unit)`; constant units are 0.
+    """Units with mean 0 and variance 1 over samples, `(sample, unit)`.
+
+    Constant units are 0, and all units of fewer than three samples: two samples put any two units
+    on a line.
 
     Raises:
-        InputError: fewer than three samples, or states that are not finite.
+        InputError: states that are not finite.
     """
     values = np.asarray(states, dtype=np.float64)
-    if len(values) < LEAST_SAMPLES:
-        raise InputError(
-            f"got {len(values)} samples; a correlation of units takes at least {LEAST_SAMPLES}: "
-            "td.record(model, texts) with more texts"
-        )
     if not np.isfinite(values).all():
         raise InputError(
             "got states that are not finite; a correlation of units needs at least 3 finite "
             "samples: recording.select(samples=np.isfinite(recording.values).all(axis=(1, 2)))"
         )
     # By the range, since the deviation of equal numbers may round above zero.
-    varies = values.max(axis=0) > values.min(axis=0)
+    varies = (values.max(axis=0) > values.min(axis=0)) & (len(values) >= LEAST_SAMPLES)
     centred = np.where(varies, values - values.mean(axis=0), 0.0)
     scale = np.sqrt((centred**2).mean(axis=0))
     return centred / np.where(scale > 0, scale, 1.0)
