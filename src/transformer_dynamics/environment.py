@@ -41,6 +41,7 @@ def examine() -> dict[str, Any]:
         "datasets": ("datasets",),
         "parquet": ("pandas", "pyarrow"),
         "dsa": ("dsa-metric",),
+        "communities": ("leidenalg", "igraph"),
     }
     return {
         **system_information(),

@@ -9,6 +9,7 @@ one result with a dimension `system`:
 """
 
 from transformer_dynamics.perturbation.bands import band
+from transformer_dynamics.perturbation.community_gain import community_gain
 from transformer_dynamics.perturbation.flow_field import basin, basin_profile, flow_field
 from transformer_dynamics.perturbation.jacobian import jacobians, spectra, step_jacobians
 from transformer_dynamics.perturbation.layers import skip_and_swap
@@ -26,6 +27,7 @@ __all__ = [
     "band",
     "basin",
     "basin_profile",
+    "community_gain",
     "composed_ranks",
     "effective_rank",
     "find_slow_points",

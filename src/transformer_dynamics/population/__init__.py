@@ -7,6 +7,7 @@ from transformer_dynamics.population.autoencoder_training import (
     TrainingStates,
     train_autoencoder,
 )
+from transformer_dynamics.population.communities import communities
 from transformer_dynamics.population.comparison import compare
 from transformer_dynamics.population.dimension import (
     corrected_participation_ratio,
@@ -35,6 +36,7 @@ __all__ = [
     "TrainingStates",
     "autoencoder",
     "cka",
+    "communities",
     "compare",
     "corrected_participation_ratio",
     "decimated_two_nn",
