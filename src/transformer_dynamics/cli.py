@@ -28,6 +28,7 @@ from transformer_dynamics.cli_options import (
     ModelArgument,
     OfflineOption,
     PerturbedOption,
+    PresetOption,
     RevisionOption,
     SamplesOption,
     SeedOption,
@@ -61,6 +62,7 @@ console = Console()
 
 @app.command()
 def run(
+    context: typer.Context,
     model: ModelArgument = "smollm2-135m",
     texts: TextsOption = "wikipedia-sample",
     samples: SamplesOption = None,
@@ -82,6 +84,7 @@ def run(
     nulls: Annotated[int, typer.Option(help="Draws of each null.")] = 199,
     bootstrap: Annotated[int, typer.Option(help="Draws of the bootstrap over texts.")] = 499,
     perturbed: PerturbedOption = None,
+    preset: PresetOption = None,
     offline: OfflineOption = False,
     trust_remote_code: CodeOption = False,
 ) -> None:
@@ -90,10 +93,15 @@ def run(
     from transformer_dynamics.recording.options import RecordingOptions
 
     loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code)
-    chosen = _texts(texts, samples, seed, column, min_chars, max_chars, texts_revision, offline)
+    note = ""
+    if preset is None:
+        chosen = _texts(texts, samples, seed, column, min_chars, max_chars, texts_revision, offline)
+    else:
+        chosen, note = _preset_texts(preset, context, seed)
     folder = out or _run_folder(loaded.name)
     settings = Settings(
         seed=seed,
+        preset={} if preset is None else {"name": preset, "note": note},
         recording=RecordingOptions(bos=bos, too_long=too_long, batch_tokens=batch_tokens),
         n_null=nulls,
         n_bootstrap=bootstrap,
@@ -339,6 +347,7 @@ def list_entries() -> None:
         COMPARISONS,
         MEASURES,
         NULLS,
+        PANELS,
         PERTURBATIONS,
     )
 
@@ -352,6 +361,7 @@ def list_entries() -> None:
         entries_table("Measures of a recording", MEASURES),
         entries_table("Comparisons of two recordings", COMPARISONS),
         entries_table("Perturbations, with the model in the loop", PERTURBATIONS),
+        entries_table("Panels of arXiv 2502.12131, with --preset paper", PANELS),
     )
     for table in (*made, nulls, claims):
         console.print(table)
@@ -420,6 +430,30 @@ def _load(
             trust_remote_code=trust,
             sites=given,
         )
+
+
+def _preset_texts(preset: str, context: typer.Context, seed: int) -> tuple[Any, str]:
+    """The preset's texts and a note on them; options that were given win."""
+    from transformer_dynamics.paper.preset import PAPER, TEXT_OPTIONS, paper_texts
+
+    if preset != PAPER:
+        raise TdynError(
+            f"there is no preset {preset!r}; there is {PAPER}: tdyn run --preset {PAPER}"
+        )
+    given = {
+        TEXT_OPTIONS[name]: value
+        for name, value in context.params.items()
+        if name in TEXT_OPTIONS and _was_given(context, name)
+    }
+    with complaints.status("loading the texts of the paper"):
+        found = paper_texts(given, seed=seed)
+    complaints.print(Text(found.note), soft_wrap=True)
+    return found.texts, found.note
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _texts(

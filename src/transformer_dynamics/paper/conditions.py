@@ -89,7 +89,9 @@ class Condition:
     def kde_recording(self) -> Recording:
         """The sublayers of `N_KDE_UNITS` units, evenly spaced, in the coordinate `unit`."""
         n_units = self.sublayers.shape[2]
-        units = np.unique(np.linspace(0, n_units - 1, min(N_KDE_UNITS, n_units)).round().astype(int))
+        units = np.unique(
+            np.linspace(0, n_units - 1, min(N_KDE_UNITS, n_units)).round().astype(int)
+        )
         return Recording(self.sublayers.dataset.isel(unit=units).assign_coords(unit=units))
 
     @cached_property
@@ -131,7 +133,8 @@ class Condition:
             n_draws: draws of the bootstrap; none for the value alone.
 
         Returns:
-            Value, low and high, each `(...)`; the interval is NaN without draws, and where there is one text.
+            Value, low and high, each `(...)`; the interval is NaN without draws, and where there
+            is one text.
         """
         value = statistic(self.sublayers, uniform_weights(self.sublayers.shape[0]))[0]
         texts = self.sublayers.text_index
@@ -163,9 +166,7 @@ def paper_conditions(
     """
     found = {MODEL: recording, **(controls or {}), RANDOM_WALK: random_walk(recording, seed=seed)}
     flows = {} if model is None else _flows(model, seed)
-    return [
-        Condition(name, found[name], flows.get(name), seed) for name in ORDER if name in found
-    ]
+    return [Condition(name, found[name], flows.get(name), seed) for name in ORDER if name in found]
 
 
 def _flows(model: Model, seed: int) -> dict[str, FlowMap]:

@@ -6,6 +6,7 @@ Controls beside the model in every panel; heat maps of the model and of shuffled
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -39,12 +40,12 @@ def draw_1b(result: xr.Dataset) -> list[Drawing]:
         "activation",
         values[:, -1],
         symmetric=True,
-        title=f"1B. Mean activation, units sorted by the last sublayer ({n_texts(result)})",
+        title=f"1B. Mean activation ({n_texts(result)})",
         x_label=SITE_LABEL,
         y_label="unit (rank at the last sublayer)",
         colour_label="mean activation (stream units; end colors: 99th percentile)",
         shows="The activation of every unit, mean over texts, from the first sublayer to the last.",
-        requires="Horizontal bands show continuity of units; sums of independent steps have them too.",
+        requires="Horizontal bands show continuity; sums of independent steps have them too.",
     )
 
 
@@ -69,8 +70,7 @@ def draw_1c(result: xr.Dataset) -> list[Drawing]:
         "correlation",
         defined_mean(values.swapaxes(1, 2)),
         symmetric=True,
-        title=f"1C. Correlation of adjacent sublayers, units sorted by their mean "
-        f"({n_texts(result)})",
+        title=f"1C. Correlation of adjacent sublayers ({n_texts(result)})",
         x_label="step (label of the sublayer it starts from)",
         y_label="unit (rank by its mean correlation)",
         colour_label=R_LABEL,
@@ -81,8 +81,7 @@ def draw_1c(result: xr.Dataset) -> list[Drawing]:
         result,
         "mean",
         [plain_walk(result)],
-        title=f"1C. Correlation of adjacent sublayers, mean and 5-95 % of units "
-        f"({n_texts(result)})",
+        title="1C. Correlation of adjacent sublayers, mean and 5-95 % of units",
         y_label=R_LABEL,
         shows="The mean over units of the same correlation, for the model and its controls.",
         requires="Continuity beyond that of sums lies above the matched random walk.",
@@ -118,15 +117,20 @@ def draw_1d(result: xr.Dataset) -> list[Drawing]:
     """Histograms of the model by kind of pair, then of adjacent pairs in every condition."""
     middle = result["bin"].values
     groups = result["pairs"].values.tolist()
-    words = {
+    words: dict[str, Any] = {
         "x_label": R_LABEL,
         "y_label": f"share of units and pairs in a bin of {middle[1] - middle[0]:.2g} (1)",
     }
     model = result.sel(condition=MODEL)
     kinds = Lines(
-        title=f"1D. Correlations of single units, by kind of pair, model ({n_texts(result)})",
+        title=f"1D. Correlations of units by kind of pair, model ({n_texts(result)})",
         series=[
-            Series(name=f"{group}: mean {mean:.3f}", x=middle, y=share, role="model")
+            Series(
+                name=f"{group}: mean {mean:.3f}",
+                x=middle,
+                y=share,
+                role="reference" if group == "all" else "model",
+            )
             for group, mean, share in zip(
                 groups, model["mean"].values, model["share"].values, strict=True
             )
@@ -200,7 +204,7 @@ def _bootstrapped_mean(condition: Condition, name: str) -> xr.Dataset:
     values = condition.kinematics[name]
 
     def mean(_: Recording, weights: Floats) -> Floats:
-        return weights @ values.values
+        return np.asarray(weights @ values.values)
 
     value, low, high = condition.bootstrapped(mean)
     ends = {"units": values.attrs["units"], "definition": "95 % interval over texts"}
@@ -222,7 +226,7 @@ def draw_1e(result: xr.Dataset) -> list[Drawing]:
             result,
             "cosine",
             [plain_walk(result)],
-            title=f"1E. Cosine of consecutive states, mean and 95 % over texts ({n_texts(result)})",
+            title=f"1E. Cosine of consecutive states, 95 % over texts ({n_texts(result)})",
             y_label="cosine (1)",
             shows="How far the direction of the stream turns from one sublayer to the next.",
             requires="A direction that settles beyond sums of updates lies above the random walk.",
@@ -250,8 +254,7 @@ def draw_1f(result: xr.Dataset) -> list[Drawing]:
             result,
             "speed",
             y_scale="log",
-            title=f"1F. Distance of consecutive states, mean and 95 % over texts "
-            f"({n_texts(result)})",
+            title=f"1F. Speed, mean and 95 % over texts ({n_texts(result)})",
             y_label="speed (stream units per step)",
             shows="How far the stream moves at each step, on a logarithmic scale.",
             requires="The matched random walk has the model's own step sizes, so it cannot decide.",
@@ -279,8 +282,8 @@ def draw_1g(result: xr.Dataset) -> list[Drawing]:
         "colour_label": "mutual information (nats)",
         "shows": "How many nats each unit shares with its value at the next sublayer.",
         "requires": (
-            "The first steps start from a function of the last token alone, on which the kernel "
-            "estimate reads its noise as information."
+            f"The first step starts from a function of the last token alone, here of "
+            f"{_distinct(result)}: the kernel estimate then reads noise as information."
         ),
     }
     drawings: list[Drawing] = []
@@ -294,7 +297,7 @@ def draw_1g(result: xr.Dataset) -> list[Drawing]:
             name,
             values,
             symmetric=False,
-            title=f"1G. Information between adjacent sublayers, {title} ({_distinct(result)})",
+            title=f"1G. Information, {title} ({n_texts(result)})",
             y_label="unit (rank by its mean information)",
             **words,
         )
@@ -328,7 +331,7 @@ def panel_1g(conditions: Sequence[Condition]) -> xr.Dataset:
 
 def _distinct(result: xr.Dataset) -> str:
     count = int(result["n_distinct"].sel(condition=MODEL))
-    return f"{n_texts(result)}, {count} {result['n_distinct'].attrs['units']}"
+    return f"{count} {result['n_distinct'].attrs['units']}"
 
 
 def draw_1h(result: xr.Dataset) -> list[Drawing]:
@@ -340,13 +343,12 @@ def draw_1h(result: xr.Dataset) -> list[Drawing]:
             result,
             name,
             [Series(name="plain walk, ln(s+1)/2", x=steps, y=walk, role="reference")],
-            title=f"1H. Information between adjacent sublayers, mean over units, {estimate} "
-            f"({_distinct(result)})",
+            title=f"1H. Information, mean over units, {estimate} ({n_texts(result)})",
             y_label="mutual information (nats)",
             shows="The mean over units of the information that adjacent sublayers share.",
             requires=(
                 "Information lost early lies below the random walk at steps that do not start from "
-                "a few distinct tokens."
+                f"a few distinct tokens; here there are {_distinct(result)}."
             ),
         )
         for name, estimate in (("kde", "kernel estimate"), ("copula", "Gaussian copula"))

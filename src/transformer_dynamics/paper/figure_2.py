@@ -9,6 +9,7 @@ nulls of ours change the increments of the mean trace and keep one of their prop
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -33,7 +34,7 @@ from transformer_dynamics.units.orbits import (
 
 N_SHUFFLES = 1000
 N_DRAWS = 100
-N_PORTRAITS = 4
+N_PORTRAITS = 3
 POINTS = "permuted_points"
 # Nulls of the mean trace; the walk's steps have the sizes of the mean steps.
 TRACE_NULLS = (
@@ -52,7 +53,7 @@ def draw_portraits(result: xr.Dataset) -> list[Drawing]:
     paths = [
         Path(
             name=f"unit {int(unit)}: {float(turns):.1f} turns",
-            points=points,
+            points=points / (np.abs(points[:, 0]).max() or 1.0),
             labels=labels,
         )
         for unit, turns, points in zip(
@@ -64,11 +65,11 @@ def draw_portraits(result: xr.Dataset) -> list[Drawing]:
     ]
     return [
         Paths(
-            title=f"2. Phase portraits at even quantiles of the rotation count ({n_texts(result)})",
-            x_label="activation (stream units)",
-            y_label="gradient (stream units per sublayer)",
+            title=f"2. Phase portraits from few turns to many, model ({n_texts(result)})",
+            x_label="activation over its largest magnitude (1)",
+            y_label="gradient over the largest activation (1 per sublayer)",
             paths=paths,
-            shows="Mean traces of a few units with their gradients, from few turns to many.",
+            shows="Mean traces of units at even quantiles of the count, with their gradients.",
             requires="A periodic orbit closes and repeats; a random walk turns as often.",
         )
     ]
@@ -118,14 +119,14 @@ def draw_counts(result: xr.Dataset) -> list[Drawing]:
         drawn = model["null_count"].sel(null=null).values
         name = _means(null.replace("_", " "), drawn)
         groups.append(Group(name=name, values=drawn, role="null", hidden=null in TRACE_NULLS[1:3]))
-    words = {
+    words: dict[str, Any] = {
         "x_label": "rotation count of the mean trace, negative: clockwise (turns)",
         "y_label": "share of units per bin (1)",
     }
     walk = float(result["plain_walk"])
     return [
         Histogram(
-            title=f"2. Rotation counts and nulls; a plain walk makes {walk:.2f} ({n_texts(result)})",
+            title=f"2. Rotation counts and nulls; plain walk: {walk:.2f} ({n_texts(result)})",
             groups=groups,
             shows="Signed turns of every unit, beside one draw of each null of the mean trace.",
             requires=(
@@ -145,7 +146,7 @@ def draw_counts(result: xr.Dataset) -> list[Drawing]:
                 for name, each in each_condition(result)
             ],
             shows="Signed turns of every unit in the model and its controls.",
-            requires="What shuffled texts or an untrained network do as well is not learned syntax.",
+            requires="What shuffled texts or an untrained network do as well was not learned.",
             **words,
         ),
     ]

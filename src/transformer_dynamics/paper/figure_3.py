@@ -26,8 +26,6 @@ from transformer_dynamics.population.autoencoder_network import layer_widths
 from transformer_dynamics.registry import panel
 from transformer_dynamics.units.continuity import band
 
-ABOUT = {"global mean": "about the global mean", "site mean": "about the sublayer's own mean"}
-
 
 def _scored(result: xr.Dataset) -> str:
     return f"{int(result.attrs['n_scored'])} held-out texts"
@@ -74,7 +72,7 @@ def draw_3b(result: xr.Dataset) -> list[Drawing]:
     labels = [str(site) for site in result["site"].values]
     return [
         Paths(
-            title=f"3B. Path in the two numbers of the bottleneck, mean over {_scored(result)}",
+            title=f"3B. Latent path, mean over {_scored(result)}",
             x_label="first number (1)",
             y_label="second number (1)",
             paths=[
@@ -119,7 +117,7 @@ def draw_3c(result: xr.Dataset) -> list[Drawing]:
         lines(
             result,
             "length",
-            title=f"3C. Step length in the bottleneck, mean and 5-95 % of {_scored(result)}",
+            title=f"3C. Latent step length, mean and 5-95 % of {_scored(result)}",
             y_label="|z[s+1] - z[s]| (1)",
             shows="How far each text moves through the bottleneck at every step.",
             requires="Lengths are in each autoencoder's own unit; compare where they peak.",
@@ -161,21 +159,36 @@ def panel_3c(conditions: Sequence[Condition]) -> xr.Dataset:
 
 
 def draw_3d(result: xr.Dataset) -> list[Drawing]:
-    """Explained variance by sublayer, one figure for each denominator."""
+    """Explained variance about the global mean, then the error over the sublayer's own variance."""
+    own = result.sel(about="site mean")
+    # Two numbers leave many times the variance between texts at an early sublayer.
+    error = xr.Dataset(
+        {
+            "error": 1 - own["explained"],
+            "error_low": 1 - own["explained_high"],
+            "error_high": 1 - own["explained_low"],
+        }
+    )
     return [
         lines(
-            result.sel(about=about),
+            result.sel(about="global mean"),
             "explained",
             along="site",
-            title=f"3D. Variance explained {words}, with 95 % over {_scored(result)}",
+            title=f"3D. Variance explained about the global mean, 95 % over {_scored(result)}",
             y_label="explained variance (1)",
             shows="How much of the variance of each sublayer two numbers per state explain.",
-            requires=(
-                "About the global mean the depth of a state alone explains much; about the "
-                "sublayer's own mean only what differs between texts counts."
-            ),
-        )
-        for about, words in ABOUT.items()
+            requires="About the global mean the depth of a state alone explains much.",
+        ),
+        lines(
+            error,
+            "error",
+            along="site",
+            y_scale="log",
+            title=f"3D. Error over the sublayer's own variance, 95 % over {_scored(result)}",
+            y_label="1 - explained variance about the sublayer's own mean (1)",
+            shows="The error of the same reconstruction over the variance between texts.",
+            requires="Above 1 two numbers describe a text worse than its sublayer's mean does.",
+        ),
     ]
 
 
@@ -190,8 +203,8 @@ def panel_3d(conditions: Sequence[Condition]) -> xr.Dataset:
     """Variance of held-out texts that the autoencoder explains.
 
     Returns:
-        `explained` `(condition, about, site)` and `overall` `(condition, about)`, each with its 95 %
-        interval over texts as `_low` and `_high`.
+        `explained` `(condition, about, site)` and `overall` `(condition, about)`, each with its
+        95 % interval over texts as `_low` and `_high`.
     """
     names = [f"{name}{end}" for name in ("explained", "overall") for end in ("", "_low", "_high")]
 

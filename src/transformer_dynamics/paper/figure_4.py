@@ -29,11 +29,11 @@ from transformer_dynamics.population.pca import pca
 from transformer_dynamics.registry import panel
 
 N_PATHS = 6
-COUNTS = (1, 2, 10, 100)
+COUNTS = (2, 10, 100)
 STREAM = "stream units"
 RANGES = {
-    FIXED: f"grid from -{HALF_RANGE:g} to {HALF_RANGE:g}",
-    OWN: "grid over the range of the texts",
+    FIXED: f"-{HALF_RANGE:g} to {HALF_RANGE:g}",
+    OWN: "range of the texts",
 }
 SITE_LABEL = "site (index)"
 
@@ -44,19 +44,20 @@ def draw_4a(result: xr.Dataset) -> list[Drawing]:
     labels = [str(site) for site in result["site"].values]
     shares = model["explained"].values
     paths = [
-        Path(name=f"text {int(text)}", points=points, labels=labels, role="detail")
+        Path(name=f"text {int(text)}", points=points, labels=labels, role="reference")
         for text, points in zip(result["text"].values, model["path"].values, strict=True)
     ]
-    mean = Path(name="mean", points=model["mean_path"].values, labels=labels, role="reference")
+    mean = Path(name="mean", points=model["mean_path"].values, labels=labels)
     turned = model["angle"].values
     return [
         Paths(
-            title=f"4A. Paths in the pooled principal plane of the sublayers ({n_texts(result)})",
+            title=f"4A. Paths in the pooled principal plane ({n_texts(result)})",
             x_label=f"PC1 ({STREAM}; {100 * shares[0]:.1f} % of pooled variance)",
             y_label=f"PC2 ({STREAM}; {100 * shares[1]:.1f} % of pooled variance)",
-            paths=[mean, *paths],
+            paths=[*paths, mean],
             shows=(
-                "The way of the mean and of single texts through the plane. With the final site "
+                "The way of the mean and of single texts through the plane of the sublayers, "
+                "without the final site. With it "
                 f"the first component turns by {turned[0]:.1f} degrees and the second by "
                 f"{turned[1]:.1f}."
             ),
@@ -116,7 +117,7 @@ def draw_4b(result: xr.Dataset) -> list[Drawing]:
     """Cumulative share of the pooled variance by number of components."""
     return [
         Lines(
-            title=f"4B. Pooled variance explained by the first components ({n_texts(result)})",
+            title=f"4B. Pooled variance by number of components ({n_texts(result)})",
             x_label="components (count)",
             y_label="share of the variance of all sublayers together (1)",
             series=[
@@ -142,10 +143,12 @@ def draw_4b(result: xr.Dataset) -> list[Drawing]:
     draw=draw_4b,
 )
 def panel_4b(conditions: Sequence[Condition]) -> xr.Dataset:
-    """`cumulative` `(condition, component)`, share of the pooled variance of the first components."""
+    """`cumulative` `(condition, component)`, share of the pooled variance."""
 
     def one(condition: Condition) -> xr.Dataset:
-        return xr.Dataset({"cumulative": condition.pca["explained_variance_ratio"].cumsum("component")})
+        return xr.Dataset(
+            {"cumulative": condition.pca["explained_variance_ratio"].cumsum("component")}
+        )
 
     found = over_conditions(conditions, one)
     found["cumulative"].attrs = {"units": "1", "denominator": "variance pooled over sublayers"}
@@ -163,15 +166,17 @@ def draw_4c(result: xr.Dataset) -> list[Drawing]:
     ):
         series = [
             Series(
-                name=f"{count} component{'s' * (count > 1)}",
+                name=f"{count} components",
                 x=np.arange(len(labels)),
                 y=share,
                 labels=labels,
             )
-            for count, share in zip(result["count"].values.tolist(), model[name].values, strict=True)
+            for count, share in zip(
+                result["count"].values.tolist(), model[name].values, strict=True
+            )
         ]
         first = Lines(
-            title=f"4C. Variance of each sublayer {words}, model ({n_texts(result)})",
+            title=f"4C. Variance {words}, model ({n_texts(result)})",
             x_label="sublayer (index)",
             y_label="share of the sublayer's variance (1)",
             series=series,
@@ -186,7 +191,7 @@ def draw_4c(result: xr.Dataset) -> list[Drawing]:
             result.isel(count=-1),
             name,
             along="site",
-            title=f"4C. Variance of each sublayer {words}, {most} components ({n_texts(result)})",
+            title=f"4C. Variance {words}, {most} components",
             y_label=first.y_label,
             shows="The same share of all components for the model and its controls.",
             requires="A low dimension that was learned exceeds that of the untrained network.",
@@ -228,7 +233,11 @@ def panel_4c(conditions: Sequence[Condition]) -> xr.Dataset:
             share = of_all * ratio(held, held[-1:])
             denominator = "the sublayer's variance " + name.replace("_", " ")
             chosen = share[np.array(counts) - 1]
-            variables[name] = (("count", "site"), chosen, {"units": "1", "denominator": denominator})
+            variables[name] = (
+                ("count", "site"),
+                chosen,
+                {"units": "1", "denominator": denominator},
+            )
         return xr.Dataset(variables, coords={**condition.sublayers.site_coords, "count": counts})
 
     return counted(over_conditions(conditions, one), conditions)
@@ -242,7 +251,7 @@ def draw_4d(result: xr.Dataset) -> list[Drawing]:
         field = model.sel(range=name)
         drawings.append(
             Field(
-                title=f"4D. Displacement over the next {HORIZON} sublayers, {words}",
+                title=f"4D. Displacement over {HORIZON} sublayers, {words}",
                 x_label=f"PC1 ({STREAM})",
                 y_label=f"PC2 ({STREAM})",
                 slider_label="state replaced at",
@@ -285,13 +294,13 @@ def _error_lines(result: xr.Dataset, words: str) -> Lines:
         for each in series
     ]
     return Lines(
-        title=f"4D. Mean squared error to the unperturbed trajectory, {words}",
+        title=f"4D. Squared error to the unperturbed trajectory, {words}",
         x_label=SITE_LABEL,
         y_label=f"mean squared error ({STREAM}^2)",
         series=hidden,
         y_scale="log",
-        shows="The distance of the replaced states from the trajectory of the prompt, over depth.",
-        requires="Recovery is a fall below the control that ignores the perturbation (zero update).",
+        shows="How far the replaced states lie from the trajectory of the prompt, over depth.",
+        requires="Recovery is a fall below zero update, which ignores the perturbation.",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -23,7 +23,7 @@ WALK_COSINE = "plain walk, sqrt(s/(s+1))"
 
 
 def heatmaps(
-    result: xr.Dataset, name: str, by: Floats, *, symmetric: bool, **words: str
+    result: xr.Dataset, name: str, by: Floats, *, symmetric: bool, **words: Any
 ) -> list[Drawing]:
     """Units by depth for the model and for shuffled tokens, units in ascending order of `by`.
 

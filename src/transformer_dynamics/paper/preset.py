@@ -17,6 +17,16 @@ from transformer_dynamics.texts.sources import WIKIPEDIA
 PAPER = "paper"
 WIKITEXT = "hf://Salesforce/wikitext:wikitext-2-raw-v1:train"
 N_TEXTS = 1000
+# Options of the command that choose texts, and what `paper_texts` calls them.
+TEXT_OPTIONS = {
+    "texts": "texts",
+    "samples": "samples",
+    "column": "column",
+    "min_chars": "min_chars",
+    "max_chars": "max_chars",
+    "texts_revision": "revision",
+    "offline": "offline",
+}
 CHARACTERS = {"min_chars": 100, "max_chars": 500}
 
 
@@ -53,7 +63,9 @@ def paper_texts(given: Mapping[str, Any] | None = None, *, seed: int = 0) -> Pap
         texts = load_texts(WIKITEXT, n_texts or N_TEXTS, seed=seed, **options)
         return PaperTexts(texts, f"The paper's texts: {len(texts)} of WikiText-2 ({WIKITEXT}).")
     except TextsError as error:
-        bundled = {key: value for key, value in options.items() if key not in ("column", "revision")}
+        bundled = {
+            key: value for key, value in options.items() if key not in ("column", "revision")
+        }
         texts = _loaded(WIKIPEDIA, n_texts, seed, bundled)
         return PaperTexts(
             texts,
@@ -63,7 +75,7 @@ def paper_texts(given: Mapping[str, Any] | None = None, *, seed: int = 0) -> Pap
 
 
 def _loaded(source: Any, n_texts: int | None, seed: int, options: Mapping[str, Any]) -> Texts:
-    """So many texts as were asked for; without a number the paper's, or all where there are fewer."""
+    """As many texts as were asked for, by default the paper's number or all there are."""
     if n_texts is None:
         n_texts = min(N_TEXTS, len(load_texts(source, seed=seed, **options)))
     return load_texts(source, n_texts, seed=seed, **options)

@@ -8,7 +8,7 @@ bootstrapped with the components held fixed, which is right to first order in th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,8 @@ Measured = Callable[[Condition, bool], Interval]
 
 N_FOLDS = 10
 SHOWN = "shown, not printed"
-ONE_PROMPT = "one prompt, so there is no interval over texts"
+NOT_PRINTED = "not printed"
+ONE_PROMPT = "no interval: one prompt"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Quantity:
         paper: what the paper reports.
         measured: value and, where it is wanted, interval of a condition.
         fair: the control that shares the trivial structure of this number.
-        why: a reason where there is no interval.
+        why: the reason where there never is an interval.
     """
 
     panel: str
@@ -53,7 +54,7 @@ class Quantity:
     paper: str
     measured: Measured
     fair: str = RANDOM_WALK
-    why: str = "one text, so there is no interval over texts"
+    why: str = ""
 
 
 def over_texts(statistic: Statistic) -> Measured:
@@ -81,7 +82,7 @@ def correlation_at(share: float) -> Measured:
 
     def statistic(recording: Recording, weights: Floats) -> Floats:
         states = _pair(recording, _place(recording, share)).values
-        return defined_mean(adjacent_correlation(states, weights))[:, 0]
+        return np.asarray(defined_mean(adjacent_correlation(states, weights))[:, 0])
 
     return over_texts(statistic)
 
@@ -118,7 +119,7 @@ def copula_at(step: int) -> Measured:
 
     def statistic(recording: Recording, weights: Floats) -> Floats:
         states = _pair(recording, _step(recording, step)).values
-        return defined_mean(copula_information(states, weights))[:, 0]
+        return np.asarray(defined_mean(copula_information(states, weights))[:, 0])
 
     return over_texts(statistic)
 
@@ -153,7 +154,7 @@ def _mean_traces(recording: Recording, weights: Floats) -> Floats:
     """Traces averaged over samples, `(draw, unit, site)`."""
     states = recording.values
     flat = weights.astype(states.dtype) @ states.reshape(len(states), -1)
-    return flat.reshape(len(weights), *states.shape[1:]).swapaxes(1, 2)
+    return np.asarray(flat.reshape(len(weights), *states.shape[1:]).swapaxes(1, 2))
 
 
 def turns(summary: Callable[[Floats], Floats]) -> Measured:
@@ -195,21 +196,21 @@ def largest(counts: Floats) -> Floats:
     return np.asarray(np.nanmax(np.abs(counts), axis=-1))
 
 
-def autoencoder_share(about: str, which: str) -> Measured:
-    """Variance that the autoencoder explains: overall, or at the least or best sublayer."""
+def autoencoder_share(
+    about: str, pick: Callable[[Iterable[Interval]], Interval] | None = None
+) -> Measured:
+    """Variance that the autoencoder explains: overall, or of the sublayer that `pick` picks."""
 
     def measured(condition: Condition, _: bool) -> Interval:
         found = condition.autoencoder.isel(bottleneck=0)
         found = found.sel(described_by="autoencoder", about=about)
-        if which == "overall":
-            return tuple(float(found[f"overall{end}"]) for end in ("", "_low", "_high"))  # type: ignore[return-value]
-        values = found["explained"].values
-        if not np.isfinite(values).any():
+        name = "overall" if pick is None else "explained"
+        value, low, high = (np.atleast_1d(found[f"{name}{end}"]) for end in ("", "_low", "_high"))
+        rows = zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
+        defined = [row for row in rows if np.isfinite(row[0])]
+        if not defined:
             return np.nan, np.nan, np.nan
-        place = int(np.nanargmin(values) if which == "least" else np.nanargmax(values))
-        return tuple(  # type: ignore[return-value]
-            float(found[f"explained{end}"].values[place]) for end in ("", "_low", "_high")
-        )
+        return defined[0] if pick is None else pick(defined)
 
     return measured
 
@@ -286,7 +287,9 @@ QUANTITIES = (
     Quantity("1E", "cosine, 3/4 of depth", "1", "0.97 to 0.99", kinematic_at("cosine", 0.75)),
     Quantity("1E", "cosine, last step", "1", "a dip", kinematic_at("cosine", 1)),
     Quantity("1F", "speed, first step", "stream units", "< 1", kinematic_at("speed", 0), UNTRAINED),
-    Quantity("1F", "speed, middle", "stream units", "2 to 5", kinematic_at("speed", 0.5), UNTRAINED),
+    Quantity(
+        "1F", "speed, middle", "stream units", "2 to 5", kinematic_at("speed", 0.5), UNTRAINED
+    ),
     Quantity(
         "1F",
         "speed, at 61/63 of depth",
@@ -302,7 +305,7 @@ QUANTITIES = (
     Quantity("1H", "information at step 5, copula", "nats", "not used", copula_at(5)),
     Quantity("1H", "information at the last step, copula", "nats", "not used", copula_at(-1)),
     Quantity("2", "rotation count, mean magnitude", "turns", "10.74", turns(mean_magnitude)),
-    Quantity("2", "rotation count, signed mean", "turns", SHOWN, turns(signed_mean)),
+    Quantity("2", "rotation count, signed mean", "turns", NOT_PRINTED, turns(signed_mean)),
     Quantity("2", "rotation count, least magnitude of a unit", "turns", "about 6", turns(least)),
     Quantity("2", "rotation count, largest of a unit", "turns", "about 16", turns(largest)),
     Quantity("2", "permuted points, signed mean", "turns", "about 0", shuffled_turns(signed_mean)),
@@ -310,12 +313,16 @@ QUANTITIES = (
         "2", "permuted points, mean magnitude", "turns", "not used", shuffled_turns(mean_magnitude)
     ),
     *(
-        Quantity("3D", f"autoencoder, {words}, about the {about}", "1", said, measured, UNTRAINED)
-        for about in ("global mean", "site mean")
+        Quantity("3D", f"autoencoder, {words}", "1", said, measured, UNTRAINED)
         for words, said, measured in (
-            ("all sublayers", SHOWN, autoencoder_share(about, "overall")),
-            ("least sublayer", "0.60", autoencoder_share(about, "least")),
-            ("best sublayer", "0.77", autoencoder_share(about, "best")),
+            ("all sublayers, about the global mean", NOT_PRINTED, autoencoder_share("global mean")),
+            (
+                "least sublayer, about the global mean",
+                "0.60",
+                autoencoder_share("global mean", min),
+            ),
+            ("best sublayer, about the global mean", "0.77", autoencoder_share("global mean", max)),
+            ("all sublayers, about their own means", "not used", autoencoder_share("site mean")),
         )
     ),
     *(

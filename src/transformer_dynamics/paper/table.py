@@ -26,7 +26,10 @@ from transformer_dynamics.registry import panel
 N_WALKS = 3
 CONTROLS = (RANDOM_WALK, SHUFFLED, UNTRAINED)
 NOT_MADE = "not recorded in this run"
-UNDEFINED = "not defined for this condition"
+UNDEFINED = "not defined"
+NO_FLOW = "no flow map"
+ONE_TEXT = "no interval: one text"
+RESAMPLES = "no interval: undefined in some resamples of the texts"
 # A ratio to a control that is this near to zero says nothing.
 NEAR_ZERO = 0.1
 
@@ -47,7 +50,7 @@ def draw_table(result: xr.Dataset) -> list[Drawing]:
             title="Every number over that of its fair control, 95 % over texts",
             x_label="value over that of the control (1)",
             intervals=rows,
-            shows="How far the numbers of the model lie from those of the control named beside them.",
+            shows="How far the numbers of the model lie from those of their fair control.",
             requires="A number at 1 is what the control gives as well.",
         )
     ]
@@ -88,8 +91,21 @@ def paper_table(conditions: Sequence[Condition], *, n_walks: int = N_WALKS) -> x
     )
     texts = {
         name: ("row", np.array([getattr(each, name) for each in QUANTITIES], dtype=object))
-        for name in ("panel", "units", "paper", "fair", "why")
+        for name in ("panel", "units", "paper", "fair")
     }
+    one_text = len(np.unique(conditions[0].recording.text_index)) < 2
+    reason = ONE_TEXT if one_text else RESAMPLES
+    has_interval = np.isfinite(own).all(axis=1)
+    texts["why"] = (
+        "row",
+        np.array(
+            [
+                "" if there else each.why or reason
+                for each, there in zip(QUANTITIES, has_interval, strict=True)
+            ],
+            dtype=object,
+        ),
+    )
     quantity = ("row", np.array([each.name for each in QUANTITIES], dtype=object))
     numbers = {name: ("row", own[:, place]) for place, name in enumerate(("value", "low", "high"))}
     per_row = {"units": "of each row, in the variable units"}
@@ -149,10 +165,7 @@ def table_rows(result: xr.Dataset) -> list[dict[str, Any]]:
     rows = []
     for place in range(result.sizes["row"]):
         row = result.isel(row=place)
-        controls = {
-            name: _cell(float(row["control"].sel(condition=name)), name in recorded)
-            for name in CONTROLS
-        }
+        controls = {name: _cell(row, name, name in recorded) for name in CONTROLS}
         rows.append(
             {
                 "panel": str(row["panel"].item()),
@@ -166,10 +179,13 @@ def table_rows(result: xr.Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def _cell(value: float, is_recorded: bool) -> str:
+def _cell(row: xr.Dataset, name: str, is_recorded: bool) -> str:
+    value = float(row["control"].sel(condition=name))
     if np.isfinite(value):
         return f"{value:.3g}"
-    return UNDEFINED if is_recorded else NOT_MADE
+    if not is_recorded:
+        return NOT_MADE
+    return NO_FLOW if row["panel"].item() == "4D" else UNDEFINED
 
 
 def _with_interval(row: xr.Dataset) -> str:

@@ -50,7 +50,9 @@ def teleport_prompt(flow: FlowMap, recording: Recording, plane: xr.Dataset) -> x
     found = []
     for start in starts:
         scores = {**corners, OWN: axes.project(states_at(recording, start))}
-        parts = [_followed(flow, grid_scores(each, N_GRID), start, axes) for each in scores.values()]
+        parts = [
+            _followed(flow, grid_scores(each, N_GRID), start, axes) for each in scores.values()
+        ]
         names = xr.DataArray(np.array(list(scores), dtype=object), dims="range", name="range")
         found.append(xr.concat(parts, names))
     depths = xr.DataArray(np.array(starts, dtype=object), dims="start", name="start")
