@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.population.autoencoder import autoencoder
 from transformer_dynamics.population.autoencoder_streaming import BLOCKS_HELD, StreamedStates
 from transformer_dynamics.population.autoencoder_training import (
     AutoencoderOptions,
@@ -128,6 +129,16 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_weights(tmp_path, monk
     assert resumed.history == whole.history
     for name, weight in whole.weights.items():
         np.testing.assert_array_equal(weight, resumed.weights[name])
+
+
+def test_the_measure_trains_on_all_states_of_a_recording_on_disk(tmp_path, monkeypatch):
+    opened = on_disk(plane(60), tmp_path, 16, monkeypatch)
+    options = AutoencoderOptions(n_layers=2, n_epochs=80, patience=20, batch_size=16)
+    found = autoencoder(opened, bottlenecks=[2], options=options, n_training=None)
+    overall = found["overall"].sel(about="global mean", bottleneck=2)
+    assert float(overall.sel(described_by="PCA")) == pytest.approx(1, abs=1e-6)
+    assert float(overall.sel(described_by="autoencoder")) > 0.95
+    assert found.attrs["n_training_states"] == 36 * 4
 
 
 def test_states_without_validation_or_that_are_not_finite_are_refused():
