@@ -48,13 +48,9 @@ from transformer_dynamics.population.autoencoder_training import (
     TrainingStates,
     train_autoencoder,
 )
-from transformer_dynamics.population.axes import (
-    PrincipalAxes,
-    principal_axes,
-    require_finite,
-)
+from transformer_dynamics.population.axes import principal_axes, require_finite
 from transformer_dynamics.population.kinematics import Floats, ratio, warn_undefined
-from transformer_dynamics.population.pca import ROUNDING, pca
+from transformer_dynamics.population.pca import ROUNDING
 from transformer_dynamics.population.splits import split_texts
 from transformer_dynamics.population.standardisation import unit_moments
 from transformer_dynamics.recording.recording import Recording
@@ -143,7 +139,11 @@ def _errors(parts: _Parts, autoencoders: Sequence[Autoencoder | None]) -> Floats
     if not trained:
         return errors
     most = max(autoencoder.bottleneck for autoencoder in trained)
-    axes = _axes(parts.states, most)
+    if isinstance(parts.states, StreamedStates):
+        axes = parts.states.axes(most)
+    else:
+        rows = parts.states.training[:, np.newaxis]
+        axes = principal_axes(rows, min(most, len(rows)), centre=parts.states.mean)
     scores = axes.project(parts.scored)
     for place, autoencoder in enumerate(autoencoders):
         if autoencoder is not None:
@@ -152,17 +152,6 @@ def _errors(parts: _Parts, autoencoders: Sequence[Autoencoder | None]) -> Floats
             described = axes.mean + scores[..., kept] @ axes.components[kept]
             errors[1, place] = _squared_errors(parts.scored, described)
     return errors
-
-
-def _axes(states: TrainingStates | StreamedStates, most: int) -> PrincipalAxes:
-    """The leading principal components of the training states, at most so many."""
-    if isinstance(states, TrainingStates):
-        rows = states.training[:, np.newaxis]
-        return principal_axes(rows, min(most, len(rows)), centre=states.mean)
-    training = states.recording.select(samples=states.training)
-    found = pca(training, n_components=min(most, *training.shape[::2]))
-    undefined = np.full(found.sizes["component"], np.nan)
-    return PrincipalAxes(found["mean"].values, found["loading"].values, undefined, np.nan)
 
 
 def _explained(errors: Floats, wholes: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.population.axes import require_finite
+from transformer_dynamics.population.axes import PrincipalAxes, require_finite
+from transformer_dynamics.population.pca import pca
 from transformer_dynamics.population.splits import split_texts
 from transformer_dynamics.recording.recording import Recording, chunk_rows
 
@@ -96,6 +97,14 @@ class StreamedStates:
     def n_units(self) -> int:
         """Units of a state."""
         return self.recording.shape[2]
+
+    def axes(self, most: int) -> PrincipalAxes:
+        """The leading principal components of the training states, at most so many."""
+        training = self.recording.select(samples=self.training)
+        n_samples, n_sites, n_units = training.shape
+        found = pca(training, n_components=min(most, n_samples * n_sites, n_units))
+        loading = found["loading"].values
+        return PrincipalAxes(found["mean"].values, loading, np.full(len(loading), np.nan), np.nan)
 
     def batches(self, size: int, entropy: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
         """One epoch of training states in batches, `(row, unit)`, less the mean, over the scale.
