@@ -121,6 +121,7 @@ def test_doctor_and_list(tdyn):
         "units.rotations",
         "perturbation.basin",
         "population.comparison",
+        "paper.1B",
         "random_walk",
         "C1",
         "T1",
@@ -326,3 +327,38 @@ def test_sites_by_hand(tdyn, folder, text_file, tmp_path):
     status, _, err = tdyn("sites", folder, "--sites", tmp_path / "none.json")
     assert status == 1
     assert "holds no sites" in err
+
+
+class Captured:
+    """Stands for a run: keeps what it was given and does nothing."""
+
+    given = None
+
+    def __init__(self, *given):
+        Captured.given = given
+
+    def run(self):
+        return []
+
+
+def test_preset_of_the_paper_takes_what_is_given_on_the_command_line(
+    monkeypatch, tdyn, folder, tmp_path
+):
+    path = tmp_path / "mine.txt"
+    path.write_text("\n".join("w1 " * (40 + number) for number in range(8)))
+    monkeypatch.setattr("transformer_dynamics.experiment.Experiment", Captured)
+    status, _, errors = tdyn("run", folder, "--preset", "paper", "--texts", path, "--samples", "5")
+    assert status == 0, errors
+    assert "as given" in errors
+    _, texts, _, settings, _ = Captured.given
+    assert len(texts) == 5
+    assert texts.selection["min_chars"] == 100
+    assert settings.preset["name"] == "paper"
+    assert "mine.txt" in settings.preset["note"]
+
+
+def test_unknown_presets_are_refused(tdyn, folder):
+    status, _, errors = tdyn("run", folder, "--preset", "nature")
+    assert status == 1
+    assert "'nature'" in errors
+    assert "--preset paper" in errors

@@ -33,6 +33,7 @@ _PACKAGES = (
     "nulls",
     "inference",
     "claims",
+    "paper",
     "report",
     "residual",
     "recording",

@@ -30,6 +30,7 @@ from transformer_dynamics.cli_options import (
     ModelArgument,
     OfflineOption,
     PerturbedOption,
+    PresetOption,
     RevisionOption,
     SamplesOption,
     SeedOption,
@@ -63,6 +64,7 @@ console = Console()
 
 @app.command()
 def run(
+    context: typer.Context,
     model: ModelArgument = "smollm2-135m",
     texts: TextsOption = "wikipedia-sample",
     samples: SamplesOption = None,
@@ -90,6 +92,7 @@ def run(
     twins: Annotated[int, typer.Option(min=2, help="Untrained twins, a seed each.")] = 8,
     bootstrap: Annotated[int, typer.Option(help="Draws of the bootstrap over texts.")] = 999,
     perturbed: PerturbedOption = None,
+    preset: PresetOption = None,
     offline: OfflineOption = False,
     trust_remote_code: CodeOption = False,
 ) -> None:
@@ -98,21 +101,26 @@ def run(
     from transformer_dynamics.recording.options import RecordingOptions
 
     loaded = _load(model, device, dtype, attention, revision, offline, trust_remote_code)
-    chosen = _texts(
-        texts,
-        samples,
-        seed=seed,
-        column=column,
-        group=group,
-        cut=cut,
-        min_chars=min_chars,
-        max_chars=max_chars,
-        revision=texts_revision,
-        offline=offline,
-    )
+    note = ""
+    if preset is None:
+        chosen = _texts(
+            texts,
+            samples,
+            seed=seed,
+            column=column,
+            group=group,
+            cut=cut,
+            min_chars=min_chars,
+            max_chars=max_chars,
+            revision=texts_revision,
+            offline=offline,
+        )
+    else:
+        chosen, note = _preset_texts(preset, context, seed)
     folder = out or _run_folder(loaded.name)
     settings = Settings(
         seed=seed,
+        preset={} if preset is None else {"name": preset, "note": note},
         recording=RecordingOptions(bos=bos, too_long=too_long, batch_tokens=batch_tokens),
         n_null=nulls,
         n_twins=twins,
@@ -385,6 +393,7 @@ def list_entries() -> None:
         COMPARISONS,
         MEASURES,
         NULLS,
+        PANELS,
         PERTURBATIONS,
     )
 
@@ -398,6 +407,7 @@ def list_entries() -> None:
         entries_table("Measures of a recording", MEASURES),
         entries_table("Comparisons of two recordings", COMPARISONS),
         entries_table("Perturbations, with the model in the loop", PERTURBATIONS),
+        entries_table("Panels of arXiv 2502.12131, with --preset paper", PANELS),
     )
     for table in (*made, nulls, claims):
         console.print(table)
@@ -466,6 +476,30 @@ def _load(
             trust_remote_code=trust,
             sites=given,
         )
+
+
+def _preset_texts(preset: str, context: typer.Context, seed: int) -> tuple[Any, str]:
+    """The preset's texts and a note on them; options that were given win."""
+    from transformer_dynamics.paper.preset import PAPER, TEXT_OPTIONS, paper_texts
+
+    if preset != PAPER:
+        raise TdynError(
+            f"there is no preset {preset!r}; there is {PAPER}: tdyn run --preset {PAPER}"
+        )
+    given = {
+        TEXT_OPTIONS[name]: value
+        for name, value in context.params.items()
+        if name in TEXT_OPTIONS and _was_given(context, name)
+    }
+    with complaints.status("loading the texts of the paper"):
+        found = paper_texts(given, seed=seed)
+    complaints.print(Text(found.note), soft_wrap=True)
+    return found.texts, found.note
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _texts(source: str, samples: int | None, **choice: Any) -> Any:

@@ -69,6 +69,13 @@ SitesOption = Annotated[
         help="JSON file with the sites by hand: label to module:port, in order of depth.",
     ),
 ]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        help="paper: texts and number of texts of arXiv 2502.12131, and every panel of its figures "
+        "with the table of its numbers. Options that are given win over it."
+    ),
+]
 PerturbedOption = Annotated[
     int | None,
     typer.Option(

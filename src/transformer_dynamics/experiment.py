@@ -15,7 +15,7 @@ stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +34,7 @@ from transformer_dynamics.files import fingerprint, local_path, make_folder, rea
 from transformer_dynamics.inputs import Inputs
 from transformer_dynamics.models import Model, as_model
 from transformer_dynamics.nulls.untrained import untrained_twins
+from transformer_dynamics.paper import CONTROLS, PAPER, paper_conditions
 from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.options import RecordingOptions
@@ -43,6 +44,7 @@ from transformer_dynamics.registry import (
     COMPARISONS,
     MEASURES,
     NULLS,
+    PANELS,
     PERTURBATIONS,
     drawable_names,
 )
@@ -95,6 +97,7 @@ class Settings:
         n_perturbed: texts that each perturbation follows; by default its own number, or all texts
             where there are fewer.
         command: the command that was given, for provenance.
+        preset: `name` and `note` of the preset; the paper's makes its panels and its table.
     """
 
     seed: int = 0
@@ -104,6 +107,7 @@ class Settings:
     n_bootstrap: int = N_BOOTSTRAP
     n_perturbed: int | None = None
     command: str = ""
+    preset: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -151,6 +155,11 @@ class Experiment:
         twins = nulls["untrained"]
         self._compare(recording, twins[0])
         perturbed = self._perturb(recording, twins, list(PERTURBATIONS.all()))
+        twins = nulls["untrained"]
+        self._compare(recording, twins[0])
+        perturbed = self._perturb(recording, twins, list(PERTURBATIONS.all()))
+        if self.settings.preset.get("name") == PAPER:
+            self._paper(recording, nulls)
         verdicts = self._test(recording, nulls, perturbed)
         self._report()
         return verdicts
@@ -178,6 +187,14 @@ class Experiment:
             raise TdynError("; ".join(f"{name}: {why}" for name, why in refused.items()))
         self._report()
         return perturbed
+
+    def paper(self) -> None:
+        """Record, and make the panels and the table of arXiv 2502.12131 alone."""
+        make_folder(self.out)
+        recording = self._record()
+        self._note_provenance(recording)
+        self._paper(recording, self._nulls(recording, set(CONTROLS)))
+        self._report()
 
     def measure(self, recording: Recording, names: Sequence[str] | None = None) -> None:
         """Run measures with their defaults and keep their results."""
@@ -296,6 +313,39 @@ class Experiment:
         self._note(refused=refused)
         return done
 
+    def _paper(self, recording: Recording, nulls: dict[str, list[Recording]]) -> None:
+        """Panels and table of arXiv 2502.12131; those that the model does not allow are noted."""
+        store = self.out / "results.zarr"
+        inputs = {
+            "recording": self._identity(recording),
+            "nulls": {name: self._identity(null[0]) for name, null in nulls.items()},
+            "seed": self.settings.seed,
+            "version": version(),
+        }
+        pending = [name for name in PANELS.all() if not self._is_done(name, inputs)]
+        if not pending:
+            self.reporter.skipped(PAPER)
+            return
+        refused = {}
+        with self.reporter.stage(PAPER, "panels") as progress:
+            conditions = paper_conditions(
+                recording,
+                {name: several[0] for name, several in nulls.items()},
+                model=self.model,
+                seed=self.settings.seed,
+            )
+            for place, name in enumerate(pending):
+                try:
+                    with self._timed(name, inputs):
+                        results.save_result(store, name, PANELS.get(name).function(conditions))
+                except (ModelError, InputError) as error:
+                    refused[name] = str(error)
+                    self.reporter.refused(name, str(error))
+                if progress is not None:
+                    progress(place + 1, len(pending))
+        known = (read_json(self.out / "run.json") or {}).get("refused", {})
+        self._note(refused={**known, **refused})
+
     def _perturbing(
         self, name: str, recording: Recording, twins: Sequence[Recording]
     ) -> dict[str, Any]:
@@ -383,6 +433,7 @@ class Experiment:
                 "n_twins": self.settings.n_twins,
                 "n_bootstrap": self.settings.n_bootstrap,
                 "command": self.settings.command,
+                "preset": dict(self.settings.preset),
                 "system": system_information(),
                 "stages": known.get("stages", {}),
             },

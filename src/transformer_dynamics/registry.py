@@ -2,9 +2,9 @@
 
 The command, the report and the documentation read this list, so adding a measure, a perturbation,
 a null or a claim is one module that registers itself. Built-in modules are found by walking the
-packages `units`, `population`, `perturbation`, `nulls` and `claims`; a third party's module is
-found through the entry point group `transformer_dynamics.plugins` (its value names a module;
-importing it registers).
+packages `units`, `population`, `perturbation`, `nulls`, `claims` and `paper`; a module of a third
+party is found through the entry point group `transformer_dynamics.plugins` (its value names a
+module; importing it registers).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 NullOf = Literal["recording", "flow", "jacobians", "updates"]
 DIGITS = re.compile(r"(\d+)")
 PLUGIN_GROUP = "transformer_dynamics.plugins"
-BUILT_IN_PACKAGES = ("units", "population", "perturbation", "nulls", "claims")
+BUILT_IN_PACKAGES = ("units", "population", "perturbation", "nulls", "claims", "paper")
 
 Entry = TypeVar("Entry")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -124,6 +124,17 @@ class Comparison(Drawable):
 
 
 @dataclass(frozen=True)
+class Panel(Drawable):
+    """A registered panel of a paper's figure: conditions in, a dimension `condition` out.
+
+    Attributes:
+        reports: what the paper reports there.
+    """
+
+    reports: str = ""
+
+
+@dataclass(frozen=True)
 class Null:
     """A registered null: from a recording to one of the same shape, or from a flow map to another.
 
@@ -147,13 +158,14 @@ class Null:
 MEASURES: Registry[Measure] = Registry("measure")
 PERTURBATIONS: Registry[Perturbation] = Registry("perturbation")
 COMPARISONS: Registry[Comparison] = Registry("comparison")
+PANELS: Registry[Panel] = Registry("panel")
 NULLS: Registry[Null] = Registry("null")
 CLAIMS: Registry[Any] = Registry("claim")
 
 
 def drawn_by(name: str) -> Drawable:
     """What made a result of this name; an unknown one lists the measures."""
-    for registry in (PERTURBATIONS, COMPARISONS):
+    for registry in (PERTURBATIONS, COMPARISONS, PANELS):
         if name in registry.all():
             return registry.get(name)
     return MEASURES.get(name)
@@ -161,7 +173,7 @@ def drawn_by(name: str) -> Drawable:
 
 def drawable_names() -> set[str]:
     """Names of everything that gives a result."""
-    return {*MEASURES.all(), *PERTURBATIONS.all(), *COMPARISONS.all()}
+    return {*MEASURES.all(), *PERTURBATIONS.all(), *COMPARISONS.all(), *PANELS.all()}
 
 
 def measure(
@@ -230,6 +242,30 @@ def comparison(
 
         stamped = _stamped(function, (name, title, source), describe)
         COMPARISONS.add(name, Comparison(name, title, source, stamped, draw))
+        return stamped  # type: ignore[return-value]
+
+    return decorate
+
+
+def panel(
+    name: str,
+    *,
+    title: str,
+    source: str,
+    reports: str,
+    draw: Callable[[xr.Dataset], list[Drawing]],
+) -> Callable[[Function], Function]:
+    """Register a panel of a paper's figure; its results are stamped as a measure's.
+
+    `attrs["recording"]` describes the recording of the first condition.
+    """
+
+    def decorate(function: Function) -> Function:
+        def describe(conditions: Any) -> dict[str, Any]:
+            return {"recording": conditions[0].recording.description}
+
+        stamped = _stamped(function, (name, title, source), describe)
+        PANELS.add(name, Panel(name, title, source, stamped, draw, reports))
         return stamped  # type: ignore[return-value]
 
     return decorate

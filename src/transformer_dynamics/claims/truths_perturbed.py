@@ -44,12 +44,15 @@ class PerturbedTruth:
     Attributes:
         words: what it is, for a table.
         result: `(seed, null) -> result` of the claim's perturbation, of the truth or of a null.
-        recording: a recording of the texts, which claims about perturbations do not look at.
     """
 
     words: str
     result: Callable[[int, str], xr.Dataset]
-    recording: Recording = synthetic.random_walk(n_samples=N_TEXTS, n_sites=8, n_units=4)
+
+    @property
+    def recording(self) -> Recording:
+        """A recording of the texts, which claims about perturbations do not look at."""
+        return synthetic.random_walk(n_samples=N_TEXTS, n_sites=8, n_units=4)
 
 
 def system(name: str, matrices: Sequence[Floats], sites: Sequence[str], seed: int) -> System:

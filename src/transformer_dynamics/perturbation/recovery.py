@@ -129,8 +129,9 @@ def recovery(
         site)`, mean over texts, and, where a system predicts tokens, `kl`, `kl_zero_update`,
         `kl_ratio` `(system, sample, kind, start)`; `jvp_log_ratio` `(system, sample, start)` of
         the directions of `random`, and `contracting_share` `(sample, start)` of `N_JACOBIANS`
-        texts, both of the first system; `spread` `(system, start)`. NaN beyond the last site and for texts that
-        a system does not follow, and, with one `UndefinedWarning`, where the texts do not differ.
+        texts, both of the first system; `spread` `(system, start)`. NaN beyond the last site and
+        for texts that a system does not follow, and, with one `UndefinedWarning`, where the texts
+        do not differ.
 
     Raises:
         InputError: unknown sites or kinds, sizes that are not positive or lack 1, too many texts.

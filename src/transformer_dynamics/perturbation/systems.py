@@ -227,14 +227,19 @@ def layer_sites(sites: Sequence[str]) -> tuple[str, ...]:
 
 
 def quarter_sites(sites: Sequence[str]) -> tuple[str, ...]:
-    """The first sites of layers 0, L/4, L/2, 3L/4 and L - 1, as arXiv 2502.12131 injects.
+    """The first sites of layers 0, L/4 - 1, L/2 - 1, 3L/4 - 1 and L - 1, as arXiv 2502.12131.
 
-    >>> quarter_sites([*(f"{layer}.pre_attn" for layer in range(30)), "final"])
-    ('0.pre_attn', '7.pre_attn', '15.pre_attn', '22.pre_attn', '29.pre_attn')
+    Quarters that are no whole number are rounded down; a small model has fewer than five layers to
+    choose from, and each is named once.
+
+    >>> quarter_sites([*(f"{layer}.pre_attn" for layer in range(32)), "final"])
+    ('0.pre_attn', '7.pre_attn', '15.pre_attn', '23.pre_attn', '31.pre_attn')
+    >>> quarter_sites(["0.pre_attn", "1.pre_attn", "2.pre_attn", "final"])
+    ('0.pre_attn', '1.pre_attn', '2.pre_attn')
     """
     layers = layer_sites(sites)[:-1]
     n_layers = len(layers)
-    places = [0, n_layers // 4, n_layers // 2, 3 * n_layers // 4, n_layers - 1]
+    places = [0, *(max(0, quarter * n_layers // 4 - 1) for quarter in range(1, 5))]
     return tuple(layers[place] for place in dict.fromkeys(places))
 
 

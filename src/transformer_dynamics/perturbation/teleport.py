@@ -286,7 +286,8 @@ def teleport(
         n_texts: how many texts, drawn from those of the recording.
         n: points a side of the paper's grid.
         n_other: points a side for the other kinds, whose sizes are those of such a grid.
-        starts: sites where states are put; by default the first of layers 0, L/4, L/2, 3L/4, L - 1.
+        starts: sites where states are put; by default the first of layers 0, L/4 - 1, L/2 - 1,
+            3L/4 - 1 and L - 1.
         kinds: which of `grid`, `shift`, `random`, `towards`.
         seed: of the choice of texts and of directions.
         on_progress: called with texts done and texts in all.

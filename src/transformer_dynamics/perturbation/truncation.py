@@ -145,7 +145,7 @@ def truncation(
         n_texts: how many texts are cut, drawn from those of the recording, at most half of them:
             the others give the directions.
         ranks: K; by default those of `RANKS` that are below the number of units.
-        starts: sites; by default the first of layers 0, L/4, L/2, 3L/4 and L - 1.
+        starts: sites; by default the first of layers 0, L/4 - 1, L/2 - 1, 3L/4 - 1, L - 1.
         seed: of the choice of texts and of the random directions.
         on_progress: called with texts done and texts in all.
 

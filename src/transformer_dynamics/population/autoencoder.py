@@ -11,23 +11,15 @@ the site that x comes from. The error is the same in both, so a negative number 
 own mean says that knowing the site, without anything of the text, describes the state better.
 (`population.pca` takes the site's mean off before it projects, and cannot be negative.)
 
-Three ways to describe a state stand side by side: the autoencoder; PCA with as many components,
-fitted on the same training states; and the site's mean alone, which holds no number of the text.
-An autoencoder that does not beat PCA by more than the interval of their difference over texts shows
-no curvature, and one that does not beat the site's mean has only learned how deep a state lies.
+Beside the autoencoder stand PCA with as many components, fitted on the same training states, and
+the site's mean alone: one that does not beat PCA shows no curvature, and one that does not beat the
+site's mean has only learned how deep a state lies. Intervals are 95 % percentile intervals over the
+scored texts; they leave out the scatter over initial weights.
 
-Intervals are 95 % percentile intervals of the bootstrap over the scored texts, the difference in
-the same draws. They leave out the scatter over initial weights: train with several seeds for that.
-
-Source: arXiv 2502.12131, which reports 0.60 to 0.77 for two numbers, without PCA of equal rank
-beside it and without the second denominator. The baselines and intervals are ours.
-
-Cost: training, see `autoencoder_training`; at most `n_training` states are trained on, the same
-number at every site, so that the cost does not grow with the recording. For 576 units and the two
-default bottlenecks 100 epochs are 4e12 operations; most trainings stop well before.
-
-Not handled: massive units weigh in the squared error as they are (measure
-`population.standardised(recording)` for the other reading); late sites, which vary more, do too.
+Source: arXiv 2502.12131, which reports 0.60 to 0.77 for two numbers, without PCA of equal rank and
+without the second denominator. Cost: see `autoencoder_training`; it grows with the recording only
+where all its states are asked for. Not handled: massive units weigh in the squared error as they
+are (measure `population.standardised(recording)`); late sites, which vary more, do too.
 """
 
 from __future__ import annotations
@@ -49,6 +41,7 @@ from transformer_dynamics.inference.bootstrap import (
 )
 from transformer_dynamics.population.autoencoder_figures import draw_autoencoder
 from transformer_dynamics.population.autoencoder_network import Autoencoder
+from transformer_dynamics.population.autoencoder_streaming import StreamedStates
 from transformer_dynamics.population.autoencoder_training import (
     AutoencoderOptions,
     Progress,
@@ -86,16 +79,22 @@ class _Parts:
         samples: which samples of the recording these are.
     """
 
-    states: TrainingStates
+    states: TrainingStates | StreamedStates
     site_means: Floats
     scored: NDArray[Any]
     samples: NDArray[np.int64]
 
 
-def _parts(recording: Recording, n_training: int, seed: int) -> _Parts:
-    """Split by text and take the same number of states at every site."""
+def _parts(recording: Recording, n_training: int | None, seed: int) -> _Parts:
+    """Split by text and take the same number of states at every site, or leave all on disk."""
     fitted, stopping, samples = split_texts(recording.groups, SPLIT, seed=seed)
     generator = np.random.default_rng((seed, len(fitted)))
+    most = max(2, N_SCORED // recording.shape[1])
+    if n_training is None:
+        streamed = StreamedStates.of(recording, fitted, stopping)
+        samples = np.sort(generator.permutation(samples)[:most])
+        scored = recording.select(samples=samples).values
+        return _Parts(streamed, streamed.site_means, scored, samples)
     moments = unit_moments(recording.select(samples=fitted))
     require_finite(moments.variance)
     mean = moments.mean[0] + (moments.mean - moments.mean[0]).mean(axis=0)
@@ -109,7 +108,6 @@ def _parts(recording: Recording, n_training: int, seed: int) -> _Parts:
         mean,
         float(scale),
     )
-    most = max(2, N_SCORED // recording.shape[1])
     samples = np.sort(generator.permutation(samples)[:most])
     return _Parts(states, moments.mean, recording.select(samples=samples).values, samples)
 
@@ -141,8 +139,11 @@ def _errors(parts: _Parts, autoencoders: Sequence[Autoencoder | None]) -> Floats
     if not trained:
         return errors
     most = max(autoencoder.bottleneck for autoencoder in trained)
-    rows = parts.states.training[:, np.newaxis]
-    axes = principal_axes(rows, min(most, len(rows)), centre=parts.states.mean)
+    if isinstance(parts.states, StreamedStates):
+        axes = parts.states.axes(most)
+    else:
+        rows = parts.states.training[:, np.newaxis]
+        axes = principal_axes(rows, min(most, len(rows)), centre=parts.states.mean)
     scores = axes.project(parts.scored)
     for place, autoencoder in enumerate(autoencoders):
         if autoencoder is not None:
@@ -292,7 +293,7 @@ def autoencoder(
     *,
     bottlenecks: Sequence[int] = BOTTLENECKS,
     options: AutoencoderOptions = PAPER,
-    n_training: int = N_TRAINING,
+    n_training: int | None = N_TRAINING,
     seed: int = 0,
     out: str | Path | None = None,
     on_progress: Progress | None = None,
@@ -304,7 +305,8 @@ def autoencoder(
         bottlenecks: widths of the narrowest layer, one autoencoder each.
         options: layers and training, the paper's by default.
         n_training: states to train on at most, spread evenly over sites and drawn at random; one
-            per site at least.
+            per site at least. None: all states of the training texts, read from the recording in
+            every epoch a few blocks at a time, so that they need not fit in memory.
         seed: of split, states, initial weights, batches and bootstrap.
         out: a folder for checkpoints and trained autoencoders (see `load_autoencoder`); training
             that was interrupted goes on where it stopped. Without it nothing is written.
@@ -332,7 +334,7 @@ def autoencoder(
     array([1.])
     """
     widths = [int(bottleneck) for bottleneck in bottlenecks]
-    if not widths or min(widths) < 1 or n_training < 1:
+    if not widths or min(widths) < 1 or (n_training is not None and n_training < 1):
         raise InputError(
             f"got bottlenecks={list(bottlenecks)}, n_training={n_training}; both are at least 1: "
             "autoencoder(recording, bottlenecks=(2, 8))"
@@ -361,6 +363,8 @@ def autoencoder(
         stacklevel=3,
     )
     latent_mean, latent = _latents(parts, trained, widths)
+    # Those on disk are counted in samples of all sites.
+    per_sample = 1 if isinstance(parts.states, TrainingStates) else recording.shape[1]
     epochs = [0 if one is None else len(one.history) for one in trained]
     return xr.Dataset(
         {
@@ -383,8 +387,8 @@ def autoencoder(
         },
         attrs={
             "finding": _findings(scores, widths),
-            "n_training_states": len(parts.states.training),
-            "n_validation_states": len(parts.states.validation),
+            "n_training_states": len(parts.states.training) * per_sample,
+            "n_validation_states": len(parts.states.validation) * per_sample,
             "n_scored_samples": len(parts.samples),
             "input_scale": parts.states.scale,
         },

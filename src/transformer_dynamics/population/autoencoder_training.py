@@ -25,7 +25,7 @@ Not handled: several seeds at once (the scatter between them is not in any inter
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ from transformer_dynamics.population.autoencoder_network import (
     run_half,
     save_arrays,
 )
+from transformer_dynamics.population.autoencoder_streaming import StreamedStates
 
 if TYPE_CHECKING:
     import torch
@@ -130,7 +131,7 @@ class _State:
 
 
 def train_autoencoder(
-    states: TrainingStates,
+    states: TrainingStates | StreamedStates,
     bottleneck: int,
     *,
     options: AutoencoderOptions | None = None,
@@ -141,7 +142,8 @@ def train_autoencoder(
     """Train one autoencoder.
 
     Args:
-        states: training and validation states, with the mean and scale to apply to both.
+        states: training and validation states, with the mean and scale to apply to both; in
+            memory, or read from a recording in each epoch.
         bottleneck: units of the narrowest layer, fewer than those of the states.
         options: layers and training; the paper's by default.
         seed: of the initial weights and of the batches.
@@ -158,7 +160,7 @@ def train_autoencoder(
         TdynError: the folder cannot be written.
     """
     options = options or AutoencoderOptions()
-    _require_states(states)
+    n_units = _require_states(states)
     identity = _identity(states, bottleneck, options, seed)
     report = on_progress or (lambda done, total: None)
     files = None if out is None else _Files(Path(out), bottleneck, identity)
@@ -167,7 +169,6 @@ def train_autoencoder(
         return load_autoencoder(files.result)
     state = None if files is None else files.load(options)
     if state is None:
-        n_units = states.training.shape[1]
         state = _begin(initial_weights(n_units, bottleneck, options.n_layers, seed=seed), options)
     trainer = _Trainer(states, options, (seed, bottleneck), state)
     while not trainer.done:
@@ -184,7 +185,10 @@ def train_autoencoder(
     return trained
 
 
-def _require_states(states: TrainingStates) -> None:
+def _require_states(states: TrainingStates | StreamedStates) -> int:
+    """The number of units; states in memory whose shapes do not fit are refused."""
+    if isinstance(states, StreamedStates):
+        return states.n_units
     shapes = states.training.shape, states.validation.shape
     if any(len(shape) != 2 or 0 in shape for shape in shapes) or shapes[0][1] != shapes[1][1]:
         raise InputError(
@@ -192,6 +196,41 @@ def _require_states(states: TrainingStates) -> None:
             "(row, unit) with at least one row and the same units: "
             "TrainingStates(training, validation, mean=training.mean(axis=0), scale=1.0)"
         )
+    return int(states.training.shape[1])
+
+
+class _Held:
+    """States in memory, on the device."""
+
+    def __init__(self, states: TrainingStates, options: AutoencoderOptions) -> None:
+        self._rows = _tensor((states.training - states.mean) / states.scale, options)
+        self._validation = _tensor((states.validation - states.mean) / states.scale, options)
+        self._size = options.batch_size
+
+    def batches(self, entropy: tuple[int, ...]) -> Iterator[Tensor]:
+        import torch
+
+        order = np.random.default_rng(entropy).permutation(len(self._rows))
+        for batch in torch.from_numpy(order).split(self._size):
+            yield self._rows[batch.to(self._rows.device)]
+
+    def validation(self) -> Iterator[Tensor]:
+        yield self._validation
+
+
+class _Streamed:
+    """States that are read in each epoch and taken to the device batch by batch."""
+
+    def __init__(self, states: StreamedStates, options: AutoencoderOptions) -> None:
+        self._states, self._options = states, options
+
+    def batches(self, entropy: tuple[int, ...]) -> Iterator[Tensor]:
+        for rows in self._states.batches(self._options.batch_size, entropy):
+            yield _tensor(rows, self._options)
+
+    def validation(self) -> Iterator[Tensor]:
+        for rows in self._states.validation_blocks():
+            yield _tensor(rows, self._options)
 
 
 class _Trainer:
@@ -199,13 +238,16 @@ class _Trainer:
 
     def __init__(
         self,
-        states: TrainingStates,
+        states: TrainingStates | StreamedStates,
         options: AutoencoderOptions,
         entropy: tuple[int, ...],
         state: _State,
     ) -> None:
-        self._rows = _tensor((states.training - states.mean) / states.scale, options)
-        self._validation = _tensor((states.validation - states.mean) / states.scale, options)
+        self._source: _Held | _Streamed = (
+            _Streamed(states, options)
+            if isinstance(states, StreamedStates)
+            else _Held(states, options)
+        )
         self._options, self._entropy, self._state = options, entropy, state
         for weight in state.weights.values():
             weight.requires_grad_()
@@ -225,18 +267,23 @@ class _Trainer:
         import torch
 
         epoch = len(self._state.history)
-        order = np.random.default_rng((*self._entropy, epoch)).permutation(len(self._rows))
-        for batch in torch.from_numpy(order).split(self._options.batch_size):
+        for rows in self._source.batches((*self._entropy, epoch)):
             self._optimiser.zero_grad()
-            self._error(self._rows[batch.to(self._rows.device)]).backward()
+            self._error(rows).backward()
             self._optimiser.step()
             self._state.steps += 1
         with torch.no_grad():
-            self._state.history.append(float(self._error(self._validation)))
+            self._state.history.append(self._validation_error())
         if self._state.best_epoch == epoch:
             self._state.best = {
                 name: weight.detach().clone() for name, weight in self._state.weights.items()
             }
+
+    def _validation_error(self) -> float:
+        """Mean squared error on the validation states, which come in blocks of any size."""
+        found = [(float(self._error(rows)), len(rows)) for rows in self._source.validation()]
+        errors, sizes = zip(*found, strict=True)
+        return float(np.average(errors, weights=sizes))
 
     def _error(self, rows: Tensor) -> Tensor:
         latents = run_half(self._state.weights, ENCODER, rows)
@@ -279,10 +326,12 @@ def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
 
 
 def _identity(
-    states: TrainingStates, bottleneck: int, options: AutoencoderOptions, seed: int
+    states: TrainingStates | StreamedStates, bottleneck: int, options: AutoencoderOptions, seed: int
 ) -> str:
     """A digest of everything that the weights depend on."""
     hasher = hashlib.sha256()
+    if isinstance(states, StreamedStates):
+        hasher.update(states.recording.digest.encode())
     for array in (states.training, states.validation, states.mean, np.float64(states.scale)):
         hasher.update(np.ascontiguousarray(array).data)
     told = {**asdict(options), "bottleneck": bottleneck, "seed": seed, "states": hasher.hexdigest()}

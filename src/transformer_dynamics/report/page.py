@@ -23,10 +23,12 @@ from transformer_dynamics.attributes import attribute
 from transformer_dynamics.claims.claim import Verdict
 from transformer_dynamics.drawing import Drawing
 from transformer_dynamics.files import local_path, make_folder, write_text
+from transformer_dynamics.paper import table_rows
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.registry import CLAIMS, NULLS, PERTURBATIONS, drawn_by
+from transformer_dynamics.registry import CLAIMS, NULLS, PANELS, PERTURBATIONS, drawn_by
 
 N_TEXTS_SHOWN = 20
+TABLE = "paper.table"
 REFERENCES = (
     "Fernando and Guitchounts (2025), arXiv 2502.12131: the claims C1 to C8",
     "arXiv 2605.14258: spectra of layer Jacobians, C9 and C10",
@@ -103,6 +105,7 @@ def write_report(
         **_sections(results, figures),
         facts={} if recording is None else _facts(recording, run or {}),
         grouping="texts" if recording is None else _over(recording),
+        preset_note=dict((run or {}).get("preset", {})).get("note", ""),
         texts=[] if recording is None else _text_entries(recording),
         n_texts=0 if recording is None else len(recording.texts),
         provenance=_rows(dict(run or {}), skip=("system", "stages")),
@@ -155,12 +158,17 @@ def _verdict_entry(verdict: Verdict, figures: _Figures) -> dict[str, Any]:
 
 
 def _sections(results: Mapping[str, xr.Dataset], figures: _Figures) -> dict[str, Any]:
-    """Entries of measures and of perturbations."""
-    sections: dict[str, list[dict[str, Any]]] = {"measures": [], "perturbations": []}
-    for name, result in results.items():
-        perturbed = result.attrs["measure"] in PERTURBATIONS.all()
+    """Entries of measures, of perturbations and of the paper's panels, the table first."""
+    sections: dict[str, list[dict[str, Any]]] = {"measures": [], "perturbations": [], "panels": []}
+    for name, result in sorted(results.items(), key=lambda item: item[0] != TABLE):
+        made = result.attrs["measure"]
         entry = _result_entry(name, result, figures)
-        sections["perturbations" if perturbed else "measures"].append(entry)
+        if made in PANELS.all():
+            entry["reports"] = PANELS.get(made).reports
+            entry["rows"] = table_rows(result) if made == TABLE else []
+            sections["panels"].append(entry)
+        else:
+            sections["perturbations" if made in PERTURBATIONS.all() else "measures"].append(entry)
     return sections
 
 

@@ -1,0 +1,220 @@
+"""Figure 2 of arXiv 2502.12131: phase portraits of units and how often they turn, with its nulls.
+
+Counts are of traces averaged over texts and signed: motion in the plane of activation and gradient
+is clockwise, so they are negative. The paper's null permutes the points (activation, gradient) of a
+trace; each turn then goes either way, and the signed mean is near zero for traces of any kind. The
+nulls of ours change the increments of the mean trace and keep one of their properties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.drawing import Drawing, Group, Histogram, Path, Paths
+from transformer_dynamics.paper.conditions import (
+    SOURCE,
+    Condition,
+    each_condition,
+    over_conditions,
+)
+from transformer_dynamics.paper.figures import counted, n_texts
+from transformer_dynamics.perturbation.systems import MODEL
+from transformer_dynamics.population.kinematics import Floats
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.registry import NULLS, panel
+from transformer_dynamics.units.orbits import (
+    RANDOM_WALK_TURNS,
+    permuted_points_rotation_count,
+    rotation_count,
+)
+
+N_SHUFFLES = 1000
+N_DRAWS = 100
+N_PORTRAITS = 3
+POINTS = "permuted_points"
+# Nulls of the mean trace; the walk's steps have the sizes of the mean steps.
+TRACE_NULLS = (
+    "sign_flipped_increments",
+    "permuted_increments",
+    "phase_randomised_increments",
+    "random_walk",
+)
+TURNS = {"units": "turns", "trace": "mean over texts", "sign": "negative: clockwise"}
+
+
+def draw_portraits(result: xr.Dataset) -> list[Drawing]:
+    """Mean traces of a few units of the model in the plane of activation and gradient."""
+    model = result.sel(condition=MODEL)
+    labels = [str(site) for site in result["site"].values]
+    paths = [
+        Path(
+            name=f"unit {int(unit)}: {float(turns):.1f} turns",
+            points=points / (np.abs(points[:, 0]).max() or 1.0),
+            labels=labels,
+        )
+        for unit, turns, points in zip(
+            model["portrait_unit"].values,
+            model["portrait_count"].values,
+            model["portrait"].values,
+            strict=True,
+        )
+    ]
+    return [
+        Paths(
+            title=f"2. Phase portraits from few turns to many, model ({n_texts(result)})",
+            x_label="activation over its largest magnitude (1)",
+            y_label="gradient over the largest activation (1 per sublayer)",
+            paths=paths,
+            shows="Mean traces of units at even quantiles of the count, with their gradients.",
+            requires="A periodic orbit closes and repeats; a random walk turns as often.",
+        )
+    ]
+
+
+@panel(
+    "paper.2A",
+    title="2. Phase portraits of single units",
+    source=SOURCE,
+    reports="Units rotate in the plane of activation and gradient.",
+    draw=draw_portraits,
+)
+def panel_2a(conditions: Sequence[Condition]) -> xr.Dataset:
+    """Mean traces of a few units at even quantiles of the magnitude of the rotation count.
+
+    Returns:
+        `portrait` `(condition, place, site, axis)`, activation and gradient, in stream units and
+        stream units per site; `portrait_unit` and `portrait_count` `(condition, place)`.
+    """
+
+    def one(condition: Condition) -> xr.Dataset:
+        activation, gradient = (
+            condition.portrait[name].values.T for name in ("activation", "gradient")
+        )
+        turns = rotation_count(activation)
+        order = np.argsort(np.abs(turns), kind="stable")  # units without a count come last
+        last = max(1, int(np.isfinite(turns).sum())) - 1
+        units = order[np.linspace(0, last, N_PORTRAITS).round().astype(int)]
+        points = np.stack([activation[units], gradient[units]], axis=-1)
+        return xr.Dataset(
+            {
+                "portrait": (("place", "site", "axis"), points, {"units": "stream units"}),
+                "portrait_unit": ("place", units, {"units": "index"}),
+                "portrait_count": ("place", turns[units], TURNS),
+            },
+            coords={**condition.sublayers.site_coords, "axis": ["activation", "gradient"]},
+        )
+
+    return counted(over_conditions(conditions, one), conditions)
+
+
+def draw_counts(result: xr.Dataset) -> list[Drawing]:
+    """Histogram of signed counts with the nulls of the model, then of every condition."""
+    model = result.sel(condition=MODEL)
+    groups = [Group(name=_means("model", model["count"].values), values=model["count"].values)]
+    for null in result["null"].values.tolist():
+        drawn = model["null_count"].sel(null=null).values
+        name = _means(null.replace("_", " "), drawn)
+        groups.append(Group(name=name, values=drawn, role="null", hidden=null in TRACE_NULLS[1:3]))
+    words: dict[str, Any] = {
+        "x_label": "rotation count of the mean trace, negative: clockwise (turns)",
+        "y_label": "share of units per bin (1)",
+    }
+    walk = float(result["plain_walk"])
+    return [
+        Histogram(
+            title=f"2. Rotation counts and nulls; plain walk: {walk:.2f} ({n_texts(result)})",
+            groups=groups,
+            shows="Signed turns of every unit, beside one draw of each null of the mean trace.",
+            requires=(
+                "The paper's permuted points turn either way, so they cannot show what a walk "
+                "does; orbits would have to exceed the nulls that keep the increments."
+            ),
+            **words,
+        ),
+        Histogram(
+            title=f"2. Rotation counts by condition ({n_texts(result)})",
+            groups=[
+                Group(
+                    name=_means(name, each["count"].values),
+                    values=each["count"].values,
+                    role="model" if name == MODEL else "null",
+                )
+                for name, each in each_condition(result)
+            ],
+            shows="Signed turns of every unit in the model and its controls.",
+            requires="What shuffled texts or an untrained network do as well was not learned.",
+            **words,
+        ),
+    ]
+
+
+def _means(name: str, counts: Floats) -> str:
+    defined = counts[np.isfinite(counts)]
+    if not defined.size:
+        return name
+    return f"{name}: mean {defined.mean():.2f}, mean magnitude {np.abs(defined).mean():.2f}"
+
+
+@panel(
+    "paper.2B",
+    title="2. Rotation counts of single units",
+    source=f"{SOURCE} (count, permuted points); the other nulls: ours",
+    reports="A mean of 10.74 turns, units spread over 6 to 16, and about 0 for permuted points.",
+    draw=draw_counts,
+)
+def panel_2b(
+    conditions: Sequence[Condition], *, n_shuffles: int = N_SHUFFLES, n_draws: int = N_DRAWS
+) -> xr.Dataset:
+    """Rotation counts of mean traces, with the paper's null and ours.
+
+    Args:
+        conditions: the model first.
+        n_shuffles: draws of the paper's permuted points.
+        n_draws: draws of each other null.
+
+    Returns:
+        `count` `(condition, unit)`; `null_count` `(condition, null, unit)`, one draw of each null;
+        over units and draws `null_mean` and `null_magnitude` `(condition, null)`, and `null_sd`,
+        the standard deviation over draws of the mean over units. All in turns and signed, but the
+        magnitudes. `plain_walk`, the mean count of a Gaussian walk of as many sites.
+    """
+
+    def one(condition: Condition) -> xr.Dataset:
+        activation = condition.portrait["activation"].values
+        traces = Recording.from_array(activation[np.newaxis], sites=condition.sublayers.sites)
+        seeds = np.random.default_rng(condition.seed).integers(2**31, size=n_shuffles).tolist()
+        drawn = {
+            POINTS: np.stack(
+                [permuted_points_rotation_count(activation.T, seed=seed) for seed in seeds]
+            )
+        }
+        for name in TRACE_NULLS:
+            null = NULLS.get(name).function
+            drawn[name] = np.stack(
+                [rotation_count(null(traces, seed=seed).values[0].T) for seed in seeds[:n_draws]]
+            )
+        return _counts(rotation_count(activation.T), drawn)
+
+    found = over_conditions(conditions, one)
+    walk = RANDOM_WALK_TURNS * (conditions[0].sublayers.shape[1] - 2)
+    return counted(found.assign(plain_walk=((), walk, {"units": "turns"})), conditions)
+
+
+def _counts(counts: Floats, drawn: dict[str, Floats]) -> xr.Dataset:
+    """Counts `(unit)` and draws `(draw, unit)` by null, as one result."""
+    means = {name: np.nanmean(each, axis=1) for name, each in drawn.items()}
+    magnitude = [float(np.nanmean(np.abs(each))) for each in drawn.values()]
+    return xr.Dataset(
+        {
+            "count": ("unit", counts, TURNS),
+            "null_count": (("null", "unit"), np.stack([each[0] for each in drawn.values()]), TURNS),
+            "null_mean": ("null", [float(each.mean()) for each in means.values()], TURNS),
+            "null_sd": ("null", [float(each.std()) for each in means.values()], TURNS),
+            "null_magnitude": ("null", magnitude, {"units": "turns"}),
+        },
+        coords={"null": np.array(list(drawn), dtype=object)},
+    )
