@@ -137,7 +137,7 @@ class Condition:
             is one text.
         """
         value = statistic(self.sublayers, uniform_weights(self.sublayers.shape[0]))[0]
-        texts = self.sublayers.text_index
+        texts = self.sublayers.groups
         if n_draws == 0 or len(np.unique(texts)) < 2:
             return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
         weights = text_weights(texts, n_draws, seed=self.seed)
