@@ -89,11 +89,11 @@ def peak(work):
 
 
 def test_memory_is_a_few_blocks_however_large_the_recording(tmp_path, monkeypatch):
-    shape, rows = (2560, 8, 128), 16
+    shape, rows = (2560, 8, 128), 40
     values = np.random.default_rng(0).standard_normal(shape)
     opened = on_disk(values, tmp_path, rows, monkeypatch)
     bound = opened.activation.nbytes / 3
-    assert BLOCKS_HELD * rows < len(values) / 30
+    assert BLOCKS_HELD * rows < len(values) / 10
 
     def held():
         states = StreamedStates.split(opened)
