@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .stamps
 
-.PHONY: run test lint bench docs clean
+.PHONY: run test lint bench calibration docs clean
 
 # The main job on the bundled model and texts: runs/smollm2-135m/report.html
 run: $(STAMPS)/run
@@ -24,6 +24,10 @@ lint: $(STAMPS)/dev
 
 bench: $(STAMPS)/dev
 	$(BIN)/python benchmarks/bench.py
+
+# Power and calibration of every claim, the table of docs/calibration.md: some three hours of a core.
+calibration: $(STAMPS)/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m transformer_dynamics.claims.calibration --out docs/calibration
 
 docs: $(STAMPS)/docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html

@@ -12,7 +12,10 @@ from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.inference.significance import (
     benjamini_hochberg,
     effect_size,
+    has_exceeded,
     monte_carlo_p,
+    sequential_p,
+    student_p,
 )
 
 finite = st.floats(-100, 100)
@@ -211,3 +214,43 @@ def test_what_is_refused(call, message):
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_sequential_p_is_unbiased_at_the_draw_that_ends_it_and_the_plain_one_otherwise():
+    draws = np.array([0.0, 2.0, 0.0, 2.0, 2.0, 0.0])
+    assert sequential_p(1.0, draws, n_exceeding=2) == 2 / 4
+    assert sequential_p(1.0, draws, n_exceeding=9) == monte_carlo_p(1.0, draws)
+    assert sequential_p(-1.0, -draws, direction="less", n_exceeding=3) == 3 / 5
+    assert not has_exceeded(1.0, draws[:3], n_exceeding=2)
+    assert has_exceeded(1.0, draws[:4], n_exceeding=2)
+    # An undefined comparison is not drawn any further.
+    assert has_exceeded(float("nan"), draws)
+    assert np.isnan(sequential_p(1.0, [0.0, np.nan]))
+
+
+@pytest.mark.parametrize("n_exceeding", [5, 20])
+def test_sequential_p_rejects_a_true_null_as_often_as_it_says(n_exceeding):
+    rng = np.random.default_rng(0)
+    p = np.array(
+        [
+            sequential_p(row[0], row[1:], n_exceeding=n_exceeding)
+            for row in rng.standard_normal((2000, 200))
+        ]
+    )
+    for level in (0.05, 0.2, 0.5):
+        allowed = stats.binom.ppf(0.999, p.size, level)
+        assert (p <= level).sum() <= allowed
+
+
+def test_student_p_is_that_of_scipy_and_has_a_floor():
+    rng = np.random.default_rng(1)
+    values = rng.standard_normal(9) + 0.5
+    oracle = stats.ttest_1samp(values, 0.0, alternative="greater").pvalue
+    error = values.std(ddof=1) / 3
+    assert student_p(values.mean(), error, 8) == pytest.approx(oracle)
+    assert student_p(-values.mean(), error, 8, direction="less") == pytest.approx(oracle)
+    assert student_p(100.0, 1.0, 8, least=0.01) == 0.01
+    assert student_p(1.0, 0.0, 8, least=0.01) == 0.01
+    assert student_p(0.0, 0.0, 8, least=0.01) == 1.0
+    assert np.isnan(student_p(np.nan, 1.0, 8))
+    assert np.isnan(student_p(1.0, 1.0, 0))

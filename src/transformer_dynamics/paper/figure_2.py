@@ -42,6 +42,8 @@ TRACE_NULLS = (
     "permuted_increments",
     "phase_randomised_increments",
     "random_walk",
+    "sign_flipped_layers",
+    "autoregressive_increments",
 )
 TURNS = {"units": "turns", "trace": "mean over texts", "sign": "negative: clockwise"}
 

@@ -29,7 +29,8 @@ TEXT_OPTIONS = {
     "texts_revision": "revision",
     "offline": "offline",
 }
-CHARACTERS = {"min_chars": 100, "max_chars": 500}
+# Whole paragraphs of these lengths.
+SELECTION = {"min_chars": 100, "max_chars": 500, "cut": "none"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def paper_texts(given: Mapping[str, Any] | None = None, *, seed: int = 0) -> Pap
     Raises:
         TextsError: the user's own source, or number of texts, cannot be had.
     """
-    options = {**CHARACTERS, **(given or {})}
+    options = {**SELECTION, **(given or {})}
     source, n_texts = options.pop("texts", None), options.pop("samples", None)
     if source is not None:
         texts = _loaded(source, n_texts, seed, options)

@@ -96,7 +96,7 @@ VARIABLES = {
 def recovery(
     systems: Sequence[System],
     *,
-    n_texts: int = 32,
+    n_texts: int = 24,
     n_states: int = 2,
     sizes: Sequence[float] = SIZES,
     kinds: Sequence[str] = KINDS,
