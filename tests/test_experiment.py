@@ -16,7 +16,7 @@ from transformer_dynamics.recording import open_recording
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS
 from transformer_dynamics.results import load_result
 
-QUICK = Settings(n_null=9, n_bootstrap=19, seed=4, n_perturbed=4)
+QUICK = Settings(n_null=9, n_bootstrap=19, n_twins=2, seed=4, n_perturbed=4)
 
 
 class Told:
@@ -57,7 +57,7 @@ def finished(model, texts, tmp_path_factory):
 def test_a_run_leaves_everything(finished, texts):
     out, verdicts = finished
     assert open_recording(out / "recording.zarr").texts == tuple(texts)
-    for name in ("untrained", "shuffled_tokens"):
+    for name in ("untrained-4", "untrained-5", "shuffled_tokens"):
         null = open_recording(out / "nulls" / f"{name}.zarr")
         assert null.shape == open_recording(out / "recording.zarr").shape
     for name in (*MEASURES.all(), *PERTURBATIONS.all()):
@@ -150,7 +150,7 @@ def test_perturbations_alone_and_then_the_run_goes_on(finished, model, texts, tm
 def test_fewer_perturbed_texts_are_another_result(model, texts, tmp_path):
     name = "perturbation.skip_and_swap"
     for n_texts in (3, 4):
-        settings = Settings(n_null=9, n_bootstrap=19, seed=4, n_perturbed=n_texts)
+        settings = replace(QUICK, n_perturbed=n_texts)
         made = Experiment(model, texts, tmp_path / "n", settings).perturb([name])
         assert made[name].sizes["sample"] == n_texts
 

@@ -184,7 +184,7 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
 def jacobians(
     systems: Sequence[System],
     *,
-    n_texts: int = 12,
+    n_texts: int = 6,
     sites: Sequence[str] | None = None,
     seed: int = 0,
     on_progress: Progress | None = None,

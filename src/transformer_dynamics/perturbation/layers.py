@@ -88,7 +88,7 @@ def draw_layers(result: xr.Dataset) -> list[Drawing]:
 def skip_and_swap(
     systems: Sequence[System],
     *,
-    n_texts: int = 20,
+    n_texts: int = 12,
     n_tokens: int = 24,
     seed: int = 0,
     on_progress: Progress | None = None,

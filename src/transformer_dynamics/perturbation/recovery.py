@@ -57,6 +57,8 @@ HORIZONS = (2, 6, 12)
 END = "end"
 # The horizon of arXiv 2502.12131, that of the Jacobians.
 LINEAR_HORIZON = 12
+# Texts of a twin at least: two to find a band on, two to measure it on.
+LEAST = 4
 # Points a side of the paper's grid, of which `n_states` are drawn.
 GRID = 10
 # States per kind and start of which the next token is predicted: a vocabulary is large.
@@ -140,7 +142,7 @@ def recovery(
     plan = _Plan(tuple(starts or layer_sites(sites)[:-1]), tuple(kinds), tuple(sizes), n_states)
     plan.check(sites)
     texts = chosen_texts(systems, n_texts, seed)
-    followed = texts_followed(systems, texts)
+    followed = texts_followed(systems, texts, least=LEAST)
     work = Work(sum(map(len, followed.values())), on_progress)
     results: dict[str, list[xr.Dataset]] = {system.name: [] for system in systems}
     results[ZERO_UPDATE] = []

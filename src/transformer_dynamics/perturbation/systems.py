@@ -176,14 +176,16 @@ def _is_further_twin(name: str) -> bool:
     return base == UNTRAINED and number.isdigit() and int(number) > 0
 
 
-def texts_followed(systems: Sequence[System], texts: Sequence[int]) -> dict[str, list[int]]:
+def texts_followed(
+    systems: Sequence[System], texts: Sequence[int], *, least: int = 2
+) -> dict[str, list[int]]:
     """The texts that each system follows, by its name.
 
     The first system follows all of them. The others share twice as many among them, each the first
-    few, four at least: their statistic is compared over systems, not over texts.
+    few, `least` of them at least: their statistic is compared over systems, not over texts.
     """
     others = len(systems) - 1
-    n_other = min(len(texts), max(4, -(-2 * len(texts) // max(1, others))))
+    n_other = min(len(texts), max(least, -(-2 * len(texts) // max(1, others))))
     return {
         system.name: list(texts if place == 0 else texts[:n_other])
         for place, system in enumerate(systems)
