@@ -44,7 +44,7 @@ class Quantity:
         units: its unit.
         paper: what the paper reports.
         measured: value and, where it is wanted, interval of a condition.
-        fair: the control that shares the trivial structure of this number.
+        fair: the fair control of this number.
         why: the reason where there never is an interval.
     """
 

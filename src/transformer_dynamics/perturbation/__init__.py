@@ -1,7 +1,7 @@
 """The model in the loop: what becomes of other states, step Jacobians, layers left out or swapped.
 
 Each module holds array kernels and functions of one flow map, and one registered perturbation that
-runs them over many texts, for the model and for the baselines that share its trivial structure, in
+runs them over many texts, for the model and its controls, in
 one result with a dimension `system`:
 
     systems = td.perturbation.systems(model, recording)
