@@ -31,7 +31,7 @@ def draw_recovery(result: xr.Dataset) -> list[Drawing]:
     horizon = shown_horizon(result)
     drawings: list[Drawing] = [*depth_maps(result)]
     drawings += [by_layer(result, kind, horizon) for kind in result["kind"].values.tolist()]
-    drawings.append(by_size(result, horizon))
+    drawings += [by_horizon(result), by_size(result, horizon)]
     if "kl_ratio" in result:
         drawings.append(readout(result))
     if result["contracting_share"].notnull().any():
@@ -118,6 +118,34 @@ def by_layer(result: xr.Dataset, kind: str, horizon: str) -> Lines:
             "Contraction brings the model below 1, the value of zero update, and below the "
             "untrained networks."
         ),
+    )
+
+
+def by_horizon(result: xr.Dataset) -> Lines:
+    """The ratio by layer for every horizon, of the model by kind."""
+    names, kinds = result["system"].values.tolist(), result["kind"].values.tolist()
+    chosen = result["log_ratio"].sel(system=names[0], size=UNIT_SIZE)
+    series = [
+        replace(
+            _banded(
+                chosen.sel(kind=kind, horizon=horizon), f"{_after(horizon)}, {KIND_NAMES[kind]}"
+            ),
+            hidden=kind != _leading_kind(kinds),
+        )
+        for kind in kinds
+        for horizon in result["horizon"].values.tolist()
+    ]
+    return Lines(
+        title="Distance left by horizon",
+        x_label=LAYER,
+        y_label="distance / initial distance (1)",
+        series=[*series, _zero_update(result)],
+        y_scale="log",
+        shows=(
+            "Displacements of size 1, geometric mean with a 95 % bootstrap band over texts; "
+            f"{_n_texts(result)}. Other kinds are in the legend."
+        ),
+        requires="Contraction at a layer brings the ratio below 1 after the first sublayers.",
     )
 
 
