@@ -60,6 +60,18 @@ def test_gguf_file_of_the_users_is_the_same_model(bundled):
     assert model.name == "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
+@pytest.mark.parametrize(
+    "asked", [{"dtype": "bfloat16"}, {"device": "cuda:0"}, {"attention": "flash_attention_2"}]
+)
+def test_options_that_a_model_already_built_does_not_have_are_refused(asked):
+    built = tiny.model("llama")
+    for model in (built, built.hf_model):
+        with pytest.raises(ModelError, match=rf"already built, and {next(iter(asked))}=.*it has"):
+            td.load_model(model, **asked)
+        as_it_is = {"device": "cpu", "attention": built.attention_implementation}
+        assert td.load_model(model, **as_it_is).hf_model is built.hf_model
+
+
 def test_model_already_built_is_taken_as_it_is():
     hf_model = tiny.hf_model("gpt2").train()
     before = {name: weight.clone() for name, weight in hf_model.state_dict().items()}

@@ -272,6 +272,7 @@ def load_model(
                 "got a td.Model, which has its tokenizer and sites already; give the model in it: "
                 "td.load_model(model.hf_model, tokenizer=tokenizer, sites=sites)"
             )
+        _require_as_built(model.hf_model, device, dtype, attention)
         return model
     if revision is not None and not _is_hub_id(model):
         raise ModelError(
@@ -279,6 +280,7 @@ def load_model(
             "hub id: td.load_model('openai-community/gpt2', revision='main')"
         )
     if isinstance(model, torch.nn.Module):
+        _require_as_built(model, device, dtype, attention)
         return _wrap(model, tokenizer, sites)
     if not isinstance(model, str | Path):
         raise ModelError(f"got an object of type {type(model).__name__}; {_ALLOWED}")
@@ -297,6 +299,38 @@ def load_model(
     if "device_map" not in chosen:
         hf_model = hf_model.to(_device(device))
     return Model(hf_model.eval(), tokenizer, name, provenance, sites)
+
+
+def _require_as_built(
+    hf_model: Any,
+    device: str | torch.device | Mapping[str, Any],
+    dtype: Any,
+    attention: str | None,
+) -> None:
+    """Refuse options that a model already built does not have; the defaults ask for nothing."""
+    first = next(hf_model.parameters(), None)
+    if first is None:
+        return
+    has = {
+        "device": str(first.device),
+        "dtype": str(first.dtype).removeprefix("torch."),
+        "attention": getattr(getattr(hf_model, "config", None), "_attn_implementation", None),
+    }
+    asked = {
+        "device": None if device == "auto" else str(device),
+        "dtype": None if str(dtype) == "float32" else str(dtype).removeprefix("torch."),
+        "attention": attention,
+    }
+    other = [
+        f"{name}={value!r} (it has {has[name]!r})"
+        for name, value in asked.items()
+        if value is not None and value != has[name] and has[name] != f"{value}:0"
+    ]
+    if other:
+        raise ModelError(
+            f"got a model already built, and {', '.join(other)}; it is taken as it is: change it "
+            "first, as model.to('cuda') or model.to(torch.bfloat16) does, or load it by name"
+        )
 
 
 def _is_hub_id(model: Any) -> bool:
