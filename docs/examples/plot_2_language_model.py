@@ -85,7 +85,7 @@ for verdict in verdicts:
 # 19 draws are for a look. The p-value of a null that is drawn 19 times cannot fall below 0.05, and
 # the largest p of each claim is adjusted over the claims tested together: of two claims, one that
 # exceeds all its nulls is not called supported unless the other does so too. More draws lift that;
-# ``tdyn run`` takes 199, and more texts.
+# ``tdyn run`` takes as many as one claim needs after adjustment, and more texts.
 #
 # The verdict says in sentences what decided it:
 
