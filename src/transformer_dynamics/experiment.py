@@ -155,9 +155,6 @@ class Experiment:
         twins = nulls["untrained"]
         self._compare(recording, twins[0])
         perturbed = self._perturb(recording, twins, list(PERTURBATIONS.all()))
-        twins = nulls["untrained"]
-        self._compare(recording, twins[0])
-        perturbed = self._perturb(recording, twins, list(PERTURBATIONS.all()))
         if self.settings.preset.get("name") == PAPER:
             self._paper(recording, nulls)
         verdicts = self._test(recording, nulls, perturbed)

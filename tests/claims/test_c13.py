@@ -30,7 +30,13 @@ def told(found):
 
 @pytest.fixture(scope="module")
 def law():
-    return verdict(rotate_and_stretch_law(n_samples=256, seed=1))
+    made = rotate_and_stretch_law(n_samples=256, seed=1)
+    n_samples, n_sites, n_units = made.shape
+    twins = [
+        synthetic.random_walk(n_samples=n_samples, n_sites=n_sites, n_units=n_units, seed=seed)
+        for seed in range(4)
+    ]
+    return verdict(made, model_nulls={"untrained": twins})
 
 
 def test_the_simulated_law_is_supported_and_its_numbers_are_told(law):

@@ -92,12 +92,22 @@ def test_perturbations_follow_texts_of_the_selection(model):
     assert set(result["text"].values) < {2, 5, 8}
 
 
-def test_claims_refuse_nulls_of_other_samples(model):
+def test_claims_pair_nulls_by_text_and_position_and_refuse_others(model):
     recording = record(model, LISTS)
     twin = untrained(recording, model=model)
-    for wrong in (twin.select(samples=slice(0, 5)), twin.select(samples=slice(None, None, -1))):
-        with pytest.raises(InputError, match="the same ones in the same order"):
-            td.test_claims(recording, model_nulls={"untrained": wrong}, claims=["C4"])
+    options = {"claims": ["C4"], "n_null": 9, "n_bootstrap": 19}
+
+    def null(twin, of=recording):
+        (found,) = td.test_claims(of, model_nulls={"untrained": twin}, **options)
+        return found.nulls["untrained"]
+
+    whole, reversed_order = null(twin), null(twin.select(samples=slice(None, None, -1)))
+    assert (reversed_order.value, reversed_order.mean) == pytest.approx((whole.value, whole.mean))
+    some, rows = null(twin.select(samples=slice(1, 6))), recording.select(samples=slice(1, 6))
+    (alone,) = td.test_claims(rows, **options)
+    assert some.value == pytest.approx(alone.value)
+    with pytest.raises(InputError, match="which are not all among the 4 of the recording"):
+        null(twin, recording.select(samples=slice(0, 4)))
 
 
 def test_a_model_with_other_weights_is_refused(model):

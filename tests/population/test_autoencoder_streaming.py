@@ -14,8 +14,8 @@ from transformer_dynamics.population.autoencoder_training import (
     TrainingStates,
     train_autoencoder,
 )
+from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording import recording as recordings
-from transformer_dynamics.recording.recording import Recording, open_recording
 
 SHALLOW = AutoencoderOptions(
     n_layers=3, n_epochs=50, patience=30, batch_size=32, learning_rate=3e-3

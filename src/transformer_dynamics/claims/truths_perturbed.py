@@ -91,7 +91,7 @@ def _band_system(
     """Layers whose factor is 1 but in the band, with noise that differs by layer and by text."""
     rng = np.random.default_rng(seed)
     steps = np.sqrt([factor if layer in band else 1.0 for layer in range(N_LAYERS)]).repeat(2)
-    spread = 0.0 if exact else 0.01
+    spread = 0.0 if exact else 0.004
     of_layer = 1 + spread * rng.standard_normal(2 * N_LAYERS)
     of_text = 1 + 2 * spread * rng.standard_normal((N_TEXTS, 2 * N_LAYERS))
     scaled = (steps * of_layer * of_text)[..., np.newaxis, np.newaxis] * np.eye(N_UNITS)

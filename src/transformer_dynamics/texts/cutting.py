@@ -44,7 +44,7 @@ def cut_texts(texts: Iterable[str], *, seed: int = 0) -> list[str]:
         TextsError: a text is no string, as a list of token ids is none.
 
     >>> cut_texts(["The cat sat on the mat, and the dog sat by it.", "Too short."])
-    ['The cat sat on the mat, and', 'Too short.']
+    ['The cat sat on the mat, and the dog sat', 'Too short.']
     """
     if isinstance(texts, str):
         texts = [texts]
