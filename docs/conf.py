@@ -44,6 +44,7 @@ exclude_patterns = [
     "_generated",
     "examples",
     "gallery/*.ipynb",
+    "calibration/*",
 ]
 # Docstrings of the package put code in single backticks, as Markdown does.
 default_role = "code"

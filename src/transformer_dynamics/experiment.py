@@ -302,8 +302,10 @@ class Experiment:
             try:
                 with self.reporter.stage(name, "texts") as progress, self._timed(name, inputs):
                     function = PERTURBATIONS.get(name).function
-                    done[name] = function(systems, on_progress=progress, **how)
-                    results.save_result(store, name, done[name])
+                    result = function(systems, on_progress=progress, **how)
+                    results.save_result(store, name, result)
+                # As it is stored: sums round by the order of an array in memory.
+                done[name] = results.load_result(store, name) or result
             except (ModelError, InputError) as error:
                 refused[name] = str(error)
                 self.reporter.refused(name, str(error))
