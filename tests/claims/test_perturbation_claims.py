@@ -184,6 +184,17 @@ def test_figures_show_the_nulls_in_the_same_axes(tested):
             looks.complete(drawing)
 
 
+def test_a_resample_without_one_half_of_the_texts_is_undefined():
+    """No band can be found on it, and the first layer is not one by default."""
+    summary = CLAIMS.get("C8").summary
+    whole = np.log([[[0.9, 5.0, 0.8], [0.7, 5.0, 0.6]]])
+    assert summary(whole)[0] == pytest.approx(0.6)
+    for half in (0, 1):
+        lacking = whole.copy()
+        lacking[:, half] = np.nan
+        assert np.isnan(summary(lacking)).all()
+
+
 def test_several_twins_are_one_null(contracting):
     found = verdicts(["C8"], recovery=contracting)["C8"]
     assert set(found.nulls) == {"zero_update", "untrained"}

@@ -91,7 +91,10 @@ def profile_of(kind: str) -> Callable[[xr.Dataset, Floats], Floats]:
 
 
 def summary(profile: Floats) -> Floats:
-    """Geometric mean ratio on one half over the band found on the other, `(draw)`."""
+    """Geometric mean ratio on one half over the band found on the other, `(draw)`.
+
+    NaN for a draw that holds no text of one half.
+    """
     first, last = band(profile[:, 0])
     starts = np.arange(profile.shape[-1])
     inside = (starts >= first[:, np.newaxis]) & (starts <= last[:, np.newaxis])
@@ -99,7 +102,8 @@ def summary(profile: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         total = np.where(inside, profile[:, 1], 0.0).sum(axis=1)
         mean: Floats = np.exp(total / inside.sum(axis=1))
-    return np.where(np.isfinite(profile).any(axis=(1, 2)) & inside.any(axis=1), mean, np.nan)
+    found = np.isfinite(profile).any(axis=2).all(axis=1)
+    return np.where(found & inside.any(axis=1), mean, np.nan)
 
 
 def coords(result: xr.Dataset) -> dict[str, object]:

@@ -45,6 +45,7 @@ BEYOND_NO_NULL = "reproduced, not beyond null"
 N_BOOTSTRAP = 999
 N_TWINS = 8
 LEAST_DRAWS = 199
+MOST_UNDEFINED = 0.01
 # A standard error below this share of the values is rounding.
 ROUNDING = 1e-9
 
@@ -276,10 +277,17 @@ def _sd(draws: np.ndarray[Any, np.dtype[np.float64]], value: float) -> float:
 
 
 def interval_of(estimate: Estimate) -> tuple[float, float]:
-    """The 95 % interval of a statistic, corrected for bias and skew where texts are few."""
+    """The 95 % interval of a statistic, corrected for bias and skew where texts are few.
+
+    Few resamples may lack the texts that a statistic needs, as all those of one half: up to
+    `MOST_UNDEFINED` of them are left out, and beyond that the interval is not defined.
+    """
+    draws = estimate.bootstrap
+    if np.isnan(draws).mean() <= MOST_UNDEFINED:
+        draws = draws[~np.isnan(draws)]
     if estimate.left_out is not None:
-        return corrected_interval(estimate.value, estimate.bootstrap, estimate.left_out)
-    low, high = percentile_interval(estimate.bootstrap)
+        return corrected_interval(estimate.value, draws, estimate.left_out)
+    low, high = percentile_interval(draws)
     return float(low), float(high)
 
 
