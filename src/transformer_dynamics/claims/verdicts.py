@@ -45,7 +45,7 @@ BEYOND_NO_NULL = "reproduced, not beyond null"
 N_BOOTSTRAP = 999
 N_TWINS = 8
 LEAST_DRAWS = 199
-MOST_UNDEFINED = 0.01
+MOST_UNDEFINED = 0.05
 # A standard error below this share of the values is rounding.
 ROUNDING = 1e-9
 
