@@ -43,9 +43,9 @@ def reasons(
             f"is {adjusted_p:.3g}."
         )
         if adjusted_p > LEVEL and all(null.p <= LEVEL for null in deciding.values()):
-            sentences.append(
-                "No deciding null gives as much; more draws (n_null) may lower that p-value."
-            )
+            largest = max(deciding.values(), key=lambda null: null.p)
+            more = "draws (n_null)" if largest.spread == "draws" else "texts"
+            sentences.append(f"No deciding null gives as much; more {more} may lower that p-value.")
     if untested:
         sentences.append(_missing(untested, comparisons))
     return " ".join(sentences)
