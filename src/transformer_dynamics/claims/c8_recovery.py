@@ -102,7 +102,7 @@ def summary(profile: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         total = np.where(inside, profile[:, 1], 0.0).sum(axis=1)
         mean: Floats = np.exp(total / inside.sum(axis=1))
-    found = np.isfinite(profile).any(axis=2).all(axis=1)
+    found = np.all(np.isfinite(profile).any(axis=2), axis=1)
     return np.where(found & inside.any(axis=1), mean, np.nan)
 
 
