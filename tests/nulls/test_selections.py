@@ -127,3 +127,24 @@ def test_a_model_with_other_weights_is_refused(model):
 def test_unknown_claims_are_named(claims, model):
     with pytest.raises(InputError, match=r"there is no claim .*; there are C1, "):
         td.test_claims(record(model, LISTS), claims=claims)
+
+
+def test_a_twin_of_some_texts_opened_from_its_folder_is_refused_and_made_again_it_is_read(
+    model, tmp_path
+):
+    """In its folder the texts are numbered from 0; its samples would be paired with other texts."""
+    from transformer_dynamics.nulls.untrained import untrained_twins
+    from transformer_dynamics.recording import open_recording
+
+    recording = record(model, LISTS)
+    options = {"model": model, "seeds": (0, 1), "n_texts": 4, "out": tmp_path}
+    twins = untrained_twins(recording, **options)
+    opened = [open_recording(tmp_path / f"untrained-{seed}.zarr") for seed in (0, 1)]
+    with pytest.raises(InputError, match="other tokens in text"):
+        td.test_claims(recording, model_nulls={"untrained": opened}, claims=["C4"])
+    with pytest.raises(InputError, match="other tokens in text"):
+        td.perturbation.systems(model, recording, twins=opened)
+    again = untrained_twins(recording, **options)
+    assert [twin.text_index.tolist() for twin in again] == [
+        twin.text_index.tolist() for twin in twins
+    ]

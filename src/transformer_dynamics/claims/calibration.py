@@ -38,7 +38,7 @@ TWIN_SEEDS = 1_000_000
 
 @dataclass(frozen=True)
 class Share:
-    """How often a claim was supported.
+    """Share of runs in which a claim was supported.
 
     Attributes:
         claim: its id.

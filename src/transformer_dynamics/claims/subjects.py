@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.nulls.untrained import require_texts_of
 from transformer_dynamics.recording.recording import Recording
 
 Rows = NDArray[np.int64]
@@ -131,6 +132,7 @@ def rivals_of(
 
 def _rows(name: str, recording: Recording, null: Recording) -> Rows:
     """Places of the null's samples in the recording."""
+    require_texts_of(recording, null, name)
     named = [
         key
         for key in ("text", "position")

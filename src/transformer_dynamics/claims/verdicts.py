@@ -292,7 +292,7 @@ def interval_of(estimate: Estimate) -> tuple[float, float]:
 
 
 def place_of(rule: Claim | Condition, estimate: Estimate) -> str:
-    """Where an interval lies: `beyond` the threshold, `across` it, `short` of it, `undefined`."""
+    """Place of an interval: `beyond` the threshold, `across` it, `short` of it, `undefined`."""
     low, high = interval_of(estimate)
     if not np.isfinite([estimate.value, low, high]).all():
         return "undefined"

@@ -102,7 +102,7 @@ def untrained_twins(
 
 
 def _some_texts(recording: Recording, n_texts: int | None) -> Recording:
-    """The samples of at most so many texts, always the same choice."""
+    """The samples of at most `n_texts` texts, a fixed seeded choice."""
     if n_texts is not None and n_texts < 1:
         raise InputError(f"got n_texts={n_texts}; give one at least, or None for all: n_texts=128")
     texts = np.unique(recording.text_index)
@@ -156,6 +156,27 @@ def require_weights_of(recording: Recording, model: Model) -> None:
             f"has now ({model.weight_hash[:12]}...); record the model as it is: "
             "td.record(model, texts)"
         )
+
+
+def require_texts_of(recording: Recording, null: Recording, name: str) -> None:
+    """Refuse a null whose text numbers stand for other texts than those of the recording.
+
+    A twin of some of the texts, opened from its folder, numbers them from 0 again. Shuffled texts
+    have the same tokens in another order.
+
+    Raises:
+        InputError: they differ; recordings that keep no tokens are taken as they are.
+    """
+    own, others = recording.token_lists, null.token_lists
+    if not own or not others:
+        return
+    for text in np.unique(null.text_index).tolist():
+        if text >= len(own) or sorted(own[text]) != sorted(others[text]):
+            raise InputError(
+                f"the recording of the null {name!r} has other tokens in text {text} than the "
+                "recording; a twin of some of the texts is opened by making it again, which reads "
+                "what is there: td.nulls.untrained_twins(recording, model=model, out=folder)"
+            )
 
 
 def token_lists(recording: Recording) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""What several layers together do to small displacements, by their Jacobians.
+"""Jacobians of several layers together, applied to small displacements.
 
 The Jacobian over a horizon is the product of those of its steps along the clean trajectory. Runs
 from many starts share their steps: a step's derivative is taken once, for all runs that pass it.

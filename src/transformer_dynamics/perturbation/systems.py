@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.nulls.untrained import (
+    require_texts_of,
     require_weights_of,
     token_lists,
     untrained_twins,
@@ -125,6 +126,8 @@ def systems(
     lists = token_lists(recording)
     seeds = range(seed, seed + (len(twins) or n_twins))
     recordings = twins or untrained_twins(recording, model=model, seeds=seeds)
+    for twin in recordings:
+        require_texts_of(recording, twin, UNTRAINED)
     weights = _LatestTwin(model)
     return (
         _system(MODEL, recording, lists, lambda: model),

@@ -34,7 +34,7 @@ BLOCKS_HELD = 4
 
 @dataclass(frozen=True, eq=False)
 class StreamedStates:
-    """What an autoencoder is trained on, left where it lies.
+    """Training states of an autoencoder, read from disk in blocks.
 
     Attributes:
         recording: the states.
