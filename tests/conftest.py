@@ -1,6 +1,8 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,3 +33,10 @@ def pytest_collection_modifyitems(items):
     """Run the longest files first: with one of them last, a process would work on it alone."""
     place = {name: index for index, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(item.nodeid.split("::")[0], len(place)))
+
+
+@pytest.fixture(autouse=True)
+def _own_draws(request):
+    """Start a test module's generator `RNG` anew: no test depends on those before it."""
+    if hasattr(request.module, "RNG"):
+        request.module.RNG = np.random.default_rng(0)

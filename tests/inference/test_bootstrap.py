@@ -191,9 +191,9 @@ def test_corrected_interval_of_a_skewed_statistic_covers_better_than_the_percent
 def test_corrected_interval_without_a_correction_is_the_percentile_one():
     draws = np.linspace(0, 1, 100)
     plain = tuple(float(end) for end in percentile_interval(draws))
-    # Every draw lies above the value; a value without one text is undefined.
-    assert corrected_interval(-1.0, draws, [0.1, 0.2]) == plain
+    # A value without one text is undefined.
     assert corrected_interval(0.5, draws, [0.1, np.nan]) == plain
+    assert corrected_interval(0.5, draws) == plain
     symmetric = corrected_interval(0.5, draws, [-1.0, 0.0, 1.0])
     assert symmetric == pytest.approx(plain, abs=0.02)
     assert np.isnan(corrected_interval(0.5, [0.1, np.nan], [0.1, 0.2])).all()
@@ -204,3 +204,10 @@ def test_left_out_weights_leave_out_whole_texts():
     assert weights.shape == (3, 4)
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     assert (weights[1, :2] == 0).all()  # text 4
+
+
+@pytest.mark.parametrize("left_out", [None, [0.1, 0.2]])
+def test_an_interval_beside_the_value_is_moved_to_it(left_out):
+    draws = np.linspace(0, 1, 101)
+    low, high = corrected_interval(3.0, draws, left_out)
+    assert (low, high) == pytest.approx((3.0 - 0.475, 3.0 + 0.475))

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,16 @@ def test_a_contracting_band_is_measured_exactly_at_every_horizon(found, horizon)
         n_layers = N_LAYERS - layer if horizon == "end" else horizon // 2
         expected = FACTOR ** contracting_layers(layer, n_layers)
         np.testing.assert_allclose(ratios, expected, rtol=1e-9)
+
+
+def test_results_carry_the_group_of_each_text():
+    system = banded_system()
+    names = ["moon", "sun"] * (N_TEXTS // 2)
+    system = replace(system, recording=system.recording.with_groups(names))
+    result = recovery([system], n_texts=4, kinds=["random"], starts=["4.pre_attn"])
+    expected = system.recording.groups_of(result["text"].values)
+    np.testing.assert_array_equal(result["group"], expected)
+    assert set(expected.tolist()) == {0, 1}
 
 
 def test_the_band_is_found_where_it_lies(found):

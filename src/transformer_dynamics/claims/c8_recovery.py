@@ -34,11 +34,8 @@ from transformer_dynamics.claims.claim import (
 )
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.drawing import Drawing, Heatmap, Lines, Series
-from transformer_dynamics.inference.bootstrap import (
-    percentile_interval,
-    text_weights,
-)
 from transformer_dynamics.perturbation.bands import band
+from transformer_dynamics.perturbation.figures import mean_and_band
 from transformer_dynamics.units.continuity import defined_mean
 
 SIZE = 1.0
@@ -134,7 +131,9 @@ def remark_of(kind: str) -> Callable[[xr.Dataset, xr.Dataset], str]:
         (first,), (last,) = band(evidence["profile"].values[:1])
         ratios = log_ratios(result, kind)
         lower, upper = ratios[:, : len(starts) // 2], ratios[:, len(starts) // 2 :]
-        contrast = defined_mean(lower) - defined_mean(upper)
+        contrast = xr.zeros_like(result["text"], dtype=np.float64).copy(
+            data=defined_mean(lower) - defined_mean(upper)
+        )
         below = np.exp(defined_mean(ratios.T))
         sizes = [
             f"{float(np.exp(by_size)):.3g} at {float(size):g}"
@@ -158,13 +157,12 @@ def _by_size(result: xr.Dataset, kind: str, starts: slice) -> dict[float, float]
     return {float(size): float(means.sel(size=size)) for size in means["size"].values}
 
 
-def _with_interval(values: Floats) -> str:
+def _with_interval(values: xr.DataArray) -> str:
     """The mean over texts with its 95 % bootstrap interval."""
     if not np.isfinite(values).all():
         return "not defined"
-    weights = text_weights(np.arange(len(values)), 499)
-    low, high = percentile_interval(weights @ values)
-    return f"{values.mean():.3g} [{float(low):.3g}, {float(high):.3g}]"
+    mean, low, high = (float(each) for each in mean_and_band(values))
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def draw_of(kind: str) -> Callable[[xr.Dataset], list[Drawing]]:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from transformer_dynamics.attributes import plain_attributes
 from transformer_dynamics.claims.claim import Claim, Floats
 from transformer_dynamics.claims.subjects import Rival, Subject
 from transformer_dynamics.inference.bootstrap import (
+    corrected_interval,
     left_out_weights,
     percentile_interval,
     text_weights,
@@ -49,6 +51,8 @@ N_EXCEEDING = 20
 BATCH = 20
 # Bootstrap draws of a standard error.
 N_ERROR = 199
+# Share of resamples on which a statistic may be undefined.
+MOST_UNDEFINED = 0.05
 # Groups of texts below which intervals are corrected for bias and skew.
 FEW = 100
 
@@ -66,6 +70,18 @@ class Estimate:
     value: float
     bootstrap: Floats
     left_out: Floats | None
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval, corrected for bias and skew where texts are few.
+
+        Some resamples may lack the texts that a statistic needs, as all those of one half: up to
+        `MOST_UNDEFINED` of them are left out, and beyond that the interval is not defined.
+        """
+        draws = self.bootstrap
+        if np.isnan(draws).mean() <= MOST_UNDEFINED:
+            draws = draws[~np.isnan(draws)]
+        return corrected_interval(self.value, draws, self.left_out)
 
 
 @dataclass
@@ -325,6 +341,7 @@ def draw_seed(seed: int, name: str, number: int) -> int:
 
 
 DESCRIBED = {
+    "statistic_low": "lower end of the 95 % interval over texts",
     "profile_low": "2.5 % of the bootstrap over texts",
     "null_low": "2.5 % of the null's draws or seeds, or of its bootstrap where it is one recording",
     "null_statistic": "of each draw or seed, or of each bootstrap draw of a null of one recording",
@@ -362,7 +379,8 @@ def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset
             "null_high": (null_dims, stacked([band[1] for band in bands])),
             "null_example": (null_dims, stacked([null.profiles[0] for null in nulls])),
             "statistic": gathered.estimate.value,
-            "bootstrap_statistic": ("bootstrap", gathered.estimate.bootstrap),
+            "statistic_low": gathered.estimate.interval[0],
+            "statistic_high": gathered.estimate.interval[1],
             "null_mean": ("null", [null.statistics.mean() for null in nulls]),
             "null_spread": ("null", np.array([null.spread for null in nulls], dtype=object)),
             "null_statistic": (("null", "draw"), _padded([null.shown for null in nulls])),

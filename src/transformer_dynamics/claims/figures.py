@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.attributes import attribute
-from transformer_dynamics.drawing import Heatmap, Interval, Intervals, Lines, Role, Series
+from transformer_dynamics.drawing import Heatmap, Interval, Intervals, Lines, Series
 from transformer_dynamics.inference.bootstrap import percentile_interval
 
 X_LABELS = {
@@ -103,15 +103,19 @@ def profile_lines(
 
 def statistic_intervals(evidence: xr.Dataset, x_label: str) -> Intervals:
     """The statistic with its interval over texts, beside its central 95 % under every null."""
-    bootstrap = evidence["bootstrap_statistic"].values
-    rows = [_interval("recording", float(evidence["statistic"]), bootstrap, "model")]
+    value, low, high = (
+        float(evidence[name]) for name in ("statistic", "statistic_low", "statistic_high")
+    )
+    rows = [Interval(name="recording", value=value, low=low, high=high, role="model")]
     for name in evidence["null"].values:
         draws = evidence["null_statistic"].sel(null=name).values
         draws = draws[np.isfinite(draws)]
         if draws.size:
             decides = "" if name in attribute(evidence, "deciding") else " (shown only)"
             mean = float(evidence["null_mean"].sel(null=name))
-            rows.append(_interval(null_name(name) + decides, mean, draws, "null"))
+            low, high = (float(end) for end in percentile_interval(draws))
+            name = null_name(name) + decides
+            rows.append(Interval(name=name, value=mean, low=low, high=high, role="null"))
     return Intervals(
         title=f"{evidence.attrs['claim']}: the statistic, and its central 95 % under each null",
         x_label=x_label,
@@ -155,8 +159,3 @@ def _scaled(traces: NDArray[Any]) -> NDArray[Any]:
     """Traces over the 99th percentile of their magnitude; the untrained twin's are far smaller."""
     scale = float(np.percentile(np.abs(traces), 99))
     return traces / scale if scale > 0 else traces
-
-
-def _interval(name: str, value: float, draws: NDArray[Any], role: Role) -> Interval:
-    low, high = (float(end) for end in percentile_interval(draws))
-    return Interval(name=name, value=value, low=low, high=high, role=role)

@@ -29,7 +29,6 @@ from transformer_dynamics.claims.evidence import (
 from transformer_dynamics.claims.reasons import reasons
 from transformer_dynamics.claims.subjects import Subject, rivals_of, subject_of
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.inference.bootstrap import corrected_interval, percentile_interval
 from transformer_dynamics.inference.significance import (
     benjamini_hochberg,
     sequential_p,
@@ -45,7 +44,6 @@ BEYOND_NO_NULL = "reproduced, not beyond null"
 N_BOOTSTRAP = 999
 N_TWINS = 8
 LEAST_DRAWS = 199
-MOST_UNDEFINED = 0.05
 # A standard error below this share of the values is rounding.
 ROUNDING = 1e-9
 
@@ -276,24 +274,9 @@ def _sd(draws: np.ndarray[Any, np.dtype[np.float64]], value: float) -> float:
     return sd if sd > ROUNDING * max(abs(value), abs(float(defined.mean()))) else 0.0
 
 
-def interval_of(estimate: Estimate) -> tuple[float, float]:
-    """The 95 % interval of a statistic, corrected for bias and skew where texts are few.
-
-    Few resamples may lack the texts that a statistic needs, as all those of one half: up to
-    `MOST_UNDEFINED` of them are left out, and beyond that the interval is not defined.
-    """
-    draws = estimate.bootstrap
-    if np.isnan(draws).mean() <= MOST_UNDEFINED:
-        draws = draws[~np.isnan(draws)]
-    if estimate.left_out is not None:
-        return corrected_interval(estimate.value, draws, estimate.left_out)
-    low, high = percentile_interval(draws)
-    return float(low), float(high)
-
-
 def place_of(rule: Claim | Condition, estimate: Estimate) -> str:
     """Place of an interval: `beyond` the threshold, `across` it, `short` of it, `undefined`."""
-    low, high = interval_of(estimate)
+    low, high = estimate.interval
     if not np.isfinite([estimate.value, low, high]).all():
         return "undefined"
     near, far = (low, high) if rule.direction == "greater" else (-high, -low)
@@ -340,7 +323,7 @@ def _verdict(
     told = reasons(
         claim,
         [
-            (rule, place, estimate.value, interval_of(estimate))
+            (rule, place, estimate.value, estimate.interval)
             for (rule, estimate), place in zip(rules, places, strict=True)
         ],
         comparisons,
@@ -353,7 +336,7 @@ def _verdict(
         claim.statement,
         claim.statistic,
         gathered.estimate.value,
-        interval_of(gathered.estimate),
+        gathered.estimate.interval,
         comparisons,
         verdict,
         " ".join(remark for remark in remarks if remark),

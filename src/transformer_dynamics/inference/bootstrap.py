@@ -103,9 +103,15 @@ def left_out_weights(text_index: ArrayLike) -> NDArray[np.float64]:
 
 
 def corrected_interval(
-    value: float, draws: ArrayLike, left_out: ArrayLike, *, level: float = 0.95
+    value: float, draws: ArrayLike, left_out: ArrayLike | None = None, *, level: float = 0.95
 ) -> tuple[float, float]:
-    """Bootstrap interval corrected for bias and acceleration (BCa) of one statistic.
+    """Bootstrap interval of one statistic, corrected for bias.
+
+    With `left_out` the interval is corrected for bias and acceleration (BCa). Without it, or where
+    that correction is undefined (a value without one text is not finite, or every draw lies on one
+    side of the statistic), it is the percentile interval. Where the percentile interval lies beside
+    the statistic, as for cross-validated ones, which fall with the number of distinct texts, the
+    draws are shifted so that their mean is the statistic.
 
     Args:
         value: the statistic.
@@ -115,16 +121,20 @@ def corrected_interval(
 
     Returns:
         The ends (low, high), in the statistic's unit; NaN where the value or a draw is not finite.
-        The percentile interval where every draw lies on one side of the value, or a value without
-        one text is not finite, since then no correction is defined.
 
     Raises:
         InputError: there is no draw, or `level` is not between 0 and 1.
 
     Source: Efron (JASA 82, 171, 1987).
     """
-    low, high = (float(end) for end in percentile_interval(draws, level=level))
-    values, without = np.asarray(draws, dtype=np.float64), np.asarray(left_out, dtype=np.float64)
+    values = np.asarray(draws, dtype=np.float64)
+    low, high = (float(end) for end in percentile_interval(values, level=level))
+    if value < low or value > high:
+        shift = value - float(values.mean())
+        low, high = low + shift, high + shift
+    if left_out is None:
+        return low, high
+    without = np.asarray(left_out, dtype=np.float64)
     below = ((values < value).sum() + 0.5 * (values == value).sum()) / len(values)
     if not np.isfinite(without).all() or not 0 < below < 1 or not np.isfinite([low, high]).all():
         return low, high

@@ -209,7 +209,9 @@ def community_gain(
         for text in work.each(texts):
             results.setdefault(system.name, []).append(_gains(system.flow(text), places))
     names = xr.DataArray(np.array(list(found), dtype=object), dims="system", name="system")
-    whole = gathered(results, texts).merge(xr.concat(list(found.values()), names))
+    whole = gathered(results, texts, systems[0].recording).merge(
+        xr.concat(list(found.values()), names)
+    )
     whole["mean_gain"] = ((whole["gain"] ** 2).mean("sample") ** 0.5).assign_attrs(GAIN)
     whole = whole.merge(_correlations(whole, n_permutations, seed))
     undefined = sum(int(whole[name].isnull().sum()) for name in STATISTICS)

@@ -209,7 +209,7 @@ def draw_basin(result: xr.Dataset) -> list[Drawing]:
             y_label="share displaced inwards (1)",
             series=[
                 banded(
-                    result["inward_share"].sel(system=system, start=start).values,
+                    result["inward_share"].sel(system=system, start=start),
                     system,
                     x=np.log(result["radius"].values),
                 )
@@ -298,7 +298,7 @@ def basin(
                     coords={"start": list(places), "radius": list(radii)},
                 )
                 results.setdefault(name, []).append(found)
-    return _with_widths(gathered(results, texts), radii)
+    return _with_widths(gathered(results, texts, systems[0].recording), radii)
 
 
 def _with_widths(result: xr.Dataset, radii: Sequence[float]) -> xr.Dataset:

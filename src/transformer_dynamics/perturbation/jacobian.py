@@ -165,7 +165,7 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
                 y_label=y_label,
                 y_scale="log" if name == "composed_singular_value" else "linear",
                 series=[
-                    banded(result[name].sel(system=system).values, system)
+                    banded(result[name].sel(system=system), system)
                     for system in shown_systems(result)
                 ],
                 shows=shows,
@@ -224,7 +224,7 @@ def jacobians(
                 for name, null in DRAWN.items():
                     drawn = null(matrices, seed=_seed(seed, text))
                     results.setdefault(name, []).append(_chain(drawn))
-    result = gathered(results, texts).assign_coords(step=step_names(chosen))
+    result = gathered(results, texts, systems[0].recording).assign_coords(step=step_names(chosen))
     energy = result["traceless_symmetric_energy"]
     undefined = int((energy.isnull() & result["norm"].notnull().any("reading")).sum())
     if undefined:
@@ -336,7 +336,7 @@ def spectra(
                 drawn = random_updates(both[0], seed=_seed(seed, text))
                 results.setdefault(RANDOM_UPDATES, []).append(_by_mode([_complete(drawn)]))
         averages[system.name] = _by_mode([spectrum(each) for each in sums])
-    whole = gathered(results, texts)
+    whole = gathered(results, texts, systems[0].recording)
     names = xr.DataArray(np.array(list(averages), dtype=object), dims="system", name="system")
     mean = xr.concat(list(averages.values()), names)
     renamed = mean.rename({str(name): f"average_{name}" for name in mean.data_vars})

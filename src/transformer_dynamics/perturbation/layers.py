@@ -30,7 +30,7 @@ from torch import Tensor
 from transformer_dynamics.drawing import Drawing, Lines
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.nulls.flows import moved_displacement, turned_updates
-from transformer_dynamics.perturbation.figures import banded
+from transformer_dynamics.perturbation.figures import banded, role_of
 from transformer_dynamics.perturbation.systems import (
     Progress,
     System,
@@ -58,9 +58,9 @@ def draw_layers(result: xr.Dataset) -> list[Drawing]:
         series = []
         for system in shown_systems(result):
             for edit in EDITS:
-                values = result[name].sel(system=system, edit=edit).values
+                values = result[name].sel(system=system, edit=edit).transpose("sample", ...)
                 kept = values[:, : values.shape[1] - (edit == "swap")]
-                series.append(banded(kept, f"{system}, {edit}", system=system))
+                series.append(banded(kept, f"{system}, {edit}", role=role_of(system)))
         drawings.append(
             Lines(
                 title=f"One layer edited: {y_label.rpartition(' (')[0]}, mean over texts",
@@ -121,7 +121,7 @@ def skip_and_swap(
         ]
         for system in systems
     }
-    return gathered(results, texts)
+    return gathered(results, texts, systems[0].recording)
 
 
 def _edited(system: System, tokens: Sequence[int], seed: int) -> xr.Dataset:

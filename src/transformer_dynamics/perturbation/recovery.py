@@ -158,7 +158,7 @@ def recovery(
                 results[ZERO_UPDATE].append(unchanged)
                 if number < N_JACOBIANS and not refusals:
                     shares[number] = contracting_shares(flow, plan.starts, LINEAR_HORIZON)
-    whole = gathered(results, texts)
+    whole = gathered(results, texts, systems[0].recording)
     whole["contracting_share"] = (("sample", "start"), shares, VARIABLES["contracting_share"])
     whole["spread"] = whole["spread"].max("sample", keep_attrs=True)
     whole["log_ratio_path"] = whole["log_ratio_path"].mean("sample", keep_attrs=True)

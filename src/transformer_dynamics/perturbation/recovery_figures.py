@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.drawing import Drawing, Heatmap, Lines, Role, Series
-from transformer_dynamics.inference.bootstrap import percentile_interval, text_weights
+from transformer_dynamics.perturbation.figures import banded
 from transformer_dynamics.perturbation.systems import UNTRAINED, ZERO_UPDATE
 from transformer_dynamics.residual.flow_map import Floats
 from transformer_dynamics.residual.labels import parse
@@ -240,22 +240,10 @@ def _against_nulls(result: xr.Dataset, logs: xr.DataArray) -> list[Series]:
 
 
 def _banded(logs: xr.DataArray, name: str, role: Role = "model") -> Series:
-    """Exp of the mean over texts of `(sample, start)`, with a 95 % bootstrap band over texts."""
-    values = logs.transpose("sample", "start").values
-    values = values[np.isfinite(values).any(axis=1)]
+    """Exponential of the mean over texts of `(sample, start)`, with its band."""
     starts = logs["start"].values.tolist()
-    if not len(values):
-        values = np.full((1, len(starts)), np.nan)
-    low, high = percentile_interval(text_weights(np.arange(len(values)), 499) @ values)
-    return Series(
-        name=name.replace("_", " "),
-        x=np.array([_layer(start) for start in starts]),
-        y=np.exp(values.mean(axis=0)),
-        low=np.exp(low),
-        high=np.exp(high),
-        labels=starts,
-        role=role,
-    )
+    layers = np.array([_layer(start) for start in starts])
+    return banded(logs, name, starts, role=role, x=layers, logs=True)
 
 
 def _zero_update(result: xr.Dataset) -> Series:

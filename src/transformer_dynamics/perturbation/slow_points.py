@@ -120,7 +120,7 @@ def draw_slow_points(result: xr.Dataset) -> list[Drawing]:
             y_label="|F(x) - x| of the slow point / of the clean state (1)",
             y_scale="log",
             series=[
-                banded(result["speed_ratio"].sel(system=system).values, system, labels)
+                banded(result["speed_ratio"].sel(system=system), system, labels)
                 for system in result["system"].values.tolist()
             ],
             shows="How much slower than the clean state the slowest state nearby is, by layer.",
@@ -179,4 +179,4 @@ def slow_points(
                 one["moved_over_norm"] = one["moved"] / np.linalg.norm(clean)
                 found.append(one)
             results.setdefault(system.name, []).append(xr.concat(found, "step"))
-    return gathered(results, texts).assign_coords(step=step_names(sites))
+    return gathered(results, texts, systems[0].recording).assign_coords(step=step_names(sites))

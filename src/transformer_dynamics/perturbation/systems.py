@@ -269,17 +269,20 @@ class Work:
 
 
 def gathered(
-    results: dict[str, list[xr.Dataset]], texts: Sequence[int], dim: str = "sample"
+    results: dict[str, list[xr.Dataset]], texts: Sequence[int], recording: Recording
 ) -> xr.Dataset:
     """Results of one text each, by system, as one Dataset `(system, sample, ...)`.
 
+    The coordinates `text` and `group` hold the text of each sample and its group in the recording.
     A variable that a system lacks is NaN there, and so are the texts that it did not follow, which
     are the last ones.
     """
     joined = [
-        xr.concat(parts, dim).assign_coords({dim: list(texts)[: len(parts)]})
+        xr.concat(parts, "sample").assign_coords(sample=list(texts)[: len(parts)])
         for parts in results.values()
     ]
     names = xr.DataArray(np.array(list(results), dtype=object), dims="system", name="system")
-    whole: xr.Dataset = xr.concat(joined, names, join="outer").sel({dim: list(texts)})
-    return whole.drop_vars(dim).assign_coords({"text": (dim, np.array(texts))})
+    whole: xr.Dataset = xr.concat(joined, names, join="outer").sel(sample=list(texts))
+    return whole.drop_vars("sample").assign_coords(
+        text=("sample", np.array(texts)), group=("sample", recording.groups_of(texts))
+    )

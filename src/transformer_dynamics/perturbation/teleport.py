@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.drawing import Drawing, Lines, Path, Paths, Series
+from transformer_dynamics.drawing import Drawing, Lines, Path, Paths
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.inference.bootstrap import percentile_interval, text_weights
 from transformer_dynamics.nulls.flows import zero_update
 from transformer_dynamics.perturbation.displacement import (
     KINDS,
@@ -35,9 +35,9 @@ from transformer_dynamics.perturbation.displacement import (
     on_plane,
     states_at,
 )
+from transformer_dynamics.perturbation.figures import banded, role_of
 from transformer_dynamics.perturbation.predictions import divergences
 from transformer_dynamics.perturbation.systems import (
-    MODEL,
     ZERO_UPDATE,
     Progress,
     System,
@@ -195,19 +195,19 @@ def draw_teleport(result: xr.Dataset) -> list[Drawing]:
         series = []
         for start in result["start"].values.tolist():
             for system in result["system"].values.tolist():
-                curves = np.log(result[name].sel(system=system, start=start, kind="grid").values)
+                chosen = result[name].sel(system=system, start=start, kind="grid")
+                curves = xr.apply_ufunc(np.log, chosen)
                 first = labels.index(start)
-                weights = text_weights(np.arange(len(curves)), 499, seed=0)
-                low, high = percentile_interval(weights @ curves[:, first:])
                 series.append(
-                    Series(
-                        name=f"{system.replace('_', ' ')}, put at {start}",
-                        x=np.arange(first, len(labels)),
-                        y=np.exp(curves[:, first:].mean(axis=0)),
-                        low=np.exp(low),
-                        high=np.exp(high),
-                        labels=labels[first:],
-                        role="model" if system == MODEL else "null",
+                    replace(
+                        banded(
+                            curves.isel(site=slice(first, None)),
+                            f"{system}, put at {start}",
+                            labels[first:],
+                            role=role_of(system),
+                            x=np.arange(first, len(labels)),
+                            logs=True,
+                        ),
                         hidden=start != result["start"].values.tolist()[1 % result.sizes["start"]],
                     )
                 )
@@ -325,7 +325,11 @@ def teleport(
             for name, found in _followed(where, flows, sizes, [seed, text]).items():
                 results.setdefault(name, []).append(found)
     example = _example(systems[0], texts[0], places)
-    whole = xr.merge([gathered(results, texts), example], join="outer", compat="no_conflicts")
+    whole = xr.merge(
+        [gathered(results, texts, systems[0].recording), example],
+        join="outer",
+        compat="no_conflicts",
+    )
     return whole.sel(start=list(places), kind=list(kinds), site=list(sites))  # in order again
 
 

@@ -35,7 +35,7 @@ import xarray as xr
 from transformer_dynamics.drawing import Drawing, Lines, Series
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.perturbation.displacement import states_at
-from transformer_dynamics.perturbation.figures import banded
+from transformer_dynamics.perturbation.figures import banded, role_of
 from transformer_dynamics.perturbation.predictions import divergences
 from transformer_dynamics.perturbation.systems import (
     MODEL,
@@ -88,11 +88,11 @@ def draw_truncation(result: xr.Dataset) -> list[Drawing]:
         series = [
             replace(
                 banded(
-                    result["kl"].sel(system=system, kind=kind, start=start).values,
+                    result["kl"].sel(system=system, kind=kind, start=start),
                     f"{system}, {kind}",
                     labels,
                     # Other directions are the model's own baseline, and look like one.
-                    system=system if kind == "singular" else kind,
+                    role=role_of(system if kind == "singular" else kind),
                     x=x,
                 ),
                 # Without the mean state the prediction is lost, and the scale with it.
@@ -184,7 +184,7 @@ def truncation(
     for system in systems:
         cut = _Cut(system, texts, places, cuts, seed)
         results[system.name] = [cut.measured(text) for text in work.each(texts)]
-    result = gathered(results, texts)
+    result = gathered(results, texts, systems[0].recording)
     undefined = int(np.isnan(result["kl"].values).sum())
     if undefined:
         warnings.warn(
