@@ -377,6 +377,13 @@ def test_draws_stop_when_enough_of_them_exceed_the_recording(walk):
     assert found.nulls["random_walk"].p == N_EXCEEDING / (reached[N_EXCEEDING - 1] + 1)
 
 
+def test_a_null_that_is_only_shown_is_drawn_about_a_hundred_times():
+    found = verdict(TRUTHS["C6-turns"].recording(0), "C6-turns", n_null=140)
+    counts = {name: null.count for name, null in found.nulls.items() if null.p < 0.05}
+    assert counts["permuted_points"] == 100
+    assert counts["sign_flipped_layers"] == 140
+
+
 def test_by_default_a_single_claim_can_survive_the_adjustment():
     """One claim of the truth among nine that are not, with the default number of draws."""
     claims = ["C1", "C1-basis", "C3", "C4", "C5", "C5-consecutive", "C12", "C13", "C2"]

@@ -86,7 +86,8 @@ def test_claims(
             others that claims are tested on are made, with their defaults.
         claims: ids of the claims to test; by default all that are registered, those that perturb
             the model only where `model` or `perturbed` allows it.
-        n_null: the most draws of each null; fewer are made where 20 of them exceed the recording.
+        n_null: the most draws of each null; fewer are made where 20 of them exceed the recording,
+            and about 100 of a null that is only shown.
             The least possible p-value is 1/(n_null + 1). By default the draws that a single claim
             needs to be supported after adjustment over the claims tested together.
         n_bootstrap: draws of the bootstrap over texts, or over groups of texts where they are

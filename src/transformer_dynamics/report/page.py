@@ -47,12 +47,13 @@ REFERENCES = (
 METHODS = (
     "Intervals are 95 % intervals of a bootstrap over texts, or over groups of texts where these "
     "are known: percentile intervals, corrected for bias and skew (BCa) where there are fewer than "
-    "100. Units are never resampled.",
+    "100, and shifted to the statistic where they would not contain it. Units are never resampled.",
     "A null model is a recording of the same shape that shares some structure of the recording and "
     "lacks the property that is claimed. A null decides a claim only if the claim can be supported "
     "against it and the null does not fix the statistic; the reason is given for each.",
     "Nulls that are drawn from the recording: p = (1 + number of draws that give at least as much) "
-    "/ (1 + draws); drawing ends once 20 draws do. Untrained twins of several seeds: Student's t "
+    "/ (1 + draws); drawing ends once 20 draws do, and after 100 draws where the null is only "
+    "shown. Untrained twins of several seeds: Student's t "
     "of a new observation, with the variance over seeds and over texts. Nulls of one recording "
     "(shuffled tokens, zero update): Student's t of the paired difference over texts. The effect "
     "is the difference in standard deviations over draws, seeds or texts, as the table says.",
@@ -99,12 +100,13 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
+    over = "texts" if recording is None else _over(recording)
     page = environment.get_template("page.html").render(
         title=_title(recording, run),
-        verdicts=[_verdict_entry(verdict, figures) for verdict in verdicts],
+        verdicts=[_verdict_entry(verdict, figures, over) for verdict in verdicts],
         **_sections(results, figures),
         facts={} if recording is None else _facts(recording, run or {}),
-        grouping="texts" if recording is None else _over(recording),
+        grouping=over,
         preset_note=dict((run or {}).get("preset", {})).get("note", ""),
         texts=[] if recording is None else _text_entries(recording),
         n_texts=0 if recording is None else len(recording.texts),
@@ -143,16 +145,18 @@ class _Figures:
         return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _verdict_entry(verdict: Verdict, figures: _Figures) -> dict[str, Any]:
+def _verdict_entry(verdict: Verdict, figures: _Figures, over: str) -> dict[str, Any]:
+    """What the page says of a verdict; `over` names what intervals of the recording are over."""
     claim = CLAIMS.all().get(verdict.id)
     has_evidence = bool(verdict.evidence.data_vars)
     drawings = claim.draw(verdict.evidence) if claim is not None and has_evidence else []
+    resampled = verdict.evidence.attrs.get("resampled", "texts")
     return {
         "verdict": verdict,
         "css": re.sub(r"[^a-z]+", "-", verdict.verdict),
         "source": verdict.evidence.attrs.get("source", ""),
         "reasons": attribute(verdict.evidence, "reasons", {}),
-        "resampled": verdict.evidence.attrs.get("resampled", "texts"),
+        "resampled": "texts" if resampled == "texts" else over,
         "figures": figures.add(drawings),
     }
 
