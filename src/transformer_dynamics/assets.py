@@ -70,13 +70,13 @@ WIKIPEDIA_SAMPLE = Asset(
 
 
 def cache_dir() -> Path:
-    """Where fetched files are kept: the variable TDYN_CACHE, or the user's cache folder."""
+    """Folder of fetched files: the variable TDYN_CACHE, or the user's cache folder."""
     named = os.environ.get("TDYN_CACHE")
     return Path(named) if named else platformdirs.user_cache_path("transformer-dynamics")
 
 
 def location(asset: Asset) -> Path:
-    """Where the asset lies in the cache, or will once it is fetched."""
+    """Path of the asset in the cache, whether it is fetched already or not."""
     return cache_dir() / "assets" / asset.sha256[:12] / Path(asset.member).name
 
 

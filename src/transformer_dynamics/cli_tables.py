@@ -10,7 +10,7 @@ from rich.text import Text
 
 
 def proof_table(name: str, found: Any) -> Table:
-    """Where a model's stream is read, and the proof, layer by layer."""
+    """Sites at which a model's stream is read, and their proof, layer by layer."""
     table = Table(
         "layer",
         "identity",
@@ -37,7 +37,7 @@ def given_table(found: Any) -> Table:
 
 
 def entries_table(title: str, registry: Any) -> Table:
-    """What a registry holds that gives results."""
+    """Entries of a registry, with their titles and sources."""
     table = Table("name", "what", "source", title=title)
     for entry in registry.all().values():
         table.add_row(entry.name, entry.title, entry.source)
@@ -45,7 +45,7 @@ def entries_table(title: str, registry: Any) -> Table:
 
 
 def comparison_table(result: Any) -> Table:
-    """How alike two recordings are at the same relative depth, by quarter of depth."""
+    """Similarity of two recordings at the same relative depth, by quarter of depth."""
     null = "permuted samples"
     table = Table(
         "quarter of depth", "CKA [95 % over texts]", null, "Procrustes distance [95 %]", null

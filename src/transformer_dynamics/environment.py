@@ -1,4 +1,4 @@
-"""What the package runs on: its own version, the machine, the libraries, the bundled files."""
+"""Environment of the package: its version, the machine, the libraries, the bundled files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def system_information() -> dict[str, Any]:
 
 
 def examine() -> dict[str, Any]:
-    """What `tdyn doctor` prints: system, cache, bundled files, extras."""
+    """Examine system, cache, bundled files and extras, for `tdyn doctor`."""
     import torch
 
     cache = assets.cache_dir()

@@ -85,7 +85,7 @@ class Silent:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What of a run can be chosen beside model, texts and folder.
+    """Settings of a run, in addition to model, texts and folder.
 
     Attributes:
         seed: of nulls and bootstrap, and of the first untrained twin.
@@ -403,7 +403,7 @@ class Experiment:
             report_run(self.out)
 
     def _identity(self, recording: Recording) -> str:
-        """What identifies a recording's states without reading them."""
+        """Identity of a recording's states, found without reading them."""
         return fingerprint([recording.provenance, list(recording.shape)])
 
     def _note_provenance(self, recording: Recording) -> None:

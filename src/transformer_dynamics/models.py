@@ -156,7 +156,7 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where token ids go: the device of the embedding, or of the whole model."""
+        """Device of token ids: that of the embedding, or of the whole model."""
         spread = getattr(self.hf_model, "hf_device_map", {})
         places = [place for place in spread.values() if place not in ("disk", "cpu")]
         if places:
@@ -180,7 +180,7 @@ class Model:
 
     @property
     def attention_implementation(self) -> str:
-        """How attention is computed: sdpa, eager, flash_attention_2, ..."""
+        """Implementation of attention: sdpa, eager, flash_attention_2, ..."""
         return str(getattr(self.hf_model.config, "_attn_implementation", "unknown"))
 
     @cached_property
@@ -408,7 +408,7 @@ def _device(device: Any) -> torch.device:
 
 
 def _locate(model: str, offline: bool, revision: str | None) -> tuple[str, str, dict[str, Any]]:
-    """Where transformers will find the model, what to call it, and where it comes from."""
+    """Path or hub id of the model for transformers, its name, and its origin."""
     if model == BUNDLED:
         asset = assets.SMOLLM2
         path = assets.fetch(asset, offline=offline)

@@ -77,7 +77,7 @@ class Registry(Generic[Entry]):
 
 @dataclass(frozen=True)
 class Drawable:
-    """What gives a result that says what it is and can be drawn.
+    """Registered function whose result can be drawn.
 
     Attributes:
         name: the name in the command and the report, `package.function`.
@@ -114,7 +114,7 @@ class Perturbation(Drawable):
 
     @property
     def n_texts(self) -> int:
-        """How many texts it follows by default."""
+        """Number of texts it follows by default."""
         return int(inspect.signature(self.function).parameters["n_texts"].default)
 
 
@@ -164,7 +164,7 @@ CLAIMS: Registry[Any] = Registry("claim")
 
 
 def drawn_by(name: str) -> Drawable:
-    """What made a result of this name; an unknown one lists the measures."""
+    """Entry that made a result of this name; an unknown name lists the measures."""
     for registry in (PERTURBATIONS, COMPARISONS, PANELS):
         if name in registry.all():
             return registry.get(name)

@@ -240,7 +240,7 @@ def _template(template: Template) -> str:
 
 
 def _measurement(given: list[str]) -> str:
-    """What `{{convert|120|km|mi}}` is given, without what it converts to."""
+    """Quantity that `{{convert|120|km|mi}}` is given, without its conversion."""
     shown = ""
     for word in given:
         if word in _UNITS and shown:

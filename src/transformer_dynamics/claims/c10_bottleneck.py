@@ -27,7 +27,7 @@ def profile(result: xr.Dataset, weights: Floats) -> Floats:
 
 
 def summary(profile: Floats) -> Floats:
-    """That of all layers together, `(draw)`."""
+    """Effective rank of all layers together over the number of units, `(draw)`."""
     whole: Floats = profile[..., -1]
     return whole
 

@@ -39,7 +39,7 @@ def summary(profile: Floats) -> Floats:
 
 
 def remark(recording: Recording, evidence: xr.Dataset) -> str:
-    """How steps within a layer compare with steps across layers."""
+    """Compare steps within a layer with steps across layers."""
     profile, kinds = evidence["profile"].values, recording.step_kinds
     if not {"attention", "mlp"} <= set(kinds):
         return ""

@@ -95,7 +95,7 @@ def picture(recording: Recording) -> Floats:
 
 
 def remark(recording: Recording, evidence: xr.Dataset) -> str:
-    """How many units have such a point, and the rotation count beside that of the paper."""
+    """Count the units with such a point, and give the rotation count beside the paper's."""
     above, around = evidence["profile"].values
     n_found = int((above > CLAIM.threshold * around).sum(where=around > 0))
     turns = float(

@@ -186,7 +186,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class NullComparison:
-    """How the statistic compares with one null.
+    """Comparison of the statistic with one null.
 
     Attributes:
         mean: mean of the statistic under the null.

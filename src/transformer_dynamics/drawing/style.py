@@ -1,4 +1,4 @@
-"""What all drawings share: roles and their colours, empty axes, and text that stays text."""
+"""Basis of all drawings: roles and their colours, empty axes, and text that stays text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MATPLOTLIB_DASHES: dict[str, Any] = {
 
 
 class Drawing(Protocol):
-    """What the report and the notebooks ask of a figure."""
+    """Interface of a figure, for the report and for notebooks."""
 
     @property
     def title(self) -> str:
@@ -47,12 +47,12 @@ class Drawing(Protocol):
 
     @property
     def shows(self) -> str:
-        """What can be read off it."""
+        """Caption: what is plotted, N, the interval and the null."""
         ...
 
     @property
     def requires(self) -> str:
-        """What would have to be true for it to mean what is claimed."""
+        """Interpretation: what the figure would show if the claim were true."""
         ...
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -66,7 +66,7 @@ class Drawing(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """What every drawing says of itself.
+    """Title, caption and interpretation of a drawing.
 
     Attributes:
         title: the heading.

@@ -1,4 +1,4 @@
-"""Where to put a state instead of its own: a grid in the plane, shifts, directions.
+"""Perturbed states: a grid in the plane, shifts within it, random directions, other texts.
 
     grid       x = z V^T + mu: everything off the plane is erased, so that all starts share mu
     shift      x = c + (z - z_c) V^T: the clean state c moved within the plane, the rest kept

@@ -1,4 +1,4 @@
-"""Where states near a text's own are carried next: fields in the plane, and basins about the text.
+"""Flow fields in the plane, and basins around the unperturbed state of a text.
 
 Flow field: for states on a grid in the plane, the rest of the clean state kept, the displacement in
 the plane over the next k sites, mean over texts:

@@ -80,7 +80,7 @@ def step_jacobians(
 
 
 def _chain(matrices: Floats) -> xr.Dataset:
-    """What of a text's steps needs no eigenvalues: fast enough for many texts."""
+    """Quantities of a text's steps that need no eigenvalues: fast enough for many texts."""
     identity = np.eye(matrices.shape[-1])
     parts = [
         labelled(

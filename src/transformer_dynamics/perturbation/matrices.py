@@ -1,4 +1,4 @@
-"""What can be said of the matrices that carry small deviations from one site to another.
+"""Quantities of the Jacobians that carry small displacements from one site to another.
 
 For a step J = dF(s -> t)/dx, and its update U = J - I, what the layers add to a deviation; A is
 either of the two, |A| the Frobenius norm, lambda the eigenvalues, sigma the singular values:
@@ -164,7 +164,7 @@ def spectrum(matrices: Floats) -> xr.Dataset:
 
 
 def spectrum_from(given: Floats, eigenvalues: Complex) -> xr.Dataset:
-    """What `spectrum` gives, of steps whose eigenvalues are known."""
+    """Compute the result of `spectrum` for steps whose eigenvalues are known."""
     identity = np.eye(given.shape[-1])
     eigenvalues = np.take_along_axis(eigenvalues, np.argsort(-np.abs(eigenvalues), axis=-1), -1)
     parts = []

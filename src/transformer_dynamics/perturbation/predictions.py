@@ -1,4 +1,4 @@
-"""How far the next token's distribution lies from the clean one.
+"""Divergence of the next token's distribution from the unperturbed one.
 
 KL(clean || state) = sum over tokens of p_clean (ln p_clean - ln p_state), in nats. Tokens that the
 clean run excludes outright add nothing.

@@ -168,7 +168,7 @@ def recovery(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is displaced in every text: `n_states` of each kind and size at each start."""
+    """Displacements made in every text: `n_states` of each kind and size at each start."""
 
     starts: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -198,7 +198,7 @@ class _Plan:
 
 
 class _Where:
-    """Where a system's states lie: the plane, other texts' states and their spread by start.
+    """Plane of a system's states, and other texts' states with their spread by start.
 
     `refusals` receives why a model has no derivatives; none are asked for after the first, and
     none of systems that are not `differentiated`.

@@ -1,4 +1,4 @@
-"""Whom a perturbation is done to: a model and its untrained twin, over the same texts.
+"""Systems that are perturbed: a model and its untrained twins, over the same texts.
 
 A `System` is a flow map per text and the recording that says where its states lie. Baselines that
 need no other weights (zero update, random and spectrum-matched updates) are made from the model's

@@ -334,7 +334,7 @@ def teleport(
 
 
 class _Where:
-    """Where a system's states lie: the plane, and other texts' states at each start."""
+    """Plane of a system's states, and other texts' states at each start."""
 
     def __init__(self, system: System, starts: Sequence[str]) -> None:
         self.axes = plane_of(system.recording)

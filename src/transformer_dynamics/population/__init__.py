@@ -1,4 +1,4 @@
-"""What the population of units does over depth."""
+"""Dynamics of the population of units over depth."""
 
 from transformer_dynamics.population.autoencoder import autoencoder
 from transformer_dynamics.population.autoencoder_network import Autoencoder, load_autoencoder

@@ -70,7 +70,7 @@ ABOUT = ("global mean", "site mean")
 
 @dataclass(frozen=True)
 class _Parts:
-    """What is trained on and what is scored.
+    """Training states and scored states.
 
     Attributes:
         states: training and validation states.
@@ -200,7 +200,7 @@ def _scores(parts: _Parts, errors: Floats, text_index: NDArray[np.int64], seed: 
 
 
 def _findings(scores: _Scores, bottlenecks: Sequence[int]) -> list[str]:
-    """What the numbers say, in a sentence or two for each bottleneck."""
+    """Findings in a sentence or two for each bottleneck."""
     sentences = []
     value, (gain, low, high) = scores.over_all[0], (part[0] for part in scores.gain)
     for place, bottleneck in enumerate(bottlenecks):

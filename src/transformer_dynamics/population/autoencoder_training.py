@@ -59,7 +59,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderOptions:
-    """How an autoencoder is built and trained; the paper's where it says.
+    """Options of an autoencoder and its training; the paper's values where it gives them.
 
     Attributes:
         n_layers: layers of units in each half, the stream and the bottleneck included.
@@ -89,7 +89,7 @@ class AutoencoderOptions:
 
 @dataclass(frozen=True)
 class TrainingStates:
-    """What an autoencoder is trained on.
+    """States that an autoencoder is trained on.
 
     Attributes:
         training: states `(row, unit)`.
@@ -106,7 +106,7 @@ class TrainingStates:
 
 @dataclass
 class _State:
-    """Where training stands after an epoch; tensors by weight's name.
+    """State of training after an epoch; tensors by weight's name.
 
     Attributes:
         weights: as they are.

@@ -154,7 +154,7 @@ def _jackknifed(value: Floats, without: Floats) -> tuple[Floats, Floats]:
 
 
 def relative_depth(n_sites: int) -> Floats:
-    """Where sites lie between the first, 0, and the last, 1."""
+    """Relative depth of sites: 0 for the first, 1 for the last."""
     return np.arange(n_sites) / max(1, n_sites - 1)
 
 
@@ -183,7 +183,7 @@ def _chosen(
 
 
 def _name(description: dict) -> str:
-    """What a recording is called in a figure."""
+    """Name of a recording in a figure."""
     provenance = description.get("provenance", {})
     name = provenance.get("model", provenance.get("system", "a recording"))
     return f"{name}, {provenance['null']}" if "null" in provenance else str(name)

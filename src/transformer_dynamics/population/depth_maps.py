@@ -147,7 +147,7 @@ def one_maps(before: Floats, after: Floats) -> list[AffineMap]:
 
 
 class _Fold:
-    """What is fitted on the training texts of one fold."""
+    """Maps fitted on the training texts of one fold."""
 
     def __init__(
         self, values: NDArray[Any], training: NDArray[Any], groups: NDArray[Any], most: int

@@ -73,7 +73,7 @@ UNDEFINED_HERE = f"{UNDEFINED}, fewer than four samples (corrected), or points t
 
 
 def participation_ratio(points: NDArray[Any]) -> Floats:
-    """How many directions share the variance, (sum l)^2 / sum l^2 of the sample covariance.
+    """Participation ratio (sum l)^2 / sum l^2 of the eigenvalues l of the sample covariance.
 
     Biased low for few points: at most their number less one.
 

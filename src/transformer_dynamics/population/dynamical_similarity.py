@@ -89,7 +89,7 @@ def _paths(recording: Recording, n_components: int) -> Floats:
 
 
 def _halves(text_index: NDArray[np.int64], seed: int) -> tuple[NDArray[np.bool_], ...]:
-    """Which samples belong to either half of the texts."""
+    """Samples of either half of the texts."""
     texts = np.random.default_rng(seed).permutation(np.unique(text_index))
     first = np.isin(text_index, texts[: len(texts) // 2])
     return first, ~first

@@ -1,4 +1,4 @@
-"""How much of the variance of texts they were not fitted on principal components explain.
+"""Variance that principal components explain of texts they were not fitted on.
 
 Components are fitted on half of the texts and scored on the other half. With the K leading
 components P of the fitted half and a centre c taken from the fitted half too, K components explain

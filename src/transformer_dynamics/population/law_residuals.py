@@ -1,4 +1,4 @@
-"""What the rotate-and-stretch law leaves of later states, pair of sites by pair of sites.
+"""Residuals of the rotate-and-stretch law for every pair of sites.
 
 For the law and for standing still, over samples n of one pair (t, t + tau), r = x(t + tau) - x~:
 
@@ -48,7 +48,7 @@ MOST_POOLED = 2**16
 
 @dataclass(frozen=True)
 class PairStatistics:
-    """What is measured of one pair of sites.
+    """Quantities of one pair of sites.
 
     Attributes:
         square: explained square by each of `PREDICTORS`.

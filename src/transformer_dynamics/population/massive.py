@@ -75,7 +75,7 @@ UNITS = {
 
 
 def massive_activations(states: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which activations are massive by magnitude (arXiv 2402.17762).
+    """Find massive activations by their magnitude (arXiv 2402.17762).
 
     Args:
         states: `(..., unit)`, in stream units.
@@ -99,7 +99,7 @@ def _massive(magnitude: NDArray[Any], median: NDArray[Any]) -> NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Profile:
-    """What one pass over a recording gives, in whatever basis its units are.
+    """Moments from one pass over a recording, in the basis of its units.
 
     Attributes:
         moments: of every unit at every site.
@@ -244,7 +244,7 @@ def _changes(found: list[Effect], n_texts: int) -> dict[str, Any]:
     draw=draw_massive,
 )
 def massive(recording: Recording, *, n_draws: int = 499, seed: int = 0) -> xr.Dataset:
-    """Which units are massive, what they hold at each site, and what of each result they carry.
+    """Massive units, their share of the squared norm by site, and of each result.
 
     Args:
         recording: states `(sample, site, unit)`.

@@ -1,4 +1,4 @@
-"""What massive units carry of the results on the population: each with them and without.
+"""Results on the population with massive units and without them.
 
 A result is measured on the recording and again with the massive units standardised. Its profile is
 the mean over samples per site, step or turn; its relative change is

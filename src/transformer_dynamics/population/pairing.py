@@ -83,7 +83,7 @@ def _last_tokens(recording: Recording) -> Rows:
 
 
 def _keys(recording: Recording, names: list[str]) -> NDArray[np.int64]:
-    """What tells samples apart, `(sample, name)`."""
+    """Keys that identify samples, `(sample, name)`."""
     return np.stack([np.asarray(recording.dataset[name].values) for name in names], axis=1)
 
 

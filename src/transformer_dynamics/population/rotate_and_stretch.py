@@ -293,7 +293,7 @@ def rotate_and_stretch(
     n_samples: int = N_SAMPLES,
     seed: int = 0,
 ) -> xr.Dataset:
-    """How well states follow the law, and what it leaves.
+    """Fit of the rotate-and-stretch law, and its residuals.
 
     Args:
         recording: the states. The paper leaves out the embedding:

@@ -104,7 +104,7 @@ def aligned(bases: list[SingularBasis], matching: Matching) -> list[SingularBasi
 
 
 def extrapolated(states: Floats, before: SingularBasis, after: SingularBasis) -> Floats:
-    """Where the law carries states, `(sample, unit)`, by the vectors that both sites have."""
+    """States predicted by the law, `(sample, unit)`, from the vectors that both sites have."""
     shared = min(before.values.size, after.values.size)
     stretch = after.values[:shared] / before.values[:shared]
     carried: Floats = ((states @ before.vectors[:, :shared]) * stretch) @ after.vectors[

@@ -62,7 +62,7 @@ AVERAGE = "mean over the text's tokens, where defined"
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a kernel returns under one name.
+    """Name, units and definition of one quantity that a kernel returns.
 
     Attributes:
         along: what there is one value for: each state of a path, step, turn, or the whole path.
@@ -79,7 +79,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which samples are the tokens of which text.
+    """Samples of the tokens of each text.
 
     Attributes:
         order: samples by text and position, `(token,)`.

@@ -1,4 +1,4 @@
-"""How a unit is distributed jointly at two sites, as counts in bins, and the correlation of ranks.
+"""Joint histograms of a unit at two sites, and the correlation of its ranks.
 
 Each unit's bins are cut at quantiles of some first samples, so that all hold about as many. The
 correlation of normal scores averaged within bins is too small; it is divided by what binning takes

@@ -110,7 +110,7 @@ class Moments:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Where the states came from."""
+        """Provenance of the states."""
         return dict(attribute(self.dataset, "provenance"))
 
     @property
@@ -125,7 +125,7 @@ class Moments:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What a result cites: number of samples, sites' range, origin."""
+        """Description for a result: number of samples, range of sites, origin."""
         return {
             "moments_of": self.n_samples,
             "first_site": self.sites[0],
@@ -192,7 +192,7 @@ class Moments:
         return name in self.per_sample or registry.MEASURES.get(name).of_moments
 
     def measure(self, name: str) -> xr.Dataset:
-        """What a registered measure gives of these moments: its result, or its means.
+        """Compute a registered measure from these moments: its result, or its means.
 
         Raises:
             RecordingError: it needs the states.

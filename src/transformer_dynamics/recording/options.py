@@ -1,4 +1,4 @@
-"""How a recording is made, beyond which model, which texts and which positions."""
+"""Options of a recording, in addition to model, texts and positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recording will hold, settled before the first forward pass.
+"""Plan of a recording: its samples and shards, settled before the first forward pass.
 
 A plan names every row `(text, position)`, cuts the rows into shards of equal size (each a whole
 number of chunks of the store, so that no two writers ever touch one chunk), and groups what a shard

@@ -1,4 +1,4 @@
-"""Which tokens of each text a recording keeps.
+"""Positions: the tokens of each text that a recording keeps.
 
 `"last"`, `"last_content"` (the last one that is no special token), `"all"`, `"skip:4"` (all but the
 first four, where attention sinks lie), `"random:8"` (eight drawn without replacement from each
@@ -33,7 +33,7 @@ ALLOWED = (
 
 
 def name_of(positions: Positions) -> str:
-    """What the choice is called in provenance: the string itself, or `given`."""
+    """Name of the choice in provenance: the string itself, or `given`."""
     return positions if isinstance(positions, str) else GIVEN
 
 

@@ -217,7 +217,7 @@ class Recording:
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
-        """What resampling draws and splits deal out, `(sample,)`: a number for each group.
+        """Group of each sample, `(sample,)`, as a number: the unit of resampling and of splits.
 
         The text where no groups are known; a text without a group is a group of its own.
         """
@@ -230,7 +230,7 @@ class Recording:
 
     @property
     def grouping(self) -> str:
-        """What `groups` are: `"groups"` of texts, or `"texts"`."""
+        """Kind of `groups`: `"groups"` of texts, or `"texts"`."""
         return "texts" if self.text_groups is None else "groups"
 
     def with_groups(self, groups: Sequence[Any]) -> Recording:
@@ -253,12 +253,12 @@ class Recording:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Where the states come from."""
+        """Provenance of the states."""
         return dict(attribute(self.dataset, "provenance", {}))
 
     @cached_property
     def step_kinds(self) -> NDArray[Any]:
-        """What each step passes through: attention, mlp, layer, block or step, `(step,)`."""
+        """Kind of each step: attention, mlp, layer, block or step, `(step,)`."""
         pairs = zip(self.sites[:-1], self.sites[1:], strict=True)
         return np.array([labels.step_kind(start, stop) for start, stop in pairs], dtype=object)
 

@@ -1,4 +1,4 @@
-"""Where a recording grows on disk, so that it is whole or not there.
+"""Store of a growing recording, which is whole or not there.
 
 It lies in `<out>.partial/` until its last shard is marked and is then renamed to `<out>`. The same
 call again, after any interruption, does what is missing and nothing else; a folder begun with
@@ -73,7 +73,7 @@ def _sweep(store: Path) -> None:
 
 
 def partial_folder(out: Path) -> Path:
-    """Where `out` grows; its parent is made."""
+    """Folder in which `out` grows; its parent is made."""
     if out.suffix != ".zarr":
         raise RecordingError(f"got out={str(out)!r}; a recording's folder ends in .zarr")
     make_folder(out.parent)

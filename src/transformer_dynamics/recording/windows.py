@@ -49,7 +49,7 @@ def fit(
 def windows(
     token_lists: Sequence[Sequence[int]], context_length: int | None, begin: int | None = None
 ) -> list[Window]:
-    """What runs: each text that fits as one window, a longer one as several.
+    """Windows that run: one for each text that fits, several for a longer one.
 
     The first window holds as many tokens as fit. Each further one is full as well and gives the
     states of the next half a context, so that every token is given by exactly one window, and sees

@@ -146,7 +146,7 @@ class _Figures:
 
 
 def _verdict_entry(verdict: Verdict, figures: _Figures, over: str) -> dict[str, Any]:
-    """What the page says of a verdict; `over` names what intervals of the recording are over."""
+    """Entry of the page for a verdict; `over` names the units of resampling of the recording."""
     claim = CLAIMS.all().get(verdict.id)
     has_evidence = bool(verdict.evidence.data_vars)
     drawings = claim.draw(verdict.evidence) if claim is not None and has_evidence else []
@@ -230,7 +230,7 @@ def _facts(recording: Recording, run: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _over(recording: Recording) -> str:
-    """What intervals are over: texts, groups, or articles where the groups are these."""
+    """Units of resampling: texts, groups, or articles where the groups are these."""
     if recording.provenance.get("texts", {}).get("group") == "article":
         return "articles"
     return recording.grouping

@@ -47,7 +47,7 @@ def as_floats(states: Any) -> Floats:
 
 
 class FlowMap(ABC):
-    """What carries states over depth.
+    """Map that carries states over depth.
 
     Attributes:
         sites: the labels of the sites in order of depth.

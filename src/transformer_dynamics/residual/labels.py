@@ -1,4 +1,4 @@
-"""What sites and steps are called, without any model: `"7.pre_attn"`, `"final"`.
+"""Labels of sites and steps, without any model: `"7.pre_attn"`, `"final"`.
 
 A transformer with L layers has 2L + 1 sites, `0.pre_attn, 0.pre_mlp, ..., (L-1).pre_mlp, final`;
 one whose layers add attention and MLP in parallel has L + 1, since there is no stream between the
@@ -55,7 +55,7 @@ def depth(label: str) -> tuple[float, int]:
 
 
 def step_kind(start: str, stop: str) -> str:
-    """What lies between neighbouring sites: attention, mlp, layer (both at once), block or step.
+    """Kind of a step: attention, mlp, layer (both at once), block or step.
 
     >>> step_kind("3.pre_attn", "3.pre_mlp"), step_kind("3.pre_mlp", "4.pre_attn")
     ('attention', 'mlp')

@@ -1,4 +1,4 @@
-"""How the last site of all later tokens answers to a change at an earlier site.
+"""Jacobians from a site of one token to the last site of all later tokens.
 
     J[s] = 1/T sum over t, t' >= t of d final_t' / d x[s]_t
 

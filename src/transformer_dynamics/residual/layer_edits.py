@@ -88,7 +88,7 @@ class LayerEdits:
             return self._with_states(self._states[layer], layer)
 
     def update(self, layer: int) -> Floats:
-        """What one layer adds to the stream, `(position, unit)`."""
+        """Update of one layer, `(position, unit)`."""
         before, after = (self._states[place].double() for place in (layer, layer + 1))
         added: Floats = (after - before.to(after.device)).flatten(0, -2).cpu().numpy()
         return added

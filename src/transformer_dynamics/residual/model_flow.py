@@ -70,7 +70,7 @@ FAILURES = (
 
 @dataclass(frozen=True, eq=False)
 class _Context:
-    """What the clean run leaves behind.
+    """Context and states of the unperturbed run.
 
     Attributes:
         tokens: the text, `(position)`.
@@ -257,7 +257,7 @@ class _Runner:
 
     @cached_property
     def tolerance(self) -> float:
-        """How far two ways to the same state may lie apart, over its norm."""
+        """Largest difference between two computations of one state, over its norm."""
         return SLACK * TOLERANCE.get(self.hf_model.dtype, 1e-5)
 
     def require_derivatives(self) -> None:
@@ -320,7 +320,7 @@ class _Runner:
         return found
 
     def logits(self, context: _Context, states: Tensor, start: str) -> Tensor:
-        """What the head makes of the states, `(state, token)`."""
+        """Logits of the states, `(state, token)`."""
         with self._injected(context, states, start, torch.inference_mode):
             output = self.hf_model(**self._inputs(context, len(states)))
         logits = logits_of(self.hf_model, output)

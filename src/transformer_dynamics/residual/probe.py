@@ -45,7 +45,7 @@ class Event:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What happened in one layer.
+    """Trace of one layer.
 
     Attributes:
         path: its path within the trunk.
@@ -134,7 +134,7 @@ def _candidates(trunk: nn.Module, hf_model: Any) -> list[tuple[str, list[tuple[i
 
 @contextmanager
 def _tracing(layers: dict[str, nn.Module]) -> Iterator[dict[str, list[Event]]]:
-    """What enters and leaves every layer and every module inside it, as it happens."""
+    """Trace inputs and outputs of every layer and of every module inside it."""
     events: dict[str, list[Event]] = {path: [] for path in layers}
 
     def watch(path: str, name: str, module: nn.Module) -> Iterator[Any]:

@@ -17,7 +17,7 @@ Entry = tuple[str, str]
 
 @dataclass(frozen=True)
 class Columns:
-    """Where the texts are in a table, in objects or in a dataset, and where their groups are.
+    """Columns of the texts and of their groups in a table, in objects or in a dataset.
 
     Attributes:
         text: name or dotted path.

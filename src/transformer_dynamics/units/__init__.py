@@ -1,4 +1,4 @@
-"""What single units (coordinates of the residual stream) do over depth."""
+"""Dynamics of single units, the coordinates of the residual stream, over depth."""
 
 from transformer_dynamics.units.continuity import correlation, correlation_by_lag, correlation_pairs
 from transformer_dynamics.units.density import density

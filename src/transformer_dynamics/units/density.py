@@ -210,7 +210,7 @@ def _over_samples(result: xr.Dataset, key: str, name: str) -> Series:
 def density(
     recording: Recording, *, threshold: float = 1.0, relative_threshold: float = 0.5
 ) -> xr.Dataset:
-    """How many units carry each state: three indices, and the norm beside them.
+    """Density of states: three indices of how many units are active, and the norm.
 
     Args:
         recording: the states.

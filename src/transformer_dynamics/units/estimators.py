@@ -53,7 +53,7 @@ def ksg_pair(x: Floats, y: Floats, *, neighbours: int) -> float:
 
 
 def _marginal_count(x: Floats, distance: Floats) -> Floats:
-    """How many entries lie nearer than `distance`, itself included; at distance 0, equal ones."""
+    """Count the entries nearer than `distance`, itself included; at distance 0, equal ones."""
     ascending = np.sort(x)
     # Rounding of x +- distance must not take in the neighbour that lies exactly at that distance.
     reach = np.maximum(distance - 4 * np.spacing(np.abs(x) + distance), 0.0)

@@ -224,7 +224,7 @@ def _warn_where_undefined(*results: NDArray[Any], stacklevel: int) -> None:
 
 
 def draw_rotations(result: xr.Dataset) -> list[Drawing]:
-    """How the magnitudes of the counts spread, over units and over single samples."""
+    """Histograms of the magnitudes of the counts, over units and over single samples."""
     walk = abs(result["random_walk_count"].item())
     mean_traces = np.abs(result["rotation_count"].values)
     single = np.abs(result["rotation_count_per_sample"].values.ravel())
@@ -247,7 +247,7 @@ def draw_rotations(result: xr.Dataset) -> list[Drawing]:
 
 @measure("units.rotations", title="Rotation counts of units", source=SOURCE, draw=draw_rotations)
 def rotations(recording: Recording) -> xr.Dataset:
-    """How many turns each unit makes over depth, in the plane of activation and gradient.
+    """Rotation count of each unit over depth, in the plane of activation and gradient.
 
     Returns:
         `rotation_count` and `winding` `(unit)`, of the trace averaged over samples;

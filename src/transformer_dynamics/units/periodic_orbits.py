@@ -92,7 +92,7 @@ LEVEL = 0.05
 
 
 class Marks(NamedTuple):
-    """What the tests count in traces.
+    """Events that the tests count in traces.
 
     Attributes:
         transform: `(embedding, period, unit, level)`, unstable transformed points.
@@ -131,7 +131,7 @@ def _unstable_points(scaled: Floats, embedding: int, period: int) -> NDArray[np.
 
 
 def largest_height(observed: Floats, draws: Floats) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """How far counts stand out from those of surrogates, at the place where they do so most.
+    """Largest excess of counts over those of surrogates, over all places.
 
     A height is (count - mean) / deviation over the draws and the observed counts together, the
     deviation being at least one count (or per cent), so that a lone point where no draw has one is
@@ -285,7 +285,7 @@ def _tests(traces: Floats, observed: Marks, draws: dict[str, Marks]) -> xr.Datas
 
 
 def _defined(name: str, n_sites: int) -> NDArray[np.bool_]:
-    """Which tests have sites enough, to be broadcast over units."""
+    """Tests with enough sites, to be broadcast over units."""
     if name == "transform":
         windows = [[window_sites(p, d) <= n_sites for p in PERIODS] for d in EMBEDDINGS]
         return np.array(windows)[..., np.newaxis]

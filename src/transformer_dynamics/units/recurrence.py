@@ -71,7 +71,7 @@ class Transformed(NamedTuple):
 
 
 def window_sites(period: int, embedding: int) -> int:
-    """How many sites a transformed point is made of: 2 embedding period + 1."""
+    """Number of sites that a transformed point is made of: 2 embedding period + 1."""
     return 2 * embedding * period + 1
 
 
@@ -141,7 +141,7 @@ def _plane(window: list[Floats], kappa: float, rng: np.random.Generator) -> Tran
 
 
 def encounters(traces: NDArray[Any], *, radius: float = np.inf) -> Floats:
-    """Where traces approach a point in the delay plane along one direction and leave it so.
+    """Encounters: traces approach a point of the delay plane along one direction and leave it.
 
     Args:
         traces: `(..., site)`, in any unit.
@@ -172,7 +172,7 @@ def encounters(traces: NDArray[Any], *, radius: float = np.inf) -> Floats:
 
 
 def close_returns(traces: NDArray[Any], max_period: int, *, radius: float) -> NDArray[np.int64]:
-    """How often traces come back to where they were, by the number of sites in between.
+    """Count close returns of traces by the number of sites in between.
 
     Args:
         traces: `(..., site)`, in any unit.

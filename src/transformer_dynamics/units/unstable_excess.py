@@ -60,7 +60,7 @@ SEED = 0
 
 
 class UnstableExcess(NamedTuple):
-    """Where traces leave a point more often than they settle on it, and by how much.
+    """Unstable excess of every unit, and the points at which it was found.
 
     Attributes:
         excess: `(draw, unit)`, unstable less stable points at the level found, less those around
@@ -87,7 +87,7 @@ def level_centres() -> Floats:
 def level_counts(
     points: Floats, keep: NDArray[np.bool_], *, per_sample: bool = False
 ) -> NDArray[np.int64]:
-    """How many points fall into each level.
+    """Count the points in each level.
 
     Args:
         points: `(sample, unit, window)`, in robust standard deviations from the median.
@@ -112,7 +112,7 @@ def level_counts(
 
 
 def text_halves(text_index: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which samples belong to the first half, every other text or group of texts, `(sample)`."""
+    """Membership in the first half, every other text or group of texts, `(sample)`."""
     _, text = np.unique(text_index, return_inverse=True)
     return np.asarray(text % 2 == 0)
 
