@@ -108,7 +108,7 @@ def load_texts(
             semicolons, tabs or vertical bars), .tsv or .parquet (`column`), .jsonl or .ndjson
             (per line a string or an object with `column`), .json (a list of these, or an object
             with a list under `column`), all but Parquet also compressed (.gz); a pattern of
-            paths, "data/*.txt", or a list of paths, read one after another; or a dataset of
+            paths, `data/*.txt`, or a list of paths, read one after another; or a dataset of
             the hub, "hf://OWNER/NAME[:CONFIG[:SPLIT]]" (split "test" if none is named), the split
             sliced if wanted: "hf://OWNER/NAME::train[:1000]".
         n: how many; a sample without replacement, in the source's order. None: all. Of a dataset
