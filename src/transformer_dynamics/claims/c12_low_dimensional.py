@@ -2,8 +2,8 @@
 
 Statistic: share of the variance of one half of the texts, about each site's own mean, that ten
 principal components of the other half explain, massive units standardised, averaged over six
-sites. The threshold of one half is the plain sense of the word: ten directions hold most of what
-tells texts apart (ours; ten of the hundreds or thousands of units of a language model, and a
+sites. The threshold of one half is the plain sense of "most": ten components explain more than half
+of the between-text variance (ours; ten of the hundreds or thousands of units of a language model, and a
 quarter of the units, or fewer, where there are less than forty).
 
 The denominator decides. About the mean of all sites the way that all texts share over depth counts
@@ -139,7 +139,7 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
         for name in evidence["null"].values
     ]
     count = counts[min(PLACE_OF_TEN, len(counts) - 1)]
-    shows = "How much of what tells texts apart few directions hold, found on other texts."
+    shows = "Between-text variance explained by few components, which are fitted on other texts."
     requires = (
         "That ten directions hold more than half, and more than they hold in states whose units "
         "are independent, and in the untrained twin."
@@ -166,10 +166,7 @@ def coords(recording: Recording) -> dict[str, object]:
 
 CLAIM = Claim(
     id="C12",
-    statement=(
-        "The stream is low-dimensional: ten directions hold most of what tells texts apart at a "
-        "site."
-    ),
+    statement="Ten principal components explain most of the between-text variance at a site.",
     statistic=(
         "share of held-out texts' variance about the site's own mean that the first ten principal "
         "components of other texts explain (a quarter of the units at most), massive units "

@@ -3,7 +3,7 @@
 A null is compared in one of three ways, by what it consists of:
 
     draws   surrogates drawn from the recording: Monte Carlo p-value, drawn until `N_EXCEEDING`
-            draws exceed the recording or the most draws are made; about `N_SHOWN` draws of a null
+            draws exceed the recording or the most draws are made; `N_SHOWN` draws at most of a null
             that is only shown
     seeds   several recordings, as untrained twins of several seeds: Student's t of a new
             observation, with the variance over seeds and that over texts
@@ -49,7 +49,7 @@ from transformer_dynamics.registry import NULLS
 # Draws that exceed the recording after which no more are made: p is then known to about a fifth.
 N_EXCEEDING = 20
 # The most draws of a null that is only shown: its mean and spread need no more.
-N_SHOWN = 99
+N_SHOWN = 100
 # Draws that are made before exceedances are counted again.
 BATCH = 20
 # Bootstrap draws of a standard error.

@@ -310,7 +310,7 @@ def _over_depth(result: xr.Dataset, massive: str) -> Lines:
             )
             for reading in READINGS
         ],
-        shows="At which depth few directions hold most of what tells texts apart.",
+        shows="Depth at which few components explain most of the between-text variance.",
         requires=(
             "That the texts differ in more than their last token: at the first sites texts that "
             "end alike are alike, and few directions hold all there is."
