@@ -2,9 +2,9 @@
 
 Statistic: share of the variance of one half of the texts, about each site's own mean, that ten
 principal components of the other half explain, massive units standardised, averaged over six
-sites. The threshold of one half is the plain sense of "most": ten components explain more than half
-of the between-text variance (ours; ten of the hundreds or thousands of units of a language model, and a
-quarter of the units, or fewer, where there are less than forty).
+sites. The threshold of one half is the plain sense of "most": ten components explain more than
+half of the between-text variance (ours; ten of the hundreds or thousands of units of a language
+model, and a quarter of the units, or fewer, where there are less than forty).
 
 The denominator decides. About the mean of all sites the way that all texts share over depth counts
 as variance, and few components hold it whatever the texts do; with massive units as recorded, one
