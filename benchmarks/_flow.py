@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 import transformer_dynamics as td
-from transformer_dynamics.models import Model
+from transformer_dynamics.model.hooks import evaluating, reading
+from transformer_dynamics.model.labels import parse
+from transformer_dynamics.model.loading import Model
 from transformer_dynamics.perturbation.systems import layer_sites, quarter_sites
-from transformer_dynamics.residual.hooks import evaluating, reading
-from transformer_dynamics.residual.labels import parse
 
 Floats = NDArray[Any]
 

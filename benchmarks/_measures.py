@@ -19,7 +19,7 @@ from _timing import Row, Task, Timings, interleaved, relative_difference
 from numpy.typing import NDArray
 
 import transformer_dynamics as td
-from transformer_dynamics.residual.labels import transformer_labels
+from transformer_dynamics.model.labels import transformer_labels
 
 Plain = Callable[[NDArray[Any]], dict[str, NDArray[Any]]]
 
@@ -69,31 +69,31 @@ MEASURES = (
         every=20,
     ),
     Case(
-        "units.rotations (mean and every trace)",
-        td.units.rotations,
+        "orbits.rotation_counts (mean and every trace)",
+        td.orbits.rotation_counts,
         _plain.rotations,
         "Python loop over points",
         every=50,
     ),
     Case(
-        "population.kinematics",
-        td.population.kinematics,
+        "paths.kinematics",
+        td.paths.kinematics,
         _plain.kinematics,
         "numpy norm per vector",
         thinned="sample",
         every=10,
     ),
     Case(
-        "population.geometry",
-        td.population.geometry,
+        "paths.path_geometry",
+        td.paths.path_geometry,
         _plain.geometry,
         "numpy norm and arccos per vector",
         thinned="sample",
         every=10,
     ),
     Case(
-        "population.pca",
-        td.population.pca,
+        "dimension.pca",
+        td.dimension.pca,
         _plain.pca,
         "scikit-learn PCA, shares per site",
     ),
@@ -132,7 +132,7 @@ def _kernel(recording: td.Recording) -> Case:
     traces = recording.values.mean(axis=0, dtype=np.float64).T
     return Case(
         "units.rotation_count (mean traces alone)",
-        lambda _: xr.Dataset({"rotation_count": ("unit", td.units.rotation_count(traces))}),
+        lambda _: xr.Dataset({"rotation_count": ("unit", td.orbits.rotation_count(traces))}),
         lambda _: {"rotation_count": _plain.rotation_count(traces)},
         "Python loop over points",
     )

@@ -13,14 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import transformer_dynamics
-from transformer_dynamics import cli
-from transformer_dynamics.registry import (
-    CLAIMS,
-    COMPARISONS,
-    MEASURES,
-    NULLS,
-    PERTURBATIONS,
-)
+from transformer_dynamics.cli import main as cli
+from transformer_dynamics.registry import CLAIMS, COMPARISONS, MEASURES, NULLS, PERTURBATIONS
 
 DOCS = Path(__file__).parent
 GENERATED = DOCS / "_generated"

@@ -19,12 +19,12 @@ LONGEST_FIRST = (
     "tests/test_experiment.py",
     "tests/recording/test_endurance.py",
     "tests/claims/test_c6_orbits.py",
-    "tests/test_cli.py",
+    "tests/cli/test_main.py",
     "tests/recording/test_blocks.py",
     "tests/test_registry.py",
     "tests/test_bench.py",
     "tests/claims/test_c12.py",
-    "tests/residual/test_model_flow.py",
+    "tests/model/test_model_flow.py",
 )
 """Files that take a minute of one core or about that, the longest first."""
 

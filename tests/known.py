@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.perturbation import System
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.residual.flow_map import LinearFlowMap
-from transformer_dynamics.residual.labels import transformer_labels
+from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
 N_TEXTS, N_SITES, N_UNITS = 6, 6, 4
 

@@ -13,10 +13,10 @@ ROWS = (
     "units.correlation",
     "units.density",
     "units.mutual_information (copula)",
-    "units.rotations (mean and every trace)",
-    "population.kinematics",
-    "population.geometry",
-    "population.pca",
+    "orbits.rotation_counts (mean and every trace)",
+    "paths.kinematics",
+    "paths.path_geometry",
+    "dimension.pca",
     "units.rotation_count (mean traces alone)",
     "bare forward pass, no head, no hooks",
     "hooks alone: states in memory (goal: at most 1.03)",
@@ -87,8 +87,8 @@ def test_both_sides_compute_the_same(table):
 
 def test_the_baseline_says_what_it_was_measured_on(table):
     assert table["units.correlation"][-2] == "2 of 24 units"
-    assert table["population.kinematics"][-2] == "6 of 60 samples"
-    assert table["population.pca"][-2] == "all"
+    assert table["paths.kinematics"][-2] == "6 of 60 samples"
+    assert table["dimension.pca"][-2] == "all"
 
 
 def test_the_first_line_is_the_machine_and_the_last_ones_totals(printed):

@@ -14,7 +14,7 @@ from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment import Experiment, Settings, load_verdicts, report_run
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS
-from transformer_dynamics.results import load_result
+from transformer_dynamics.storage.results import load_result
 
 QUICK = Settings(n_null=9, n_bootstrap=19, n_twins=2, seed=4, n_perturbed=4)
 
@@ -95,7 +95,7 @@ def test_what_is_done_is_not_done_again(finished, model, texts):
     assert told.begun == ["report"]
     perturbations = list(PERTURBATIONS.all())
     nulls = ["shuffled_tokens", "untrained"]
-    compared = "population.comparison"
+    compared = "similarity.between_recordings"
     assert told.skips == ["record", *nulls, "measure", compared, *perturbations, "test"]
     assert [v.as_json() for v in again] == [v.as_json() for v in verdicts]
 

@@ -7,11 +7,11 @@ import pytest
 
 import tiny
 import transformer_dynamics as td
-from transformer_dynamics.cli import main
+from transformer_dynamics.cli.main import main
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment import Experiment, report_run
-from transformer_dynamics.recording.moments import open_moments
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.moments.moments import open_moments
+from transformer_dynamics.recording.record import record
 
 LISTS = tiny.token_lists(4)
 

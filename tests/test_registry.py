@@ -21,13 +21,14 @@ from transformer_dynamics.registry import (
     PERTURBATIONS,
     measure,
 )
-from transformer_dynamics.results import attribute, load_result, save_result, saved_names
+from transformer_dynamics.storage.attributes import attribute
+from transformer_dynamics.storage.results import load_result, save_result, saved_names
 
 RECORDING = Recording.from_array(np.random.default_rng(0).standard_normal((6, 8, 4)))
 
 
 def test_built_in_entries_are_found():
-    assert {"units.correlation", "units.rotations", "population.pca"} <= set(MEASURES.all())
+    assert {"units.correlation", "orbits.rotation_counts", "dimension.pca"} <= set(MEASURES.all())
     assert {"random_walk", "untrained", "shuffled_tokens"} <= set(NULLS.all())
     assert {"perturbation.teleport", "perturbation.jacobians"} <= set(PERTURBATIONS.all())
     assert {f"C{number}" for number in range(1, 12)} <= set(CLAIMS.all())
@@ -159,7 +160,7 @@ def test_a_name_is_taken_once():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(KeyError, match=r"there are: population\.autoencoder"):
+    with pytest.raises(KeyError, match=r"there are: dimension\.autoencoder"):
         MEASURES.get("magic")
 
 

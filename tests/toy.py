@@ -7,7 +7,7 @@ import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
-from transformer_dynamics.drawing import Lines, Series
+from transformer_dynamics.plots.backend import Lines, Series
 from transformer_dynamics.registry import CLAIMS, MEASURES, measure
 
 TITLE = "Largest activation"

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import transformer_dynamics as td
-from transformer_dynamics.nulls import synthetic
+from transformer_dynamics import synthetic
 
 # %%
 # A rotation
@@ -22,14 +22,14 @@ from transformer_dynamics.nulls import synthetic
 # negative because motion in the plane of a quantity and its own gradient is clockwise.
 
 rotation = synthetic.rotation(n_samples=20, n_sites=64, n_units=16, turns=3)
-turns = td.units.rotations(rotation)
+turns = td.orbits.rotation_counts(rotation)
 print(f"rotation count, mean over units: {turns['rotation_count'].mean().item():.3f}")
 
 # %%
 # The population tells the same story: every step is as long as the next, and the cosine of
 # consecutive states is that of the angle per step.
 
-motion = td.population.kinematics(rotation)
+motion = td.paths.kinematics(rotation)
 speed = motion["speed"]
 spread = (speed.max("step") / speed.min("step")).max().item()
 print(f"fastest step over slowest, in the worst sample: {spread:.6f}")
@@ -45,7 +45,7 @@ print(f"cosine of consecutive states: {found:.6f}, expected {expected:.6f}")
 
 for points in (16, 32, 64, 128):
     walk = synthetic.random_walk(n_samples=50, n_sites=points, n_units=50, seed=points)
-    counts = td.units.rotations(walk)["rotation_count_per_sample"]
+    counts = td.orbits.rotation_counts(walk)["rotation_count_per_sample"]
     expected = -0.1765 * (points - 2)
     print(
         f"{points:4d} points: {counts.mean().item():7.2f} ± {counts.std().item():.2f} turns, "
@@ -58,7 +58,7 @@ for points in (16, 32, 64, 128):
 
 walk = synthetic.random_walk(n_samples=50, n_sites=64, n_units=50, seed=0)
 figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-td.units.rotations(walk).td.plot(axes)
+td.orbits.rotation_counts(walk).td.plot(ax=axes)
 
 # %%
 # What does tell them apart
@@ -67,9 +67,9 @@ td.units.rotations(walk).td.plot(axes)
 # The phase portrait: circles against a tangle.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
-td.units.phase_portrait(rotation).td.plot(left)
+td.orbits.phase_portrait(rotation).td.plot(ax=left)
 left.set_title("rotation")
-td.units.phase_portrait(walk).td.plot(right)
+td.orbits.phase_portrait(walk).td.plot(ax=right)
 right.set_title("random walk")
 
 # %%
@@ -77,9 +77,9 @@ right.set_title("random walk")
 # end points, but nothing is left of the circle.
 
 shuffled = td.nulls.permuted_increments(rotation, seed=0)
-counts = td.units.rotations(shuffled)["rotation_count"]
+counts = td.orbits.rotation_counts(shuffled)["rotation_count"]
 print(f"permuted increments, mean over units: {counts.mean().item():.2f} turns")
 
 figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-td.units.phase_portrait(shuffled).td.plot(axes)
+td.orbits.phase_portrait(shuffled).td.plot(ax=axes)
 axes.set_title("rotation, increments permuted")

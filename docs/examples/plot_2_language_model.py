@@ -39,9 +39,9 @@ print(f"{len(proofs)} layers, largest error of the residual identity: {worst:.1e
 # How far the stream moves per step, and how it turns. One result has several drawings; the first is
 # what ``plot`` draws.
 
-kinematics = td.population.kinematics(recording)
+kinematics = td.paths.kinematics(recording)
 figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-kinematics.td.plot(axes)
+kinematics.td.plot(ax=axes)
 
 # %%
 for drawing in kinematics.td.drawings:
@@ -53,7 +53,7 @@ for drawing in kinematics.td.drawings:
 
 correlation = td.units.correlation(recording)
 figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-correlation.td.plot(axes)
+correlation.td.plot(ax=axes)
 
 # %%
 # A null is a recording, so any measure runs on it unchanged. Here is the speed of the matched
@@ -61,7 +61,7 @@ correlation.td.plot(axes)
 
 walk = td.nulls.random_walk(recording, seed=0)
 figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-td.population.kinematics(walk).td.plot(axes)
+td.paths.kinematics(walk).td.plot(ax=axes)
 axes.set_title("matched random walk")
 
 # %%

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any
 
 import transformer_dynamics
-from transformer_dynamics import assets
+from transformer_dynamics.storage import assets
 
 PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "xarray", "zarr", "plotly")
 

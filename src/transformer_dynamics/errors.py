@@ -1,7 +1,7 @@
 """The errors meant for the user.
 
 A message is complete in itself: what came, what is allowed, and the call that works. The command
-prints it as it is, without a traceback. What is not a `TdynError` is a defect of this package.
+prints it is, without a traceback. What is not a `TdynError` is a defect of this package.
 """
 
 

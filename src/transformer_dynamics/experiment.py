@@ -25,20 +25,17 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics import results
 from transformer_dynamics.claims import Verdict, test_claims
 from transformer_dynamics.claims.verdicts import N_BOOTSTRAP, N_TWINS, check_size, draws_needed
 from transformer_dynamics.environment import system_information, version
 from transformer_dynamics.errors import InputError, ModelError, TdynError
-from transformer_dynamics.files import fingerprint, local_path, make_folder, read_json, write_json
-from transformer_dynamics.inputs import Inputs
-from transformer_dynamics.models import Model, as_model
-from transformer_dynamics.nulls.untrained import untrained_twins
+from transformer_dynamics.model.loading import Model, as_model
+from transformer_dynamics.nulls.reruns import untrained_twins
 from transformer_dynamics.paper import CONTROLS, PAPER, paper_conditions
 from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.options import RecordingOptions
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 from transformer_dynamics.registry import (
     CLAIMS,
     COMPARISONS,
@@ -46,9 +43,18 @@ from transformer_dynamics.registry import (
     NULLS,
     PANELS,
     PERTURBATIONS,
-    drawable_names,
+    result_names,
 )
 from transformer_dynamics.report import write_report
+from transformer_dynamics.storage import results
+from transformer_dynamics.storage.files import (
+    fingerprint,
+    local_path,
+    make_folder,
+    read_json,
+    write_json,
+)
+from transformer_dynamics.texts.inputs import Inputs
 
 Progress = Callable[[int, int], None]
 
@@ -218,7 +224,7 @@ class Experiment:
 
     def _compare(self, recording: Recording, twin: Recording) -> None:
         """Compare the arrangement of the same samples in the model and in an untrained twin."""
-        name, store = "population.comparison", self.out / "results.zarr"
+        name, store = "similarity.between_recordings", self.out / "results.zarr"
         inputs = {
             "recording": self._identity(recording),
             "untrained": self._identity(twin),
@@ -480,7 +486,7 @@ def report_run(out: Path) -> Path:
             f"there is no run in {out}: recording.zarr is missing; make one with "
             f"`tdyn run --out {out}`"
         )
-    known = drawable_names()
+    known = result_names()
     names = [name for name in results.saved_names(out / "results.zarr") if name in known]
     found = {name: results.load_result(out / "results.zarr", name) for name in names}
     return write_report(

@@ -2,7 +2,7 @@
 
 The command, the report and the documentation read this list, so adding a measure, a perturbation,
 a null or a claim is one module that registers itself. Built-in modules are found by walking the
-packages `units`, `population`, `perturbation`, `nulls`, `claims` and `paper`; a module of a third
+packages `measures`, `perturbation`, `nulls`, `plots`, `claims` and `paper`; a module of a third
 party is found through the entry point group `transformer_dynamics.plugins` (its value names a
 module; importing it registers).
 """
@@ -15,40 +15,38 @@ import importlib.metadata
 import inspect
 import pkgutil
 import re
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import xarray as xr
 
-import transformer_dynamics
-from transformer_dynamics.attributes import storable
-from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.plots.backend import Drawing, default_drawings, variable_drawing
+from transformer_dynamics.stamping import in_blocks, stamped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from transformer_dynamics.drawing import Drawing
+Draw = Callable[[xr.Dataset], list[Drawing]]
 
 # What a null is drawn from: a recording, a flow map, step Jacobians, one layer's updates.
 NullOf = Literal["recording", "flow", "jacobians", "updates"]
 DIGITS = re.compile(r"(\d+)")
 PLUGIN_GROUP = "transformer_dynamics.plugins"
-BUILT_IN_PACKAGES = ("units", "population", "perturbation", "nulls", "claims", "paper")
+BUILT_IN_PACKAGES = ("measures", "perturbation", "nulls", "plots", "claims", "paper")
 
-Entry = TypeVar("Entry")
+Registered = TypeVar("Registered")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Registry(Generic[Entry]):
+class Registry(Generic[Registered]):
     """Named entries in natural order (C2 before C10), whatever order they came in."""
 
     def __init__(self, noun: str) -> None:
         self._noun = noun
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Registered] = {}
 
-    def add(self, name: str, entry: Entry) -> None:
+    def add(self, name: str, entry: Registered) -> None:
         """Register `entry`; the same name may come again only from the same definition."""
         known = self._entries.get(name)
         if known is not None and _origin(known) != _origin(entry):
@@ -62,40 +60,38 @@ class Registry(Generic[Entry]):
         """Take `name` out again, as a test does that registered it."""
         del self._entries[name]
 
-    def get(self, name: str) -> Entry:
+    def get(self, name: str) -> Registered:
         """The entry called `name`; an unknown name lists the known ones."""
         load_built_in()
         if name not in self._entries:
             raise KeyError(f"no {self._noun} {name!r}; there are: {', '.join(self.all())}")
         return self._entries[name]
 
-    def all(self) -> dict[str, Entry]:
+    def all(self) -> dict[str, Registered]:
         """Every entry by name."""
         load_built_in()
         return {name: self._entries[name] for name in sorted(self._entries, key=_natural)}
 
 
 @dataclass(frozen=True)
-class Drawable:
-    """Registered function whose result can be drawn.
+class Entry:
+    """Registered function that gives a result.
 
     Attributes:
-        name: the name in the command and the report, `package.function`.
+        name: the name in the command and the report, `family.function`.
         title: a heading for people.
         source: where the definition comes from.
-        function: what it is done to comes first; `xarray.Dataset` out.
-        draw: result in, drawings out.
+        function: its subject or subjects come first; `xarray.Dataset` out.
     """
 
     name: str
     title: str
     source: str
     function: Callable[..., xr.Dataset]
-    draw: Callable[[xr.Dataset], list[Drawing]]
 
 
 @dataclass(frozen=True)
-class Measure(Drawable):
+class Measure(Entry):
     """A registered measure: recording in.
 
     Attributes:
@@ -109,7 +105,7 @@ class Measure(Drawable):
 
 
 @dataclass(frozen=True)
-class Perturbation(Drawable):
+class Perturbation(Entry):
     """A registered experiment with the model in the loop: systems in, a dimension `system` out."""
 
     @property
@@ -119,12 +115,12 @@ class Perturbation(Drawable):
 
 
 @dataclass(frozen=True)
-class Comparison(Drawable):
+class Comparison(Entry):
     """A registered measure of two recordings."""
 
 
 @dataclass(frozen=True)
-class Panel(Drawable):
+class Panel(Entry):
     """A registered panel of a paper's figure: conditions in, a dimension `condition` out.
 
     Attributes:
@@ -159,11 +155,12 @@ MEASURES: Registry[Measure] = Registry("measure")
 PERTURBATIONS: Registry[Perturbation] = Registry("perturbation")
 COMPARISONS: Registry[Comparison] = Registry("comparison")
 PANELS: Registry[Panel] = Registry("panel")
+FIGURES: Registry[Draw] = Registry("figure")
 NULLS: Registry[Null] = Registry("null")
 CLAIMS: Registry[Any] = Registry("claim")
 
 
-def drawn_by(name: str) -> Drawable:
+def entry_of(name: str) -> Entry:
     """Entry that made a result of this name; an unknown name lists the measures."""
     for registry in (PERTURBATIONS, COMPARISONS, PANELS):
         if name in registry.all():
@@ -171,7 +168,7 @@ def drawn_by(name: str) -> Drawable:
     return MEASURES.get(name)
 
 
-def drawable_names() -> set[str]:
+def result_names() -> set[str]:
     """Names of everything that gives a result."""
     return {*MEASURES.all(), *PERTURBATIONS.all(), *COMPARISONS.all(), *PANELS.all()}
 
@@ -179,157 +176,127 @@ def drawable_names() -> set[str]:
 def measure(
     name: str,
     *,
-    title: str,
-    source: str,
-    draw: Callable[[xr.Dataset], list[Drawing]],
+    title: str = "",
+    source: str = "",
+    draw: Draw | None = None,
     per_sample: bool = False,
     of_moments: bool = False,
 ) -> Callable[[Function], Function]:
-    """Register a measure and stamp what it returns.
+    """Register a measure, `recording -> xarray.Dataset`, and stamp its results.
 
     The result's `attrs` receive `measure`, `title`, `source`, `parameters` (every argument but the
     recording), `version` and `recording` (the recording's own description), so that a result on
-    disk says by itself what it is.
+    disk says by itself how it was made.
+
+    Args:
+        name: `family.function`; the only argument that a measure needs.
+        title: a heading; by default the function's name in words.
+        source: where the definition comes from, as `arXiv 2502.12131`.
+        draw: result in, drawings out; by default they follow from the result's dimensions.
+        per_sample: see `Measure`.
+        of_moments: see `Measure`.
     """
 
-    def decorate(function: Function) -> Function:
-        def choose(recording: Any, axis: str = "depth", **_: Any) -> Callable[..., xr.Dataset]:
-            # A path along tokens may cross blocks; the measure reads whole texts by itself.
-            if not per_sample or axis != "depth" or getattr(recording, "in_memory", True):
-                return function
-            return functools.partial(_in_blocks, function)
+    def choose(function: Callable[..., xr.Dataset], recording: Any, axis: str = "depth", **_: Any):  # type: ignore[no-untyped-def]
+        # A path along tokens may cross blocks; the measure reads whole texts by itself.
+        if not per_sample or axis != "depth" or getattr(recording, "in_memory", True):
+            return function
+        return functools.partial(in_blocks, function)
 
-        def describe(recording: Any) -> dict[str, Any]:
-            return {"recording": recording.description}
-
-        stamped = _stamped(function, (name, title, source), describe, choose)
-        MEASURES.add(name, Measure(name, title, source, stamped, draw, per_sample, of_moments))
-        return stamped  # type: ignore[return-value]
-
-    return decorate
+    return _register(
+        MEASURES,
+        functools.partial(Measure, per_sample=per_sample, of_moments=of_moments),
+        (name, title, source, draw),
+        lambda recording: {"recording": recording.description},
+        choose,
+    )
 
 
 def perturbation(
-    name: str, *, title: str, source: str, draw: Callable[[xr.Dataset], list[Drawing]]
+    name: str, *, title: str = "", source: str = "", draw: Draw | None = None
 ) -> Callable[[Function], Function]:
-    """Register an experiment with the model in the loop; its results are stamped as a measure's.
+    """Register an experiment with the model in the loop, `systems -> xarray.Dataset`.
 
-    `attrs["recording"]` describes the recording of the first system.
+    Its arguments and its results' attrs are those of `measure`; `attrs["recording"]` describes the
+    recording of the first system.
     """
-
-    def decorate(function: Function) -> Function:
-        def describe(systems: Any) -> dict[str, Any]:
-            return {"recording": systems[0].recording.description}
-
-        stamped = _stamped(function, (name, title, source), describe)
-        PERTURBATIONS.add(name, Perturbation(name, title, source, stamped, draw))
-        return stamped  # type: ignore[return-value]
-
-    return decorate
+    return _register(
+        PERTURBATIONS,
+        Perturbation,
+        (name, title, source, draw),
+        lambda systems: {"recording": systems[0].recording.description},
+    )
 
 
 def comparison(
-    name: str, *, title: str, source: str, draw: Callable[[xr.Dataset], list[Drawing]]
+    name: str, *, title: str = "", source: str = "", draw: Draw | None = None
 ) -> Callable[[Function], Function]:
-    """Register a measure of two recordings; its results are stamped as a measure's.
+    """Register a measure of two recordings, `(recording, other) -> xarray.Dataset`.
 
-    `attrs["recording"]` and `attrs["other"]` describe the two.
+    Its arguments and its results' attrs are those of `measure`; `attrs["recording"]` and
+    `attrs["other"]` describe the two.
     """
-
-    def decorate(function: Function) -> Function:
-        def describe(recording: Any, other: Any) -> dict[str, Any]:
-            return {"recording": recording.description, "other": other.description}
-
-        stamped = _stamped(function, (name, title, source), describe)
-        COMPARISONS.add(name, Comparison(name, title, source, stamped, draw))
-        return stamped  # type: ignore[return-value]
-
-    return decorate
+    return _register(
+        COMPARISONS,
+        Comparison,
+        (name, title, source, draw),
+        lambda recording, other: {"recording": recording.description, "other": other.description},
+    )
 
 
 def panel(
-    name: str,
-    *,
-    title: str,
-    source: str,
-    reports: str,
-    draw: Callable[[xr.Dataset], list[Drawing]],
+    name: str, *, title: str, source: str, reports: str, draw: Draw
 ) -> Callable[[Function], Function]:
-    """Register a panel of a paper's figure; its results are stamped as a measure's.
+    """Register a panel of a paper's figure, `conditions -> xarray.Dataset`.
 
-    `attrs["recording"]` describes the recording of the first condition.
+    Its results' attrs are those of `measure`; `attrs["recording"]` describes the recording of the
+    first condition.
     """
+    return _register(
+        PANELS,
+        functools.partial(Panel, reports=reports),
+        (name, title, source, draw),
+        lambda conditions: {"recording": conditions[0].recording.description},
+    )
 
-    def decorate(function: Function) -> Function:
-        def describe(conditions: Any) -> dict[str, Any]:
-            return {"recording": conditions[0].recording.description}
 
-        stamped = _stamped(function, (name, title, source), describe)
-        PANELS.add(name, Panel(name, title, source, stamped, draw, reports))
-        return stamped  # type: ignore[return-value]
+def figure(name: str) -> Callable[[Draw], Draw]:
+    """Register the drawings of every result called `name`."""
+
+    def decorate(draw: Draw) -> Draw:
+        FIGURES.add(name, draw)
+        return draw
 
     return decorate
 
 
-def _stamped(
-    function: Callable[..., xr.Dataset],
-    names: tuple[str, str, str],
+def _register(
+    registry: Registry[Any],
+    make: Callable[..., Entry],
+    names: tuple[str, str, str, Draw | None],
     describe: Callable[..., dict[str, Any]],
     choose: Callable[..., Callable[..., xr.Dataset]] | None = None,
-) -> Callable[..., xr.Dataset]:
-    """The function, whose results say by themselves what they are.
+) -> Callable[[Function], Function]:
+    """Decorator that registers a function, with its results stamped.
 
     Args:
-        function: what it is done to comes first.
-        names: its name, title and source.
-        describe: of what it is done to, entries for the result's attrs.
-        choose: what is called instead, by what it is done to and the parameters.
+        registry: where it is entered.
+        make: entry from name, title, source and stamped function.
+        names: its name, title, source and drawings.
+        describe: of its subjects, entries for the result's attrs.
+        choose: the function to call, given the function, its subjects and its parameters.
     """
-    signature = inspect.signature(function)
-    n_subjects = len(inspect.signature(describe).parameters)
+    name, title, source, draw = names
+    title = title or name.rpartition(".")[2].replace("_", " ").capitalize()
 
-    @functools.wraps(function)
-    def stamped(*args: Any, **kwargs: Any) -> xr.Dataset:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        values = list(bound.arguments.items())
-        subjects = [value for _, value in values[:n_subjects]]
-        parameters = dict(values[n_subjects:])
-        parameters.pop("on_progress", None)
-        called = function if choose is None else choose(*subjects, **parameters)
-        result = called(*args, **kwargs)
-        name, title, source = names
-        stamp = {
-            "measure": name,
-            "title": title,
-            "source": source,
-            "parameters": {key: _plain(value) for key, value in parameters.items()},
-            "version": transformer_dynamics.__version__,
-            **describe(*subjects),
-        }
-        return storable(result.assign_attrs(stamp))
+    def decorate(function: Function) -> Function:
+        wrapped = stamped(function, (name, title, source), describe, choose)
+        registry.add(name, make(name, title, source, wrapped))
+        if draw is not None:
+            figure(name)(draw)
+        return wrapped  # type: ignore[return-value]
 
-    return stamped
-
-
-def _in_blocks(
-    function: Callable[..., xr.Dataset], recording: Any, *args: Any, **kwargs: Any
-) -> xr.Dataset:
-    """A per-sample measure of a recording on disk: some samples at a time, then joined."""
-    pieces: list[xr.Dataset] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UndefinedWarning)
-        for block in recording.sample_blocks():
-            pieces.append(function(block, *args, **kwargs))
-            del block
-    if caught:
-        warnings.warn(
-            f"in {len(caught)} of {len(pieces)} blocks of samples, the first of which says: "
-            f"{caught[0].message}",
-            UndefinedWarning,
-            stacklevel=3,
-        )
-    return xr.concat(pieces, "sample", data_vars="minimal", coords="minimal", compat="override")
+    return decorate
 
 
 def null(
@@ -351,10 +318,11 @@ def null(
 
 @xr.register_dataset_accessor("td")
 class Drawn:
-    """The drawings of a measure's result: `result.td.plot()`, `result.td.figure()`.
+    """The drawings of a result: `result.td.plot()`, `result.td.figure("cosine")`.
 
-    The measure is found by the name in the result's attrs, so that a result read back from disk
-    can be drawn as well.
+    The drawings registered for the result's name come first; a result without any is drawn by its
+    dimensions, as is a variable that is asked for by name. A result read back from disk is drawn
+    the same.
     """
 
     def __init__(self, result: xr.Dataset) -> None:
@@ -362,31 +330,44 @@ class Drawn:
 
     @property
     def drawings(self) -> list[Drawing]:
-        """Every drawing that the measure makes of its result, the main one first."""
-        return drawn_by(self._result.attrs["measure"]).draw(self._result)
+        """Every drawing of the result, the main one first."""
+        name = self._result.attrs.get("measure", "")
+        figures = FIGURES.all()
+        return figures[name](self._result) if name in figures else default_drawings(self._result)
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """The main drawing, with matplotlib."""
-        return self.drawings[0].plot(ax)
+    def drawing(self, variable: str | None = None) -> Drawing:
+        """The main drawing, or that of one variable by its dimensions.
 
-    def figure(self) -> Any:
-        """The main drawing, as an interactive plotly figure."""
-        return self.drawings[0].figure()
+        Raises:
+            InputError: there is no such variable, or it has no dimension to be drawn over.
+        """
+        if variable is None:
+            return self.drawings[0]
+        return variable_drawing(self._result, variable)
+
+    def plot(self, variable: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """The main drawing, or that of one variable, with matplotlib."""
+        return self.drawing(variable).plot(ax)
+
+    def figure(self, variable: str | None = None) -> Any:
+        """The main drawing, or that of one variable, as an interactive plotly figure."""
+        return self.drawing(variable).figure()
 
 
 @functools.cache
 def load_built_in() -> None:
     """Import every module of the built-in packages, and the plugins, so that they register."""
     for package in BUILT_IN_PACKAGES:
-        module = importlib.import_module(f"transformer_dynamics.{package}")
-        for name in _module_names(module.__path__):
-            importlib.import_module(f"{module.__name__}.{name}")
+        for name in _module_names(f"transformer_dynamics.{package}"):
+            importlib.import_module(name)
     for entry_point in importlib.metadata.entry_points(group=PLUGIN_GROUP):
         entry_point.load()
 
 
-def _module_names(path: Iterable[str]) -> list[str]:
-    return sorted(info.name for info in pkgutil.iter_modules(path))
+def _module_names(package: str) -> list[str]:
+    """Modules of a package and of the packages within it, by their dotted names."""
+    path: Iterable[str] = importlib.import_module(package).__path__
+    return sorted(info.name for info in pkgutil.walk_packages(path, f"{package}."))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -397,12 +378,3 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def _origin(entry: Any) -> str:
     function = getattr(entry, "function", entry)
     return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', '?')}"
-
-
-def _plain(value: Any) -> Any:
-    """A value as attrs can hold it."""
-    if isinstance(value, str | int | float | bool | type(None)):
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value)

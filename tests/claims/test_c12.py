@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 
 import transformer_dynamics as td
+from transformer_dynamics import synthetic
 from transformer_dynamics.claims import c12_low_dimensional as c12
-from transformer_dynamics.nulls import random_walk, synthetic
+from transformer_dynamics.nulls import random_walk
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import transformer_dynamics as td
+from transformer_dynamics import synthetic
 from transformer_dynamics.claims.c13_rotate_and_stretch import CLAIM, chosen_sites, profile, sides
-from transformer_dynamics.inference.bootstrap import text_weights, uniform_weights
-from transformer_dynamics.nulls import synthetic
-from transformer_dynamics.nulls.stochastic_law import rotate_and_stretch_law
 from transformer_dynamics.nulls.surrogates import random_walk
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
+from transformer_dynamics.stats.bootstrap import text_weights, uniform_weights
+from transformer_dynamics.synthetic.rotate_and_stretch import rotate_and_stretch_law
 
 QUICK = {"n_null": 39, "n_bootstrap": 99, "claims": ["C13"]}
 

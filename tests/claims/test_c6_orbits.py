@@ -5,11 +5,12 @@ import pytest
 
 import orbit_maps as maps
 import transformer_dynamics as td
+from transformer_dynamics import synthetic
 from transformer_dynamics.claims import c6_orbits
-from transformer_dynamics.inference.bootstrap import uniform_weights
-from transformer_dynamics.nulls import random_walk, synthetic
+from transformer_dynamics.nulls import random_walk
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import CLAIMS
+from transformer_dynamics.stats.bootstrap import uniform_weights
 
 SHAPE = (32, 6, 40)
 INCREMENT_NULLS = ("sign_flipped_increments", "permuted_increments", "phase_randomised_increments")

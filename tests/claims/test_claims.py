@@ -10,13 +10,13 @@ import xarray as xr
 import looks
 import tiny
 import transformer_dynamics as td
+from transformer_dynamics import synthetic
 from transformer_dynamics.claims.c7_trajectory import total_turning
 from transformer_dynamics.claims.claim import Claim, NullComparison, largest_p, thirds
 from transformer_dynamics.claims.evidence import BATCH, N_EXCEEDING, draw_seed
 from transformer_dynamics.claims.truths import TRUTHS
 from transformer_dynamics.claims.verdicts import draws_needed
-from transformer_dynamics.nulls import synthetic
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS, NULLS
 

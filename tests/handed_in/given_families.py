@@ -8,7 +8,7 @@ import tiny
 import transformer_dynamics as td
 from handed_in.given import Given
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 
 TITLE = "Architectures"
 TEXTS = tiny.token_lists(6)

@@ -3,15 +3,15 @@
 import numpy as np
 import torch
 
-import residual.test_checkpoints as checkpoints
-import residual.test_wrappers as wrappers
-import test_inputs
+import model.test_checkpoints as checkpoints
+import model.test_wrappers as wrappers
+import texts.test_inputs as test_inputs
 import tiny
 import transformer_dynamics as td
 from handed_in.given import Given
 from recording import test_identity
 from transformer_dynamics.errors import ModelError, RecordingError, TdynError
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 
 TITLE = "Models and folders"
 LISTS = test_inputs.LISTS

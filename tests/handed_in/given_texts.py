@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import test_inputs
+import texts.test_inputs as test_inputs
 import tiny
 import transformer_dynamics as td
 from handed_in.given import Given
 from transformer_dynamics.errors import InputError, RecordingError
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 
 TITLE = "Texts, token ids and positions"
 

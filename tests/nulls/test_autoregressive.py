@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls import autoregressive_increments, synthetic
+from transformer_dynamics.model.labels import transformer_labels
+from transformer_dynamics.nulls import autoregressive_increments
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.residual.labels import transformer_labels
 
 N_STEPS = 60
 SITES = transformer_labels(N_STEPS // 2)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from transformer_dynamics import synthetic
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.nulls import synthetic
 from transformer_dynamics.nulls.covariance_matched import covariance_matched
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import NULLS

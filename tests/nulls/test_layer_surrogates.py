@@ -3,15 +3,11 @@
 import numpy as np
 import pytest
 
-from transformer_dynamics.nulls import (
-    permuted_layers,
-    sign_flipped_increments,
-    sign_flipped_layers,
-    synthetic,
-)
+from transformer_dynamics import synthetic
+from transformer_dynamics.measures.orbits.phase_plane import rotation_count
+from transformer_dynamics.model.labels import transformer_labels
+from transformer_dynamics.nulls import permuted_layers, sign_flipped_increments, sign_flipped_layers
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.residual.labels import transformer_labels
-from transformer_dynamics.units.orbits import rotation_count
 
 N_LAYERS = 30
 

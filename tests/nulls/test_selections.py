@@ -6,9 +6,10 @@ import pytest
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls import shuffled_tokens, untrained
+from transformer_dynamics.nulls import reruns as untrained
+from transformer_dynamics.nulls import shuffled_tokens
 from transformer_dynamics.perturbation.systems import chosen_texts, systems
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 
 LISTS = tiny.token_lists(9, longest=9)
 
@@ -133,7 +134,7 @@ def test_a_twin_of_some_texts_opened_from_its_folder_is_refused_and_made_again_i
     model, tmp_path
 ):
     """In its folder the texts are numbered from 0; its samples would be paired with other texts."""
-    from transformer_dynamics.nulls.untrained import untrained_twins
+    from transformer_dynamics.nulls.reruns import untrained_twins
     from transformer_dynamics.recording import open_recording
 
     recording = record(model, LISTS)

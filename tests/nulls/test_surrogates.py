@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transformer_dynamics import synthetic
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.nulls import autoregressive, layer_surrogates, surrogates, synthetic
+from transformer_dynamics.nulls import autoregressive, layer_surrogates, surrogates
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import NULLS
 

@@ -9,9 +9,10 @@ import stored
 import tiny
 import transformer_dynamics as td
 from known import contraction
+from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls import synthetic
-from transformer_dynamics.nulls.untrained import shuffled_tokens, untrained
+from transformer_dynamics.measures.dimension.pca import pca
+from transformer_dynamics.nulls.reruns import shuffled_tokens, untrained
 from transformer_dynamics.paper import Condition, paper_conditions
 from transformer_dynamics.paper import figure_4 as fourth
 from transformer_dynamics.paper.figure_1 import panel_1c, panel_1d, panel_1e, panel_1f, panel_1h
@@ -19,10 +20,9 @@ from transformer_dynamics.paper.figure_2 import panel_2a, panel_2b
 from transformer_dynamics.paper.figure_3 import panel_3a
 from transformer_dynamics.paper.figure_4 import panel_4a, panel_4b, panel_4c, panel_4d
 from transformer_dynamics.paper.teleport import HORIZON, PROMPT, teleport_prompt
-from transformer_dynamics.population.pca import pca
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import PANELS
-from transformer_dynamics.residual.flow_map import LinearFlowMap
+from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
 FIGURES = {"1": "BCDEFGH", "2": "AB", "3": "ABCD", "4": "ABCD"}
 

@@ -7,7 +7,7 @@ import pytest
 import tiny
 from transformer_dynamics.experiment import Experiment, Settings
 from transformer_dynamics.registry import PANELS
-from transformer_dynamics.results import load_result, saved_names
+from transformer_dynamics.storage.results import load_result, saved_names
 
 NOTE = "Bundled texts take the place of WikiText-2."
 

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls import synthetic
 from transformer_dynamics.paper import Condition, paper_conditions, paper_table, table_rows
 from transformer_dynamics.paper.quantities import component_share, kde_at
 from transformer_dynamics.recording.recording import Recording

@@ -7,11 +7,12 @@ from scipy.stats import spearmanr
 
 import known
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.perturbation import System, community_gain
-from transformer_dynamics.perturbation.community_gain import rank_correlation, unit_gains
-from transformer_dynamics.population.unit_graph import unit_communities
+from transformer_dynamics.measures.units.unit_graph import unit_communities
+from transformer_dynamics.perturbation import System
+from transformer_dynamics.perturbation.jacobians import community_gain
+from transformer_dynamics.perturbation.jacobians.community_gain import rank_correlation, unit_gains
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.residual.flow_map import LinearFlowMap
+from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
 N_STEPS, N_GROUPS, N_TOGETHER = 15, 6, 10
 TRUE = np.repeat(np.arange(N_GROUPS), N_TOGETHER)

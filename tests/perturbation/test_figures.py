@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from transformer_dynamics.perturbation.figures import banded, mean_and_band
+from transformer_dynamics.plots.perturbation import banded, mean_and_band
 
 N_GROUPS, N_OF_A_GROUP = 40, 6
 

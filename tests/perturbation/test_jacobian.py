@@ -8,7 +8,7 @@ import tiny
 import transformer_dynamics as td
 from known import system
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.nulls.flows import random_updates
+from transformer_dynamics.nulls.flow_maps import random_updates
 from transformer_dynamics.perturbation import (
     composed_ranks,
     effective_rank,
@@ -18,8 +18,8 @@ from transformer_dynamics.perturbation import (
     spectrum,
     step_jacobians,
 )
-from transformer_dynamics.perturbation.lens import jacobian_lens, mean_jacobian
-from transformer_dynamics.perturbation.matrices import (
+from transformer_dynamics.perturbation.jacobians.lens import jacobian_lens, mean_jacobian
+from transformer_dynamics.perturbation.jacobians.spectrum import (
     commutator_norm,
     henrici,
     random_complex_share,
@@ -27,7 +27,7 @@ from transformer_dynamics.perturbation.matrices import (
     symmetric_energy,
     traceless_symmetric_energy,
 )
-from transformer_dynamics.residual.flow_map import LinearFlowMap
+from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
 RNG = np.random.default_rng(0)
 ROTATION = np.array([[0.6, -0.8], [0.8, 0.6]])

@@ -9,9 +9,9 @@ import torch
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.flows import moved_displacement, turned_updates
+from transformer_dynamics.model.layer_edits import LayerEdits
+from transformer_dynamics.nulls.flow_maps import moved_displacement, turned_updates
 from transformer_dynamics.perturbation import skip_and_swap
-from transformer_dynamics.residual.layer_edits import LayerEdits
 
 FAMILIES = ("llama", "gpt2", "gpt_neox", "gemma2", "olmo2", "mixtral")
 TOKENS = tiny.token_lists(1)[0]

@@ -14,13 +14,14 @@ import tiny
 import transformer_dynamics as td
 from known import N_TEXTS, N_UNITS, layered, system
 from transformer_dynamics.errors import InputError, ModelError, UndefinedWarning
-from transformer_dynamics.models import Model
-from transformer_dynamics.perturbation import System, band, recovery
-from transformer_dynamics.perturbation.contraction import contracting_shares
+from transformer_dynamics.model.loading import Model
+from transformer_dynamics.perturbation import System, band
+from transformer_dynamics.perturbation.jacobians.contraction import contracting_shares
+from transformer_dynamics.perturbation.states import recovery
+from transformer_dynamics.perturbation.states.teleport import plane_of
 from transformer_dynamics.perturbation.systems import systems
-from transformer_dynamics.perturbation.teleport import plane_of
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.residual.flow_map import LinearFlowMap
+from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
 N_LAYERS, BAND, FACTOR = 12, slice(3, 7), 0.8
 

@@ -7,12 +7,13 @@ import tiny
 import transformer_dynamics as td
 from known import N_SITES, N_UNITS, contraction, system
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.nulls.flows import zero_update
-from transformer_dynamics.perturbation import follow, teleport
-from transformer_dynamics.perturbation.displacement import displaced, grid_scores
+from transformer_dynamics.nulls.flow_maps import zero_update
+from transformer_dynamics.numerics.principal_axes import PrincipalAxes
+from transformer_dynamics.perturbation import follow
+from transformer_dynamics.perturbation.states import teleport
+from transformer_dynamics.perturbation.states.displacement import displaced, grid_scores
 from transformer_dynamics.perturbation.systems import quarter_sites, systems
-from transformer_dynamics.population.axes import PrincipalAxes
-from transformer_dynamics.residual.flow_map import LinearFlowMap
+from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
 AXES = PrincipalAxes(np.zeros(N_UNITS), np.eye(N_UNITS)[:2], np.ones(2), 2.0)
 STATES = np.array([[1.0, 2.0, 0.0, 5.0], [0.0, -3.0, 1.0, 1.0]])
@@ -118,7 +119,7 @@ def test_a_model_is_followed_as_by_hand(both):
     result = teleport(both, n_texts=2, n=3, kinds=["grid"], starts=["1.pre_mlp"], seed=1)
     text = int(result["text"][1])
     flow = both[0].flow(text)
-    scores = td.population.pca(both[0].recording.sublayers, n_components=2)
+    scores = td.dimension.pca(both[0].recording.sublayers, n_components=2)
     grid = grid_scores(scores["score"].sel(site="1.pre_mlp").values.astype(float), 3)
     put = grid @ scores["loading"].values + scores["mean"].values
     carried = flow.advance(put, "1.pre_mlp")

@@ -83,14 +83,14 @@ def test_every_measure_gives_the_same_on_disk(name, stored, tmp_path):
 
 
 MEASURED = {
-    "kinematics": td.population.kinematics,
-    "geometry": td.population.geometry,
+    "kinematics": td.paths.kinematics,
+    "geometry": td.paths.path_geometry,
     "density": td.units.density,
     "correlation": td.units.correlation,
     "gaussian information": partial(td.units.mutual_information, estimator="gaussian"),
     "copula information": td.units.mutual_information,
-    "pca": partial(td.population.pca, n_components=2),
-    "rotations": td.units.rotations,
+    "pca": partial(td.dimension.pca, n_components=2),
+    "rotations": td.orbits.rotation_counts,
 }
 LARGE = (4000, 24, 192)
 

@@ -13,11 +13,12 @@ import torch
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.recording import open_recording, shards, store
-from transformer_dynamics.recording.checks import broken_chunks
+from transformer_dynamics.recording import open_recording
+from transformer_dynamics.recording.disk import shards, store
+from transformer_dynamics.recording.disk.checks import broken_chunks
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.positions import kept_positions
-from transformer_dynamics.recording.recorder import make_job, record
+from transformer_dynamics.recording.record import make_job, record
 from transformer_dynamics.recording.windows import windows
 
 FOUR = RecordingOptions(shard_samples=4)

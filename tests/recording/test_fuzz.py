@@ -15,8 +15,8 @@ import transformer_dynamics as td
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.recording.options import RecordingOptions
-from transformer_dynamics.recording.recorder import record
-from transformer_dynamics.tokens import storable
+from transformer_dynamics.recording.record import record
+from transformer_dynamics.texts.tokenization import storable
 
 LONGEST = 512
 HOSTILE = st.text(

@@ -6,12 +6,12 @@ import pytest
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.inference import text_weights
-from transformer_dynamics.nulls import shuffled_tokens, untrained
-from transformer_dynamics.population import split_texts
-from transformer_dynamics.population.regression import text_folds
+from transformer_dynamics.nulls import reruns as untrained
+from transformer_dynamics.nulls import shuffled_tokens
+from transformer_dynamics.numerics.splits import split_texts, text_folds
 from transformer_dynamics.recording import Recording, open_recording
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
+from transformer_dynamics.stats import text_weights
 from transformer_dynamics.texts import Texts
 
 LISTS = tiny.token_lists(9, longest=9)
@@ -136,7 +136,7 @@ def test_a_measure_holds_out_whole_groups():
     by_text = Recording.from_array(states)
     by_group = by_text.with_groups(np.repeat(np.arange(12), 10))
     skill = [
-        float(td.population.linear(each, seed=0)["r2"].isel(baseline=0).mean())
+        float(td.dynamics.linear_maps(each, seed=0)["r2"].isel(baseline=0).mean())
         for each in (by_text, by_group)
     ]
     assert skill[0] > 0.9

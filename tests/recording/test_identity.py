@@ -8,7 +8,7 @@ import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording.options import RecordingOptions
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 
 LISTS = tiny.token_lists(8)
 
@@ -75,7 +75,7 @@ def test_a_changed_computation_is_refused_and_recorded_elsewhere(change, keep, t
 
 
 def test_an_unfinished_recording_is_not_continued_by_another_computation(tmp_path, monkeypatch):
-    from transformer_dynamics.recording import shards, store
+    from transformer_dynamics.recording.disk import shards, store
 
     model = tiny.model("llama")
     options = RecordingOptions(shard_samples=4)

@@ -7,13 +7,14 @@ import xarray as xr
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError, RecordingError, UndefinedWarning
-from transformer_dynamics.recording import histograms, stream
-from transformer_dynamics.recording.moments import Moments, open_moments
+from transformer_dynamics.measures.units.information import gaussian_information
+from transformer_dynamics.recording.moments import histograms
+from transformer_dynamics.recording.moments import streaming as stream
+from transformer_dynamics.recording.moments.moments import Moments, open_moments
 from transformer_dynamics.recording.options import RecordingOptions
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.results import attribute
-from transformer_dynamics.units.information import gaussian_information
+from transformer_dynamics.storage.attributes import attribute
 
 SHARDS = RecordingOptions(shard_samples=50)
 
@@ -57,8 +58,8 @@ def test_the_same_correlation_and_gaussian_information(stored, moments):
 
 def test_the_same_principal_components(stored, moments):
     for massive in (False, True):
-        found = td.population.pca(moments, n_components=3, standardise_massive=massive)
-        expected = td.population.pca(stored, n_components=3, standardise_massive=massive)
+        found = td.dimension.pca(moments, n_components=3, standardise_massive=massive)
+        expected = td.dimension.pca(stored, n_components=3, standardise_massive=massive)
         assert set(expected) - set(found) == {"score"}
         for name in found.data_vars:
             assert_close(found[name].values, expected[name].values)
@@ -66,7 +67,7 @@ def test_the_same_principal_components(stored, moments):
         assert found.td.drawings
 
 
-@pytest.mark.parametrize("name", ["population.kinematics", "population.geometry", "units.density"])
+@pytest.mark.parametrize("name", ["paths.kinematics", "paths.path_geometry", "units.density"])
 def test_the_same_means_and_deviations_of_what_takes_one_sample(name, stored, moments):
     found = moments.means(name)
     expected = td.registry.MEASURES.get(name).function(stored)
@@ -131,7 +132,7 @@ def test_constant_units_are_undefined_and_said_so():
     values[0, 1] = 0.0
     moments = Moments.of(Recording.from_array(values))
     with pytest.warns(UndefinedWarning, match="left out of its means"):
-        means = moments.means("population.kinematics")
+        means = moments.means("paths.kinematics")
     assert list(means["cosine_count"].values) == [29, 29]
     assert np.isfinite(means["cosine"]).all()
 
@@ -143,13 +144,13 @@ def test_unit_covariances_give_correlations_but_no_components(stored):
         td.units.correlation(stored)["correlation"].values,
     )
     with pytest.raises(InputError, match="covariance='full'"):
-        td.population.pca(moments)
+        td.dimension.pca(moments)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m.means("units.rotations"), "hold no means of 'units.rotations'"),
+        (lambda m: m.means("orbits.rotation_counts"), "hold no means of 'orbits.rotation_counts'"),
         (lambda m: td.units.mutual_information(m, estimator="ksg"), "the rest needs the states"),
         (lambda m: m.merge(Moments.of(Recording.from_array(np.eye(9)[None]))), "of other sites"),
     ],

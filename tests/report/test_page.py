@@ -12,7 +12,7 @@ import pytest
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.claims.claim import NullComparison, Verdict
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import MEASURES
 
@@ -139,7 +139,7 @@ def test_page_can_be_written_without_recording_or_results(tmp_path):
         {"some_null": NullComparison(0, 1, 0.5, float("nan"), decides=True)},
         "undecided",
         "Because.",
-        td.nulls.synthetic.line().dataset.drop_vars("activation").drop_dims(["site", "sample"]),
+        td.synthetic.line().dataset.drop_vars("activation").drop_dims(["site", "sample"]),
     )
     text = td.write_report(tmp_path / "sub" / "page.html", {}, [verdict]).read_text()
     assert "Made up &lt;i&gt;here&lt;/i&gt;." in text
@@ -150,7 +150,7 @@ def test_figures_embedded_in_the_page_cannot_close_its_script(tmp_path):
     recording = Recording.from_array(
         np.random.default_rng(0).standard_normal((4, 6, 3)), provenance={"model": "</script><b>"}
     )
-    measure = MEASURES.get("population.kinematics")
+    measure = MEASURES.get("paths.kinematics")
     path = td.write_report(
         tmp_path / "page.html", {"kinematics": measure.function(recording)}, [], recording=recording
     )

@@ -6,10 +6,9 @@ import unicodedata
 import pandas as pd
 import pytest
 
-from transformer_dynamics import wikipedia
 from transformer_dynamics.errors import TextsError
-from transformer_dynamics.texts import cut_texts, load_texts
-from transformer_dynamics.wikipedia import Paragraph
+from transformer_dynamics.texts import cut_texts, load_texts, wikipedia
+from transformer_dynamics.texts.wikipedia import Paragraph
 
 WORDS = [f"w{place}" for place in range(10)]
 TEXT = " ".join(WORDS) + "."

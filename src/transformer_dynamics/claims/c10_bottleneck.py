@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import xarray as xr
 
-from transformer_dynamics.claims.claim import (
-    UNTRAINED,
-    Claim,
-    Floats,
-)
+from transformer_dynamics.claims.claim import UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_name, profile_lines, statistic_intervals
-from transformer_dynamics.drawing import Drawing, Lines, Series
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend import Drawing, Lines, Series
 
 
 def profile(result: xr.Dataset, weights: Floats) -> Floats:

@@ -12,13 +12,10 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import (
-    UNTRAINED,
-    Claim,
-    Floats,
-)
+from transformer_dynamics.claims.claim import UNTRAINED, Claim
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
-from transformer_dynamics.drawing import Drawing
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend import Drawing
 
 
 def subjects(result: xr.Dataset) -> dict[str, xr.Dataset]:

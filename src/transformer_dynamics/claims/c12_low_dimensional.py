@@ -27,21 +27,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from transformer_dynamics.attributes import attribute
-from transformer_dynamics.claims.claim import (
-    SHUFFLED,
-    UNTRAINED,
-    Claim,
-    Floats,
-)
+from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
-from transformer_dynamics.drawing import Drawing, Lines, Series
-from transformer_dynamics.inference.bootstrap import uniform_weights
-from transformer_dynamics.population.axes import principal_axes
-from transformer_dynamics.population.held_out import captured_squares, held_out_squares
-from transformer_dynamics.population.kinematics import ratio
-from transformer_dynamics.population.splits import split_texts
+from transformer_dynamics.measures.dimension.held_out_pca import captured_squares, held_out_squares
+from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.principal_axes import principal_axes
+from transformer_dynamics.numerics.splits import split_texts
+from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.stats.bootstrap import uniform_weights
+from transformer_dynamics.storage.attributes import attribute
 
 Places = NDArray[np.int64]
 

@@ -4,7 +4,7 @@ arXiv 2410.01545 predicts later states from earlier ones by the singular vectors
 texts' states, and finds a residual whose variance grows exponentially with depth. Such growth is no
 evidence: a residual of matched but unrelated components has twice the variance of the later states,
 and theirs grows in any stream whose norm grows, in a random walk with growing steps as well (see
-`population.rotate_and_stretch`). What no walk can do is to be predicted by the law better than by
+`dynamics.rotate_and_stretch`). What no walk can do is to be predicted by the law better than by
 standing still: the best prediction of a walk is where it stands.
 
 Statistic: ln of the squared error of standing still, scaled, over that of the law, both about the
@@ -23,18 +23,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from transformer_dynamics.attributes import attribute
-from transformer_dynamics.claims.claim import (
-    SHUFFLED,
-    UNTRAINED,
-    Claim,
-    Floats,
-)
+from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
-from transformer_dynamics.drawing import Drawing, Lines, Series
-from transformer_dynamics.population.rotate_and_stretch import rotate_and_stretch
-from transformer_dynamics.population.singular_bases import SingularBasis, singular_basis
+from transformer_dynamics.measures.dynamics.rotate_and_stretch import rotate_and_stretch
+from transformer_dynamics.measures.dynamics.singular_bases import SingularBasis, singular_basis
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.storage.attributes import attribute
 
 Places = NDArray[np.int64]
 

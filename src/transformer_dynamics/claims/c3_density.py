@@ -10,17 +10,12 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import (
-    SHUFFLED,
-    UNTRAINED,
-    Claim,
-    Floats,
-    thirds,
-)
+from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim, thirds
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
-from transformer_dynamics.drawing import Drawing
+from transformer_dynamics.measures.units.density import treves_rolls
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend import Drawing
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.units.density import treves_rolls
 
 # Units with the largest squares, without which the statistic is given as well.
 N_MASSIVE = 2

@@ -16,17 +16,12 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import (
-    SHUFFLED,
-    UNTRAINED,
-    Claim,
-    Floats,
-)
+from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
-from transformer_dynamics.drawing import Drawing
+from transformer_dynamics.measures.units.information import copula_information, copula_share
+from transformer_dynamics.numerics.arrays import Floats, defined_mean
+from transformer_dynamics.plots.backend import Drawing
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.units.continuity import defined_mean
-from transformer_dynamics.units.information import copula_information, copula_share
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:

@@ -26,27 +26,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.attributes import attribute
 from transformer_dynamics.claims import c6_turns
-from transformer_dynamics.claims.claim import (
-    SHUFFLED,
-    UNTRAINED,
-    Claim,
-    Floats,
-)
+from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
-from transformer_dynamics.drawing import Drawing, Group, Histogram, Lines, Series
-from transformer_dynamics.inference.bootstrap import uniform_weights
-from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.units.orbits import RANDOM_WALK_TURNS
-from transformer_dynamics.units.trace_surrogates import choice, subset
-from transformer_dynamics.units.unstable_excess import (
+from transformer_dynamics.measures.orbits.phase_plane import RANDOM_WALK_TURNS
+from transformer_dynamics.measures.orbits.traces import choice, subset
+from transformer_dynamics.measures.orbits.unstable_excess import (
     LEVEL_WIDTH,
     OFFSETS,
     UnstableExcess,
     text_halves,
     unstable_excess,
 )
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend import Drawing, Group, Histogram, Lines, Series
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.stats.bootstrap import uniform_weights
+from transformer_dynamics.storage.attributes import attribute
 
 N_SAMPLES = 64
 N_UNITS = 24

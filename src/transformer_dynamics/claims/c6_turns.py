@@ -18,24 +18,18 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.attributes import attribute
-from transformer_dynamics.claims.claim import (
-    SHUFFLED,
-    Claim,
-    Floats,
-    mean_path,
-    mean_traces,
-    text_mean,
-)
+from transformer_dynamics.claims.claim import SHUFFLED, Claim, mean_path, mean_traces, text_mean
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
-from transformer_dynamics.drawing import Drawing, Group, Histogram, Path, Paths
-from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.units.orbits import (
+from transformer_dynamics.measures.orbits.phase_plane import (
     RANDOM_WALK_TURNS,
     permuted_points_rotation_count,
     phase_gradient,
     rotation_count,
 )
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend import Drawing, Group, Histogram, Path, Paths
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.storage.attributes import attribute
 
 # The nulls that take the excess apart, in words.
 PARTS = {

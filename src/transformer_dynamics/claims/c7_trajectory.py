@@ -22,22 +22,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from transformer_dynamics.claims.claim import (
-    SHUFFLED,
-    UNTRAINED,
-    Claim,
-    Condition,
-    Floats,
-    mean_path,
-)
+from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim, Condition, mean_path
 from transformer_dynamics.claims.figures import null_name, profile_lines, statistic_intervals
-from transformer_dynamics.drawing import Drawing, Path, Paths
-from transformer_dynamics.inference.bootstrap import uniform_weights
-from transformer_dynamics.population.axes import principal_axes
-from transformer_dynamics.population.geometry import tortuosity
-from transformer_dynamics.population.kinematics import ratio
+from transformer_dynamics.measures.paths.geometry import tortuosity
+from transformer_dynamics.model.labels import parse
+from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.principal_axes import principal_axes
+from transformer_dynamics.plots.backend import Drawing, Path, Paths
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.residual.labels import parse
+from transformer_dynamics.stats.bootstrap import uniform_weights
 
 # Pieces of equal length in which a path is walked.
 N_PIECES = 16

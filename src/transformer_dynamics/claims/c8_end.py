@@ -12,19 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.c8_recovery import (
-    SOURCE,
-    ZERO_UPDATE,
-    log_ratios,
-)
-from transformer_dynamics.claims.claim import (
-    UNTRAINED,
-    Claim,
-    Floats,
-)
+from transformer_dynamics.claims.c8_recovery import SOURCE, ZERO_UPDATE, log_ratios
+from transformer_dynamics.claims.claim import UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
-from transformer_dynamics.drawing import Drawing, Lines, Series
-from transformer_dynamics.inference.bootstrap import uniform_weights
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend import Drawing, Lines, Series
+from transformer_dynamics.stats.bootstrap import uniform_weights
 
 KIND = "random"
 READOUT_KIND = "shift"

@@ -27,16 +27,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import (
-    UNTRAINED,
-    Claim,
-    Floats,
-)
+from transformer_dynamics.claims.claim import UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
-from transformer_dynamics.drawing import Drawing, Heatmap, Lines, Series
-from transformer_dynamics.perturbation.bands import band
-from transformer_dynamics.perturbation.figures import mean_and_band
-from transformer_dynamics.units.continuity import defined_mean
+from transformer_dynamics.numerics.arrays import Floats, defined_mean
+from transformer_dynamics.perturbation.states.contracting_band import band
+from transformer_dynamics.plots.backend import Drawing, Heatmap, Lines, Series
+from transformer_dynamics.plots.perturbation import mean_and_band
 
 SIZE = 1.0
 HORIZONS = ("12", "6", "2")

@@ -15,14 +15,10 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import (
-    UNTRAINED,
-    Claim,
-    Floats,
-    thirds,
-)
+from transformer_dynamics.claims.claim import UNTRAINED, Claim, thirds
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
-from transformer_dynamics.drawing import Drawing
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend import Drawing
 
 
 def profile(result: xr.Dataset, weights: Floats) -> Floats:

@@ -26,8 +26,8 @@ from transformer_dynamics.claims.truths import TRUTHS, Truth
 from transformer_dynamics.claims.truths_perturbed import PERTURBED, PerturbedTruth
 from transformer_dynamics.claims.verdicts import test_claims
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.files import write_json
 from transformer_dynamics.registry import CLAIMS, NULLS
+from transformer_dynamics.storage.files import write_json
 
 N_POWER, N_CALIBRATION = 25, 200
 N_TWINS = 8

@@ -32,19 +32,18 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from transformer_dynamics.attributes import attribute
-from transformer_dynamics.drawing import Drawing
-from transformer_dynamics.inference.bootstrap import uniform_weights
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend import Drawing
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
+from transformer_dynamics.stats.bootstrap import uniform_weights
+from transformer_dynamics.storage.attributes import attribute
 
 LEVEL = 0.05
 NUMBERS = ("mean", "sd", "p", "effect", "value")
 VERDICTS = ("supported", "reproduced, not beyond null", "not reproduced", "undecided")
 
-Floats = NDArray[np.float64]
 Direction = Literal["greater", "less"]
 # The reason why untrained twins may decide.
 UNTRAINED = "it has the architecture and the texts, and nothing that was learned"

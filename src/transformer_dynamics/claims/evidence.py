@@ -32,19 +32,20 @@ import threadpoolctl
 import xarray as xr
 from numpy.typing import NDArray
 
-from transformer_dynamics.attributes import plain_attributes
-from transformer_dynamics.claims.claim import Claim, Floats
+from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.claims.subjects import Rival, Subject
-from transformer_dynamics.inference.bootstrap import (
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.registry import NULLS
+from transformer_dynamics.stats.bootstrap import (
     corrected_interval,
     left_out_weights,
     percentile_interval,
     text_weights,
     uniform_weights,
 )
-from transformer_dynamics.inference.significance import has_exceeded
-from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.registry import NULLS
+from transformer_dynamics.stats.significance import has_exceeded
+from transformer_dynamics.storage.attributes import plain_attributes
 
 # Draws that exceed the recording after which no more are made: p is then known to about a fifth.
 N_EXCEEDING = 20

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from transformer_dynamics.attributes import attribute
-from transformer_dynamics.drawing import Heatmap, Interval, Intervals, Lines, Series
-from transformer_dynamics.inference.bootstrap import percentile_interval
+from transformer_dynamics.plots.backend import Heatmap, Interval, Intervals, Lines, Series
+from transformer_dynamics.stats.bootstrap import percentile_interval
+from transformer_dynamics.storage.attributes import attribute
 
 X_LABELS = {
     "step": "step (index of the sublayer or layer it starts from)",

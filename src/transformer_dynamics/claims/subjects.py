@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.untrained import require_texts_of
+from transformer_dynamics.nulls.reruns import require_texts_of
 from transformer_dynamics.recording.recording import Recording
 
 Rows = NDArray[np.int64]

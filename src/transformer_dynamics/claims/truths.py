@@ -23,13 +23,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from transformer_dynamics.nulls import synthetic
-from transformer_dynamics.nulls.stochastic_law import rotate_and_stretch_law
+from transformer_dynamics import synthetic
 from transformer_dynamics.recording.recording import Recording
-
-Floats = NDArray[np.float64]
+from transformer_dynamics.synthetic.rotate_and_stretch import rotate_and_stretch_law
 
 
 @dataclass(frozen=True)

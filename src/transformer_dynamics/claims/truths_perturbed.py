@@ -18,18 +18,17 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from transformer_dynamics.nulls import synthetic
-from transformer_dynamics.nulls.flows import spectrum_matched_updates
-from transformer_dynamics.perturbation.jacobian import jacobians
-from transformer_dynamics.perturbation.recovery import recovery
+from transformer_dynamics import synthetic
+from transformer_dynamics.model.labels import transformer_labels
+from transformer_dynamics.nulls.flow_maps import spectrum_matched_updates
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.perturbation.jacobians.over_texts import jacobians
+from transformer_dynamics.perturbation.states.recovery import recovery
 from transformer_dynamics.perturbation.systems import System
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.residual.flow_map import LinearFlowMap
-from transformer_dynamics.residual.labels import transformer_labels
+from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
-Floats = NDArray[np.float64]
 Matrices = Callable[[int], Floats]
 
 N_TWINS = 8

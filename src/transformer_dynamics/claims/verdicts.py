@@ -29,16 +29,12 @@ from transformer_dynamics.claims.evidence import (
 from transformer_dynamics.claims.reasons import reasons
 from transformer_dynamics.claims.subjects import Subject, rivals_of, subject_of
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.inference.significance import (
-    benjamini_hochberg,
-    sequential_p,
-    student_p,
-)
-from transformer_dynamics.nulls.untrained import untrained_twins
+from transformer_dynamics.model.labels import FINAL
+from transformer_dynamics.nulls.reruns import untrained_twins
 from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS, NULLS, PERTURBATIONS
-from transformer_dynamics.residual.labels import FINAL
+from transformer_dynamics.stats.significance import benjamini_hochberg, sequential_p, student_p
 
 BEYOND_NO_NULL = "reproduced, not beyond null"
 N_BOOTSTRAP = 999
@@ -163,7 +159,7 @@ def _chosen(
 
 
 def _loaded(model: Any) -> Any:
-    from transformer_dynamics.models import as_model
+    from transformer_dynamics.model.loading import as_model
 
     return as_model(model)
 

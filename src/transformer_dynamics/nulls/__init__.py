@@ -3,10 +3,10 @@
 Those of `flows` are drawn from a flow map, from Jacobians or from a layer's updates instead.
 """
 
-from transformer_dynamics.nulls import stochastic_law, synthetic
+from transformer_dynamics import synthetic
 from transformer_dynamics.nulls.autoregressive import autoregressive_increments
 from transformer_dynamics.nulls.covariance_matched import covariance_matched
-from transformer_dynamics.nulls.flows import (
+from transformer_dynamics.nulls.flow_maps import (
     moved_displacement,
     random_updates,
     spectrum_matched_updates,
@@ -15,6 +15,7 @@ from transformer_dynamics.nulls.flows import (
 )
 from transformer_dynamics.nulls.independent_units import independent_units
 from transformer_dynamics.nulls.layer_surrogates import permuted_layers, sign_flipped_layers
+from transformer_dynamics.nulls.reruns import shuffled_tokens, untrained, untrained_twins
 from transformer_dynamics.nulls.surrogates import (
     permuted_depth,
     permuted_increments,
@@ -25,7 +26,7 @@ from transformer_dynamics.nulls.surrogates import (
     random_walk,
     sign_flipped_increments,
 )
-from transformer_dynamics.nulls.untrained import shuffled_tokens, untrained, untrained_twins
+from transformer_dynamics.synthetic import rotate_and_stretch as stochastic_law
 
 __all__ = [
     "autoregressive_increments",

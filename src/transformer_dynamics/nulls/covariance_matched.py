@@ -28,7 +28,7 @@ from __future__ import annotations
 import numpy as np
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.inference.matched_gaussian import matched_gaussian
+from transformer_dynamics.nulls.matched_gaussian import matched_gaussian
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import null
 

@@ -22,10 +22,10 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer_dynamics.model.labels import parse
 from transformer_dynamics.nulls.increments import accumulate, increments, working_dtype
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import null
-from transformer_dynamics.residual.labels import parse
 
 
 @null(

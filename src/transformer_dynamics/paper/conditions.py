@@ -17,25 +17,22 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.errors import TdynError
-from transformer_dynamics.inference.bootstrap import (
-    percentile_interval,
-    text_weights,
-    uniform_weights,
-)
+from transformer_dynamics.measures.dimension.autoencoder import autoencoder
+from transformer_dynamics.measures.dimension.pca import pca
+from transformer_dynamics.measures.orbits.phase_plane import phase_portrait
+from transformer_dynamics.measures.paths.kinematics import kinematics
+from transformer_dynamics.measures.units.correlation import correlation
+from transformer_dynamics.measures.units.information import mutual_information
+from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.nulls.surrogates import random_walk
+from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.paper.teleport import PROMPT, teleport_prompt
 from transformer_dynamics.perturbation.systems import MODEL, UNTRAINED
-from transformer_dynamics.population.autoencoder import autoencoder
-from transformer_dynamics.population.kinematics import Floats, kinematics
-from transformer_dynamics.population.pca import pca
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.residual.flow_map import FlowMap
-from transformer_dynamics.units.continuity import correlation
-from transformer_dynamics.units.information import mutual_information
-from transformer_dynamics.units.orbits import phase_portrait
+from transformer_dynamics.stats.bootstrap import percentile_interval, text_weights, uniform_weights
 
 if TYPE_CHECKING:
-    from transformer_dynamics.models import Model
+    from transformer_dynamics.model.loading import Model
 
 SOURCE = "arXiv 2502.12131"
 SHUFFLED, RANDOM_WALK = "shuffled_tokens", "random_walk"
@@ -77,7 +74,7 @@ class Condition:
 
     @cached_property
     def kinematics(self) -> xr.Dataset:
-        """`population.kinematics` of the sublayers."""
+        """`paths.kinematics` of the sublayers."""
         return kinematics(self.sublayers)
 
     @cached_property
@@ -101,17 +98,17 @@ class Condition:
 
     @cached_property
     def portrait(self) -> xr.Dataset:
-        """`units.phase_portrait` of the sublayers: mean traces and their gradients."""
+        """`orbits.phase_portrait` of the sublayers: mean traces and their gradients."""
         return phase_portrait(self.sublayers)
 
     @cached_property
     def autoencoder(self) -> xr.Dataset:
-        """`population.autoencoder` of the sublayers with the paper's bottleneck."""
+        """`dimension.autoencoder` of the sublayers with the paper's bottleneck."""
         return autoencoder(self.sublayers, bottlenecks=(BOTTLENECK,), seed=self.seed)
 
     @cached_property
     def pca(self) -> xr.Dataset:
-        """`population.pca` of the sublayers, up to 100 components."""
+        """`dimension.pca` of the sublayers, up to 100 components."""
         n_samples, n_sites, n_units = self.sublayers.shape
         most = min(n_units, n_samples * n_sites)
         return pca(self.sublayers, n_components=min(N_COMPONENTS, most))

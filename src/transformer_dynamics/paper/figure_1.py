@@ -11,19 +11,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.drawing import Drawing, Lines, Series
-from transformer_dynamics.paper.conditions import (
-    SOURCE,
-    Condition,
-    each_condition,
-    over_conditions,
-)
+from transformer_dynamics.measures.units.correlation import correlation_pairs
+from transformer_dynamics.numerics.arrays import Floats, band, defined_mean
+from transformer_dynamics.paper.conditions import SOURCE, Condition, each_condition, over_conditions
 from transformer_dynamics.paper.figures import counted, heatmaps, lines, n_texts, plain_walk
 from transformer_dynamics.perturbation.systems import MODEL
-from transformer_dynamics.population.kinematics import Floats
+from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import panel
-from transformer_dynamics.units.continuity import band, correlation_pairs, defined_mean
 
 N_BINS = 100
 SITE_LABEL = "sublayer (label)"

@@ -14,23 +14,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.drawing import Drawing, Group, Histogram, Path, Paths
-from transformer_dynamics.paper.conditions import (
-    SOURCE,
-    Condition,
-    each_condition,
-    over_conditions,
-)
-from transformer_dynamics.paper.figures import counted, n_texts
-from transformer_dynamics.perturbation.systems import MODEL
-from transformer_dynamics.population.kinematics import Floats
-from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.registry import NULLS, panel
-from transformer_dynamics.units.orbits import (
+from transformer_dynamics.measures.orbits.phase_plane import (
     RANDOM_WALK_TURNS,
     permuted_points_rotation_count,
     rotation_count,
 )
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.paper.conditions import SOURCE, Condition, each_condition, over_conditions
+from transformer_dynamics.paper.figures import counted, n_texts
+from transformer_dynamics.perturbation.systems import MODEL
+from transformer_dynamics.plots.backend import Drawing, Group, Histogram, Path, Paths
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.registry import NULLS, panel
 
 N_SHUFFLES = 1000
 N_DRAWS = 100

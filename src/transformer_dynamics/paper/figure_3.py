@@ -1,6 +1,6 @@
 """Figure 3 of arXiv 2502.12131: the autoencoder with a bottleneck of two numbers.
 
-One autoencoder per condition (`population.autoencoder`: ten layers a half, split by text); all
+One autoencoder per condition (`dimension.autoencoder`: ten layers a half, split by text); all
 panels show the texts that it was not trained on.
 """
 
@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.drawing import Drawing, Lines, Path, Paths, Series
+from transformer_dynamics.measures.dimension.autoencoder import PAPER
+from transformer_dynamics.measures.dimension.autoencoder_network import layer_widths
+from transformer_dynamics.numerics.arrays import band
 from transformer_dynamics.paper.conditions import (
     BOTTLENECK,
     SOURCE,
@@ -21,10 +23,8 @@ from transformer_dynamics.paper.conditions import (
 )
 from transformer_dynamics.paper.figures import lines
 from transformer_dynamics.perturbation.systems import MODEL
-from transformer_dynamics.population.autoencoder import PAPER
-from transformer_dynamics.population.autoencoder_network import layer_widths
+from transformer_dynamics.plots.backend import Drawing, Lines, Path, Paths, Series
 from transformer_dynamics.registry import panel
-from transformer_dynamics.units.continuity import band
 
 
 def _scored(result: xr.Dataset) -> str:

@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.drawing import Drawing, Field, Lines, Path, Paths, Series
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.flows import zero_update
+from transformer_dynamics.measures.dimension.pca import pca
+from transformer_dynamics.nulls.flow_maps import zero_update
+from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.paper.conditions import (
     SOURCE,
     Condition,
@@ -24,13 +25,12 @@ from transformer_dynamics.paper.conditions import (
 from transformer_dynamics.paper.figures import counted, lines, n_texts
 from transformer_dynamics.paper.teleport import FIXED, HALF_RANGE, HORIZON, OWN, teleport_prompt
 from transformer_dynamics.perturbation.systems import MODEL, ZERO_UPDATE
-from transformer_dynamics.population.kinematics import Floats, ratio
-from transformer_dynamics.population.pca import pca
+from transformer_dynamics.plots.backend import Drawing, Field, Lines, Path, Paths, Series
 from transformer_dynamics.registry import panel
+from transformer_dynamics.storage.attributes import STREAM
 
 N_PATHS = 6
 COUNTS = (2, 10, 100)
-STREAM = "stream units"
 RANGES = {
     FIXED: f"-{HALF_RANGE:g} to {HALF_RANGE:g}",
     OWN: "range of the texts",
@@ -212,7 +212,7 @@ def panel_4c(conditions: Sequence[Condition]) -> xr.Dataset:
 
     Returns:
         `about_global_mean` and `about_site_mean` `(condition, count, site)`, by number of
-        components, with the two denominators of `population.pca`.
+        components, with the two denominators of `dimension.pca`.
     """
 
     def one(condition: Condition) -> xr.Dataset:

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.drawing import Drawing, Heatmap, Lines, Series
+from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.paper.conditions import SHUFFLED, Condition, each_condition
 from transformer_dynamics.perturbation.systems import MODEL
-from transformer_dynamics.population.kinematics import Floats
+from transformer_dynamics.plots.backend import Drawing, Heatmap, Lines, Series
 
 # Rows of a heat map: units at even ranks where there are more.
 SHOWN_UNITS = 768

@@ -14,14 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 
+from transformer_dynamics.measures.orbits.phase_plane import (
+    permuted_points_rotation_count,
+    rotation_count,
+)
+from transformer_dynamics.measures.paths.kinematics import cosine, speed
+from transformer_dynamics.measures.units.correlation import adjacent_correlation
+from transformer_dynamics.measures.units.information import copula_information, mutual_information
+from transformer_dynamics.numerics.arrays import Floats, defined_mean
 from transformer_dynamics.paper.conditions import N_BOOTSTRAP, RANDOM_WALK, Condition
 from transformer_dynamics.paper.teleport import FIXED, HORIZON, OWN
 from transformer_dynamics.perturbation.systems import UNTRAINED
-from transformer_dynamics.population.kinematics import Floats, cosine, speed
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.units.continuity import adjacent_correlation, defined_mean
-from transformer_dynamics.units.information import copula_information, mutual_information
-from transformer_dynamics.units.orbits import permuted_points_rotation_count, rotation_count
 
 Statistic = Callable[[Recording, Floats], Floats]
 Interval = tuple[float, float, float]

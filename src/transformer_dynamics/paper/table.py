@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.attributes import attribute
-from transformer_dynamics.drawing import Drawing, Interval, Intervals
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.nulls.surrogates import random_walk
+from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.paper.conditions import RANDOM_WALK, SHUFFLED, SOURCE, Condition
 from transformer_dynamics.paper.quantities import QUANTITIES, Quantity
 from transformer_dynamics.perturbation.systems import MODEL, UNTRAINED
-from transformer_dynamics.population.kinematics import Floats
+from transformer_dynamics.plots.backend import Drawing, Interval, Intervals
 from transformer_dynamics.registry import panel
+from transformer_dynamics.storage.attributes import attribute
 
 N_WALKS = 3
 CONTROLS = (RANDOM_WALK, SHUFFLED, UNTRAINED)

@@ -15,18 +15,19 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.perturbation.displacement import grid_scores, on_plane, states_at
+from transformer_dynamics.model.flow_map import FlowMap
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.principal_axes import PrincipalAxes
+from transformer_dynamics.perturbation.states.displacement import grid_scores, on_plane, states_at
 from transformer_dynamics.perturbation.systems import quarter_sites
-from transformer_dynamics.population.axes import PrincipalAxes
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.residual.flow_map import Floats, FlowMap
+from transformer_dynamics.storage.attributes import STREAM
 
 PROMPT = "I'm sorry, Dave. I'm afraid I can't do that."
 HORIZON = 12
 N_GRID = 10
 FIXED, OWN = "fixed", "own"
 HALF_RANGE = 15.0
-STREAM = "stream units"
 SQUARED = {"units": f"{STREAM}^2", "denominator": "points of the grid times units"}
 
 
@@ -36,7 +37,7 @@ def teleport_prompt(flow: FlowMap, recording: Recording, plane: xr.Dataset) -> x
     Args:
         flow: the flow map of the prompt.
         recording: the states of many texts, which give the second range of the grid.
-        plane: `population.pca` of the sublayers, two components or more.
+        plane: `dimension.pca` of the sublayers, two components or more.
 
     Returns:
         For the range from -15 to 15 (`fixed`) and that of the scores of the recording's texts at

@@ -8,19 +8,27 @@ one result with a dimension `system`:
     result = td.perturbation.teleport(systems, n_texts=20)
 """
 
-from transformer_dynamics.perturbation.bands import band
-from transformer_dynamics.perturbation.community_gain import community_gain
-from transformer_dynamics.perturbation.flow_field import basin, basin_profile, flow_field
-from transformer_dynamics.perturbation.jacobian import jacobians, spectra, step_jacobians
+from transformer_dynamics.perturbation.jacobians.community_gain import community_gain
+from transformer_dynamics.perturbation.jacobians.lens import jacobian_lens
+from transformer_dynamics.perturbation.jacobians.lyapunov import lyapunov_exponents
+from transformer_dynamics.perturbation.jacobians.over_texts import (
+    jacobians,
+    spectra,
+    step_jacobians,
+)
+from transformer_dynamics.perturbation.jacobians.spectrum import (
+    composed_ranks,
+    effective_rank,
+    spectrum,
+)
 from transformer_dynamics.perturbation.layers import skip_and_swap
-from transformer_dynamics.perturbation.lens import jacobian_lens
-from transformer_dynamics.perturbation.lyapunov import lyapunov_exponents
-from transformer_dynamics.perturbation.matrices import composed_ranks, effective_rank, spectrum
-from transformer_dynamics.perturbation.recovery import recovery
-from transformer_dynamics.perturbation.slow_points import find_slow_points, slow_points
+from transformer_dynamics.perturbation.states.contracting_band import band
+from transformer_dynamics.perturbation.states.flow_field import basin, basin_profile, flow_field
+from transformer_dynamics.perturbation.states.recovery import recovery
+from transformer_dynamics.perturbation.states.slow_points import find_slow_points, slow_points
+from transformer_dynamics.perturbation.states.teleport import follow, teleport
+from transformer_dynamics.perturbation.states.truncation import truncation
 from transformer_dynamics.perturbation.systems import System, systems
-from transformer_dynamics.perturbation.teleport import follow, teleport
-from transformer_dynamics.perturbation.truncation import truncation
 
 __all__ = [
     "System",

@@ -27,63 +27,28 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from transformer_dynamics.drawing import Drawing, Lines
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.flows import moved_displacement, turned_updates
-from transformer_dynamics.perturbation.figures import banded, role_of
+from transformer_dynamics.model.layer_edits import LayerEdits
+from transformer_dynamics.nulls.flow_maps import moved_displacement, turned_updates
 from transformer_dynamics.perturbation.systems import (
     Progress,
     System,
     Work,
     chosen_texts,
     gathered,
-    shown_systems,
     texts_followed,
 )
 from transformer_dynamics.registry import perturbation
-from transformer_dynamics.residual.layer_edits import LayerEdits
 
 EDITS = ("skip", "swap", "turned", "moved")
 AGREEMENT = {"units": "1", "denominator": "positions; whether the most likely next token stays"}
 DIVERGENCE = {"units": "nats", "definition": "KL of the unedited next-token distribution from it"}
 
 
-def draw_layers(result: xr.Dataset) -> list[Drawing]:
-    """Agreement and divergence by layer for every edit and system."""
-    drawings: list[Drawing] = []
-    for name, y_label in (
-        ("agreement", "positions whose most likely next token stays (1)"),
-        ("kl", "KL from the unedited distribution (nats)"),
-    ):
-        series = []
-        for system in shown_systems(result):
-            for edit in EDITS:
-                values = result[name].sel(system=system, edit=edit).transpose("sample", ...)
-                kept = values[:, : values.shape[1] - (edit == "swap")]
-                series.append(banded(kept, f"{system}, {edit}", role=role_of(system)))
-        drawings.append(
-            Lines(
-                title=f"One layer edited: {y_label.rpartition(' (')[0]}, mean over texts",
-                x_label="layer (index)",
-                y_label=y_label,
-                series=series,
-                y_scale="log" if name == "kl" else "linear",
-                shows="What each edit of a single layer does to the predictions.",
-                requires=(
-                    "Robustness that is learned would keep more when a layer is left out than "
-                    "when the stream is moved as far at random, and more than the untrained "
-                    "network keeps. An update turned at random moves the stream 1.41 times as far."
-                ),
-            )
-        )
-    return drawings
-
-
 @perturbation(
     "perturbation.skip_and_swap",
     title="Layers left out, swapped, turned at random, or with the stream moved",
     source="arXiv 2406.19384; random controls: ours",
-    draw=draw_layers,
 )
 def skip_and_swap(
     systems: Sequence[System],

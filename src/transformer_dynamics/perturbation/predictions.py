@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from transformer_dynamics.residual.flow_map import Floats, FlowMap
+from transformer_dynamics.model.flow_map import FlowMap
+from transformer_dynamics.numerics.arrays import Floats
 
 # States of which the next token is predicted at a time: a vocabulary is large.
 STATES_PER_PASS = 32

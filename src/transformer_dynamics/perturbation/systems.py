@@ -18,18 +18,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.untrained import (
+from transformer_dynamics.model.flow_map import FlowMap
+from transformer_dynamics.model.labels import parse
+from transformer_dynamics.nulls.reruns import (
     require_texts_of,
     require_weights_of,
     token_lists,
     untrained_twins,
 )
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.residual.flow_map import FlowMap
-from transformer_dynamics.residual.labels import parse
 
 if TYPE_CHECKING:
-    from transformer_dynamics.models import Model
+    from transformer_dynamics.model.loading import Model
 
 MODEL, UNTRAINED, ZERO_UPDATE, RANDOM_UPDATES, SPECTRUM_MATCHED_UPDATES = (
     "model",
@@ -113,7 +113,7 @@ def systems(
         RecordingError: the recording holds no texts.
         InputError: the recording has other sites than the model, or is of other weights.
     """
-    from transformer_dynamics.models import as_model
+    from transformer_dynamics.model.loading import as_model
 
     model = as_model(model)
     if recording.sites != model.sites:

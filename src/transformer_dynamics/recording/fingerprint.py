@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from transformer_dynamics.model.hooks import evaluating, reading
 from transformer_dynamics.recording.windows import Window
-from transformer_dynamics.residual.hooks import evaluating, reading
 
 if TYPE_CHECKING:
-    from transformer_dynamics.models import Model
+    from transformer_dynamics.model.loading import Model
 
 # Long enough for attention to matter, short enough to cost nothing.
 TOKENS = 16

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.tokens import storable
+from transformer_dynamics.texts.tokenization import storable
 
 
 def checked_groups(groups: Any, n_texts: int) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from transformer_dynamics.errors import RecordingError
 
 if TYPE_CHECKING:
-    from transformer_dynamics.recording.moments import Moments
+    from transformer_dynamics.recording.moments.moments import Moments
 
 CHOICES = {
     "bos": ("tokenizer", "always", "never"),

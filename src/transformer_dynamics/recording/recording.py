@@ -22,17 +22,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from transformer_dynamics.attributes import attribute, plain_attributes
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.files import local_path, remove_folder
-from transformer_dynamics.recording import forks as forks  # registers what happens after a fork
+from transformer_dynamics.model import labels
 from transformer_dynamics.recording import groups as grouped
-from transformer_dynamics.recording.checks import require_whole
-from transformer_dynamics.recording.chunks import DIMS as DIMS
-from transformer_dynamics.recording.chunks import checked_states
-from transformer_dynamics.recording.chunks import create_states as create_states
+from transformer_dynamics.recording.disk.checks import require_whole
+from transformer_dynamics.recording.disk.chunks import DIMS, checked_states, create_states
 from transformer_dynamics.recording.provenance import plain_provenance
-from transformer_dynamics.residual import labels
+from transformer_dynamics.storage.attributes import (
+    attribute,
+    plain_attributes,
+)
+from transformer_dynamics.storage.files import local_path, remove_folder
 
 FORMAT = "transformer-dynamics recording 1"
 CHUNK_BYTES = 16 * 2**20
@@ -397,3 +397,8 @@ def site_coords(names: Sequence[str]) -> dict[str, Any]:
 def chunk_rows(n_sites: int, n_units: int, itemsize: int) -> int:
     """Samples in a chunk: as many as make about 16 MiB, at least one."""
     return max(1, CHUNK_BYTES // (n_sites * n_units * itemsize))
+
+
+def turn_coords(recording: Recording) -> dict[str, Any]:
+    """Coordinates for a result along `turn`, the middle one of three neighbouring sites."""
+    return {"turn": ("turn", np.array(recording.sites[1:-1], dtype=object))}

@@ -19,13 +19,13 @@ from typing import Any
 
 import xarray as xr
 
-from transformer_dynamics.attributes import attribute
 from transformer_dynamics.claims.claim import Verdict
-from transformer_dynamics.drawing import Drawing
-from transformer_dynamics.files import local_path, make_folder, write_text
 from transformer_dynamics.paper import table_rows
+from transformer_dynamics.plots.backend import Drawing
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.registry import CLAIMS, NULLS, PANELS, PERTURBATIONS, drawn_by
+from transformer_dynamics.registry import CLAIMS, NULLS, PANELS, PERTURBATIONS, entry_of
+from transformer_dynamics.storage.attributes import attribute
+from transformer_dynamics.storage.files import local_path, make_folder, write_text
 
 N_TEXTS_SHOWN = 20
 TABLE = "paper.table"
@@ -177,13 +177,13 @@ def _sections(results: Mapping[str, xr.Dataset], figures: _Figures) -> dict[str,
 
 
 def _result_entry(name: str, result: xr.Dataset, figures: _Figures) -> dict[str, Any]:
-    measure = drawn_by(result.attrs["measure"])
+    measure = entry_of(result.attrs["measure"])
     return {
         "name": name,
         "title": measure.title,
         "source": measure.source,
         "parameters": attribute(result, "parameters", {}),
-        "figures": figures.add(measure.draw(result)),
+        "figures": figures.add(result.td.drawings),
     }
 
 

@@ -20,8 +20,8 @@ from typing import SupportsIndex, overload
 
 import numpy as np
 
-from transformer_dynamics import wikipedia
 from transformer_dynamics.errors import TextsError
+from transformer_dynamics.texts import wikipedia
 from transformer_dynamics.texts.columns import Columns, Entry
 from transformer_dynamics.texts.cutting import check_cut, cut_texts
 from transformer_dynamics.texts.hub import read_hub

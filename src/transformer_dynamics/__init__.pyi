@@ -1,0 +1,33 @@
+from . import claims as claims
+from . import model as model
+from . import nulls as nulls
+from . import paper as paper
+from . import perturbation as perturbation
+from . import recording as recording
+from . import report as report
+from . import stats as stats
+from . import storage as storage
+from . import synthetic as synthetic
+from .claims import test_claims as test_claims
+from .experiment import Experiment as Experiment
+from .measures import dimension as dimension
+from .measures import dynamics as dynamics
+from .measures import massive as massive
+from .measures import orbits as orbits
+from .measures import paths as paths
+from .measures import similarity as similarity
+from .measures import units as units
+from .model.loading import load_model as load_model
+from .plots.side_by_side import plot as plot
+from .recording.disk.opening import open_recording as open_recording
+from .recording.importers.activations import from_captured as from_captured
+from .recording.moments.moments import Moments as Moments
+from .recording.moments.moments import open_moments as open_moments
+from .recording.options import RecordingOptions as RecordingOptions
+from .recording.record import record as record
+from .recording.recording import Recording as Recording
+from .report import write_report as write_report
+from .synthetic.linear_flow_map import LinearFlowMap as LinearFlowMap
+from .texts import load_texts as load_texts
+
+__version__: str

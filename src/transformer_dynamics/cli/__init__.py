@@ -1,0 +1,1 @@
+"""The command `tdyn`: it parses, calls and prints, and computes nothing."""

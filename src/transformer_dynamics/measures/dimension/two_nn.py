@@ -1,0 +1,211 @@
+"""TwoNN: how many dimensions a set of points has locally, from its nearest neighbours.
+
+With r1 and r2 the distances of a point to its nearest and second nearest other point,
+
+    P(r2/r1 > m) = m^-d
+
+wherever the density is constant within r2, whatever it is. The dimension d is the slope, through
+the origin, of -ln(1 - i/N) on the i-th smallest ln(r2/r1), without the largest tenth of the N
+ratios. Its standard deviation is about 1.3 d / sqrt(N), and it is high by about 2 d / N.
+
+In many dimensions some hundred points are too few for a constant density, and the estimate is
+biased low. Decimation shows it: the estimate on 1/2, 1/4, 1/8 of the points, averaged over disjoint
+subsets, stays the same where it can be trusted. It grows with fewer points where the estimate is of
+a surface that is curved or folded, and falls where there are noise or many dimensions.
+
+Points that coincide say nothing of distances: one of each is kept, and there is no estimate from
+fewer than 10.
+
+Source: Facco et al. 2017 (arXiv 1803.06992).
+
+Cost, for N points in D dimensions: a product of N^2 D and 2 N^2 for the neighbours, in blocks of
+rows; decimation to 1/2, 1/4, 1/8 costs as much again.
+
+Not handled: noise below the distance of neighbours, which counts as dimensions, and points on a
+lattice or in a row, whose neighbours are not where chance put them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer_dynamics.errors import InputError
+from transformer_dynamics.numerics.arrays import Floats, ratio, warn_undefined
+
+MIN_POINTS = 10
+DISCARD = 0.1
+BLOCK_ROWS = 512
+# Distances come from a matrix product, |x|^2 + |y|^2 - 2 x y. Of squares below this share of |x|^2
+# the rounding would be felt, and they are taken again as |x - y|^2.
+CANCELLED = 1e-6
+# Ratios of distances that all differ from 1 by rounding alone have no slope.
+ROUNDING = 1e-9
+
+UNDEFINED = f"there are fewer than {MIN_POINTS} distinct points, or neighbours at equal distances"
+
+
+def two_nn(points: NDArray[Any], *, discard: float = DISCARD) -> Floats:
+    """Intrinsic dimension from the ratio of the distances to the two nearest neighbours.
+
+    Args:
+        points: `(..., point, axis)`; one of each set of points that coincide is kept.
+        discard: share of the largest ratios that is left out of the fit, above 0 and below 1.
+
+    Returns:
+        `(...)`, dimensionless, float64; NaN, with one `UndefinedWarning`, for fewer than 10
+        distinct points, points that are not finite, or neighbours all at equal distances.
+
+    Raises:
+        InputError: `points` has fewer than two axes, or `discard` is out of its range.
+
+    >>> square = np.random.default_rng(0).random((2000, 2))
+    >>> two_nn(square).round(1), two_nn(square @ np.ones((2, 30))).round(1)
+    (np.float64(2.0), np.float64(1.0))
+    """
+    points = as_points(points, "two_nn")
+    require_discard(discard)
+    clouds = points.reshape(-1, *points.shape[-2:])
+    slopes = np.array([distinct_two_nn(distinct(cloud), discard) for cloud in clouds])
+    result = slopes.reshape(points.shape[:-2])
+    warn_undefined({"two_nn": result}, UNDEFINED, stacklevel=2)
+    return result
+
+
+def decimated_two_nn(
+    points: NDArray[Any],
+    *,
+    n_parts: tuple[int, ...] = (1, 2, 4, 8),
+    discard: float = DISCARD,
+    seed: int = 0,
+) -> Floats:
+    """TwoNN on ever smaller shares of the points, each averaged over disjoint random subsets.
+
+    Args:
+        points: `(point, axis)`; one of each set of points that coincide is kept.
+        n_parts: into how many subsets of equal size to divide them; what does not divide is left
+            out.
+        discard: as in `two_nn`.
+        seed: of the division.
+
+    Returns:
+        `(n_parts)`, dimensionless, float64; NaN, with one `UndefinedWarning`, where a subset has
+        fewer than 10 points.
+
+    Raises:
+        InputError: `points` has other than two axes, or an option is out of its range.
+
+    >>> decimated_two_nn(np.random.default_rng(0).random((4000, 2)), n_parts=(1, 4)).round()
+    array([2., 2.])
+    """
+    points = as_points(points, "decimated_two_nn")
+    if points.ndim != 2:
+        raise InputError(
+            f"got points of shape {points.shape}; decimation takes one set (point, axis): "
+            "decimated_two_nn(recording.values[:, 0])"
+        )
+    require_discard(discard)
+    require_parts(n_parts)
+    rng = np.random.default_rng(seed)
+    result = distinct_decimated_two_nn(distinct(points), n_parts, discard, rng)
+    warn_undefined({"decimated_two_nn": result}, UNDEFINED, stacklevel=2)
+    return result
+
+
+def distinct(points: NDArray[Any]) -> NDArray[Any]:
+    """One of each set of equal rows of `(point, axis)`, in the order of the first of them."""
+    # Adding zero makes minus zero zero, so that equal numbers have equal bytes.
+    first: dict[bytes, int] = {}
+    for place, row in enumerate(np.ascontiguousarray(points) + 0.0):
+        first.setdefault(row.tobytes(), place)
+    return np.asarray(points[list(first.values())])
+
+
+def as_points(points: NDArray[Any], name: str) -> Floats:
+    """Sets of points as float64; `name` is the function that was called.
+
+    Raises:
+        InputError: `points` has fewer than two axes, or is empty.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim < 2 or 0 in points.shape:
+        raise InputError(
+            f"got points of shape {points.shape}; a set of points is (..., point, axis) with at "
+            f"least one of each: {name}(recording.values[:, 0])"
+        )
+    return points
+
+
+def require_discard(discard: float) -> None:
+    """Refuse a share of ratios to leave out that leaves none, or all."""
+    if not 0 < discard < 1:
+        raise InputError(
+            f"got discard={discard}; the share of ratios to leave out lies above 0 and below 1: "
+            f"discard={DISCARD}"
+        )
+
+
+def require_parts(n_parts: tuple[int, ...]) -> None:
+    """Refuse numbers of subsets below one."""
+    if not n_parts or min(n_parts) < 1:
+        raise InputError(
+            f"got n_parts={n_parts}; points are divided into one or more subsets: "
+            "n_parts=(1, 2, 4, 8)"
+        )
+
+
+def centred(points: Floats) -> Floats:
+    """Points `(..., point, axis)` less their mean; exactly zero where all are equal."""
+    # The first point goes first: equal points become zero, not their mean's rounding error.
+    with np.errstate(invalid="ignore"):
+        shifted = points - points[..., :1, :]
+        return np.asarray(shifted - shifted.mean(axis=-2, keepdims=True))
+
+
+def distinct_two_nn(points: Floats, discard: float) -> float:
+    """Slope of the fit for distinct points `(point, axis)`; NaN without a warning."""
+    n_points = len(points)
+    n_kept = int(n_points * (1 - discard))
+    if n_points < MIN_POINTS or n_kept < 1 or not np.isfinite(points).all():
+        return np.nan
+    first, second = _nearest_two(points)
+    logs = np.sort(np.log(ratio(second, first)))[:n_kept]
+    if not logs[-1] > ROUNDING:
+        return np.nan
+    exponents = -np.log1p(-np.arange(1, n_kept + 1) / n_points)
+    return float(logs @ exponents / (logs @ logs))
+
+
+def distinct_decimated_two_nn(
+    points: Floats, n_parts: tuple[int, ...], discard: float, rng: np.random.Generator
+) -> Floats:
+    """Mean over disjoint subsets of distinct points, `(n_parts)`; NaN without a warning."""
+    order = rng.permutation(len(points))
+    means = np.empty(len(n_parts))
+    for place, parts in enumerate(n_parts):
+        size = len(points) // parts
+        subsets = order[: size * parts].reshape(parts, size)
+        means[place] = np.mean([distinct_two_nn(points[subset], discard) for subset in subsets])
+    return means
+
+
+def _nearest_two(points: Floats) -> tuple[Floats, Floats]:
+    """Distances of each of `(point, axis)` to its nearest and second nearest other point."""
+    deviations = centred(points)
+    squares = np.einsum("pa,pa->p", deviations, deviations)
+    nearest = np.empty((len(points), 2))
+    for start in range(0, len(points), BLOCK_ROWS):
+        rows = np.arange(start, min(start + BLOCK_ROWS, len(points)))
+        distances = deviations[rows] @ deviations.T
+        distances *= -2
+        distances += squares
+        distances += squares[rows, np.newaxis]
+        distances[np.arange(rows.size), rows] = np.inf
+        nearest[rows] = np.sort(np.partition(distances, 1, axis=1)[:, :2], axis=1)
+    for row in np.flatnonzero(nearest[:, 0] < CANCELLED * squares):
+        apart = np.delete(deviations, row, axis=0) - deviations[row]
+        nearest[row] = np.sort(np.einsum("pa,pa->p", apart, apart))[:2]
+    np.sqrt(nearest, out=nearest)
+    return nearest[:, 0], nearest[:, 1]

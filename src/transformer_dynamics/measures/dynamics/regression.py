@@ -1,0 +1,155 @@
+"""Linear maps fitted on some texts to be scored on others: ridge, dynamic modes.
+
+With inputs z (sample, input) and targets y (sample, output), both about their training means,
+
+    ridge           W = (Z'Z + c n v I)^-1 Z'Y,   v the mean variance of the inputs, n the samples
+    dynamic modes   A = Y'Z (Z'Z)^+ of pairs (state, next state), least squares with an offset
+
+The penalty c has no unit: it is relative to v. It is chosen by cross-validation over folds of whole
+texts: samples of one text are never on both sides. All penalties are scored from one decomposition,
+since the squared error is a quadratic form of 1/(eigenvalue + penalty):
+
+    |E - G diag(s) H|^2 = |E|^2 - 2 s . rowsum((G'E) * H) + s' ((G'G) * (HH')) s
+
+Cost: per fit one eigendecomposition of (input, input) and two products with the targets, as much
+again for each fold. Sources: textbook ridge regression; DMD, Tu et al. (arXiv 1312.0041). Not
+handled: penalties that differ between inputs or outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike, NDArray
+
+from transformer_dynamics.numerics.arrays import Floats
+
+PENALTIES = tuple(float(penalty) for penalty in np.geomspace(1e-8, 1e4, 13))
+
+
+@dataclass(frozen=True)
+class AffineMap:
+    """y = offset + (z - centre) matrix.
+
+    Attributes:
+        centre: training mean of the inputs, `(input)`.
+        matrix: `(input, output)`.
+        offset: training mean of the targets, `(output)`.
+    """
+
+    centre: Floats
+    matrix: Floats
+    offset: Floats
+
+    def __call__(self, inputs: Floats) -> Floats:
+        """Predictions `(sample, output)`."""
+        predicted: Floats = self.offset + (inputs - self.centre) @ self.matrix
+        return predicted
+
+
+def ridge(inputs: Floats, targets: Floats, penalty: float) -> AffineMap:
+    """The ridge map from `(sample, input)` to `(sample, output)` with an unpenalised offset.
+
+    Args:
+        inputs: training inputs.
+        targets: training targets.
+        penalty: relative to the mean variance of the inputs, without unit.
+
+    >>> fitted = ridge(np.array([[0.0], [2.0]]), np.array([[1.0], [5.0]]), 0.0)
+    >>> fitted(np.array([[3.0]]))
+    array([[7.]])
+    """
+    spectrum = _Spectrum.of(inputs, targets)
+    matrix = spectrum.vectors @ (spectrum.shrinkage(penalty)[:, np.newaxis] * spectrum.products)
+    return AffineMap(inputs.mean(axis=0), matrix, targets.mean(axis=0))
+
+
+def cross_validated_ridge(
+    inputs: Floats,
+    targets: Floats,
+    folds: NDArray[np.int64],
+    *,
+    penalties: ArrayLike = PENALTIES,
+) -> tuple[AffineMap, float]:
+    """The ridge map with the penalty that predicts best between folds, and that penalty.
+
+    Args:
+        inputs: training inputs, `(sample, input)`.
+        targets: training targets, `(sample, output)`.
+        folds: the fold of each training sample, `(sample)`; with one fold the largest penalty is
+            taken, since nothing can be held out.
+        penalties: those to choose from.
+
+    Returns:
+        The map fitted on all samples; the penalty, the largest of those that are equally good.
+    """
+    choices = np.sort(np.asarray(penalties, dtype=np.float64))[::-1]
+    errors = np.zeros(choices.size)
+    for fold in np.unique(folds) if np.unique(folds).size > 1 else ():
+        held_out = folds == fold
+        errors += _held_out_errors(inputs, targets, held_out, choices)
+    penalty = float(choices[np.argmin(errors)])
+    return ridge(inputs, targets, penalty), penalty
+
+
+def dynamic_modes(before: Floats, after: Floats, *, weights: Floats | None = None) -> AffineMap:
+    """One map from states to the next states, least squares with an offset.
+
+    Args:
+        before: `(pair, component)`.
+        after: `(pair, component)`.
+        weights: of the pairs, `(pair)`; by default all alike, which is exact DMD with an offset.
+
+    Returns:
+        The map; the eigenvalues of its transposed matrix are those of the dynamics.
+
+    >>> states = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> dynamic_modes(states, states @ [[0.5, 0.0], [0.0, 2.0]]).matrix.round(9) + 0.0
+    array([[0.5, 0. ],
+           [0. , 2. ]])
+    """
+    shares = np.full(len(before), 1.0) if weights is None else weights
+    shares = shares / shares.sum()
+    centre, offset = shares @ before, shares @ after
+    roots = np.sqrt(shares)[:, np.newaxis]
+    matrix = scipy.linalg.lstsq((before - centre) * roots, (after - offset) * roots)[0]
+    return AffineMap(centre, matrix, offset)
+
+
+@dataclass(frozen=True)
+class _Spectrum:
+    """Training inputs decomposed: eigenvalues, eigenvectors, and their products with targets."""
+
+    values: Floats
+    vectors: Floats
+    products: Floats
+
+    @classmethod
+    def of(cls, inputs: Floats, targets: Floats) -> _Spectrum:
+        centred = inputs - inputs.mean(axis=0)
+        values, vectors = np.linalg.eigh(centred.T @ centred)
+        products = vectors.T @ (centred.T @ (targets - targets.mean(axis=0)))
+        return cls(np.maximum(values, 0.0), vectors, products)
+
+    def shrinkage(self, penalty: float) -> Floats:
+        """1 / (eigenvalue + penalty), 0 along directions in which the inputs do not vary."""
+        there = self.values > self.values.size * np.finfo(np.float64).eps * self.values.max()
+        total = self.values + penalty * self.values.mean()
+        shrunk: Floats = np.where(there, 1 / np.where(there, total, 1.0), 0.0)
+        return shrunk
+
+
+def _held_out_errors(
+    inputs: Floats, targets: Floats, held_out: NDArray[np.bool_], penalties: Floats
+) -> Floats:
+    """Squared error on the held-out samples for each penalty, without what all have in common."""
+    spectrum = _Spectrum.of(inputs[~held_out], targets[~held_out])
+    turned = (inputs[held_out] - inputs[~held_out].mean(axis=0)) @ spectrum.vectors
+    apart = targets[held_out] - targets[~held_out].mean(axis=0)
+    linear = ((turned.T @ apart) * spectrum.products).sum(axis=1)
+    square = (turned.T @ turned) * (spectrum.products @ spectrum.products.T)
+    shrunk = np.stack([spectrum.shrinkage(penalty) for penalty in penalties])
+    errors: Floats = ((shrunk @ square) * shrunk).sum(axis=1) - 2 * shrunk @ linear
+    return errors

@@ -1,0 +1,72 @@
+"""Growth of variance over depth: a straight line through ln variance against time.
+
+    ln variance = ln alpha + lambda t
+
+by least squares, all points alike. Time is counted in layers where sites belong to layers. Source:
+arXiv 2410.01545. Cost: nothing. Not handled: errors of the points, which differ.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from transformer_dynamics.model.labels import FINAL
+from transformer_dynamics.numerics.arrays import Floats, site_states
+from transformer_dynamics.recording.recording import Recording
+
+
+def layer_times(recording: Recording) -> Floats:
+    """Time of each site, `(site)`: in layers where sites belong to layers, else in sites.
+
+    >>> sites = ["0.pre_attn", "0.pre_mlp", "1.pre_attn", "1.pre_mlp", "final"]
+    >>> layer_times(Recording.from_array(np.zeros((1, 5, 2)), sites=sites))
+    array([0. , 0.5, 1. , 1.5, 2. ])
+    """
+    kinds = [str(kind) for kind in recording.site_coords["kind"][1]]
+    layers = recording.site_coords["layer"][1].astype(np.float64)
+    if not {"pre_attn", "pre_mlp"} & set(kinds):
+        return np.arange(len(kinds), dtype=np.float64)
+    times: Floats = layers + 0.5 * np.array([kind == "pre_mlp" for kind in kinds])
+    return np.where([kind == FINAL for kind in kinds], layers.max() + 1, times)
+
+
+def growth_fit(times: Floats, logs: Floats) -> tuple[Floats, Floats, Floats]:
+    """alpha, lambda and the share of ln variance explained by ln alpha + lambda t.
+
+    Args:
+        times: time of each pair's later site, `(pair)`.
+        logs: ln variance, `(..., pair)`; pairs with NaN anywhere are left out.
+
+    Returns:
+        Three arrays `(...)`: alpha in stream units squared, lambda per unit of time, R^2; NaN where
+        there are fewer than three times.
+
+    >>> alpha, growth, share = growth_fit(np.arange(4.0), np.log(2.0) + 0.5 * np.arange(4.0))
+    >>> float(alpha.round(9)), float(growth.round(9)), float(share.round(9))
+    (2.0, 0.5, 1.0)
+    """
+    there = np.isfinite(logs).all(axis=tuple(range(logs.ndim - 1)))
+    if np.unique(times[there]).size < 3:
+        return tuple(np.full((3, *logs.shape[:-1]), np.nan))
+    known, found = times[there] - times[there].mean(), logs[..., there]
+    growth = found @ known / (known @ known)
+    mean = found.mean(axis=-1)
+    line = mean[..., np.newaxis] + growth[..., np.newaxis] * known
+    total = ((found - mean[..., np.newaxis]) ** 2).sum(axis=-1)
+    left = ((found - line) ** 2).sum(axis=-1)
+    share = 1 - left / np.where(total > 0, total, np.nan)
+    return np.exp(mean - growth * times[there].mean()), growth, share
+
+
+def state_growth(recording: Recording, times: Floats) -> tuple[Floats, Floats]:
+    """The states' ln variance per unit `(site, average)`, and its growth `(average)`.
+
+    Averages over units: of the logarithm (geometric), and of the variance itself (arithmetic).
+    """
+    logs = np.full((len(times), 2), np.nan)
+    for site, states in enumerate(site_states(recording.values)):
+        variance = states.var(axis=0)
+        if (variance > 0).any():
+            varying = variance[variance > 0]
+            logs[site] = np.log(varying).mean(), np.log(varying.mean())
+    return logs, growth_fit(times, logs.T)[1]

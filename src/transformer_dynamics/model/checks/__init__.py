@@ -1,0 +1,1 @@
+"""Checks that what is recorded is what the model of its user computes."""

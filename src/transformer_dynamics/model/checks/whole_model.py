@@ -1,0 +1,86 @@
+"""Whether the model as its user runs it is the model that is recorded.
+
+What is recorded is the trunk, without the head. A model whose own `forward` gives its trunk other
+inputs (virtual tokens of prompt tuning, rescaled embeddings) would be recorded as something that
+its user never runs. Cost: two passes over 8 tokens, the second up to the last site.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from torch import Tensor, nn
+
+from transformer_dynamics.errors import ModelError
+from transformer_dynamics.model.checks.wrappers import trunk_of, unwrapped
+from transformer_dynamics.model.hooks import PassEnded, evaluating, reading
+from transformer_dynamics.model.probe import probe_tokens
+from transformer_dynamics.model.sites import TOLERANCE, Sites
+
+
+def require_same_states(hf_model: Any, sites: Sites) -> None:
+    """Run a few tokens through the whole model and through its trunk, and compare all sites.
+
+    Raises:
+        ModelError: they differ, or the whole model does not run on token ids alone.
+    """
+    trunk = trunk_of(hf_model)
+    model = unwrapped(hf_model)
+    if trunk is model:
+        return
+    tokens = probe_tokens(hf_model)[:1]
+    alone = _read(hf_model, trunk, sites, tokens)
+    try:
+        whole = _read(hf_model, model, sites, tokens)
+    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError) as error:
+        raise ModelError(
+            f"{type(model).__name__} does not run on token ids alone ({type(error).__name__}: "
+            f"{error}); record the part that reads text: td.load_model(hf_model.base_model, "
+            "tokenizer=tokenizer)"
+        ) from error
+    allowed = 5 * TOLERANCE.get(hf_model.dtype, 1e-5)
+    for label in sites.labels:
+        one, other = alone.get(label), whole.get(label)
+        same = one is not None and other is not None and one.shape == other.shape
+        if same and not _relative(other, one) <= allowed:
+            same = False
+        if not same:
+            raise ModelError(_refusal(model, label, one, other))
+
+
+def _read(hf_model: Any, runs: nn.Module, sites: Sites, tokens: Tensor) -> dict[str, Tensor]:
+    states: dict[str, Tensor] = {}
+    last = sites.labels[-1]
+
+    def keep(label: str, stream: Tensor) -> None:
+        states[label] = stream.detach().double().clone()
+        if label == last:
+            raise PassEnded
+
+    with (
+        evaluating(hf_model),
+        reading(trunk_of(hf_model), sites.sites, keep),
+        suppress(PassEnded),
+    ):
+        runs(input_ids=tokens, use_cache=False)
+    return states
+
+
+def _relative(states: Any, reference: Any) -> float:
+    return float((states - reference).norm() / reference.norm().clamp_min(1e-300))
+
+
+def _refusal(model: Any, label: str, alone: Tensor | None, whole: Tensor | None) -> str:
+    if whole is None:
+        seen = "are not reached"
+    elif alone is not None and alone.shape != whole.shape:
+        seen = f"have shape {tuple(whole.shape)}, and {tuple(alone.shape)} in its base model"
+    else:
+        seen = f"differ by {_relative(whole, alone):.1e} of their norm from those of its base model"
+    return (
+        f"{type(model).__name__} gives its base model other inputs than the token ids: the states "
+        f"at {label} {seen}. A recording would be of the bare base model. Prompt tuning and prefix "
+        "tuning are not supported; to record the base model without them: "
+        "td.load_model(hf_model.get_base_model(), tokenizer=tokenizer)"
+    )

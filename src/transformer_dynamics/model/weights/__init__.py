@@ -1,0 +1,1 @@
+"""Weights of models: read, converted, drawn anew for untrained twins."""

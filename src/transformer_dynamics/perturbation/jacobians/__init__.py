@@ -1,0 +1,1 @@
+"""Jacobians of the steps over depth, and what follows from them."""

@@ -1,0 +1,1 @@
+"""Perturbed states of the last token, followed through depth."""

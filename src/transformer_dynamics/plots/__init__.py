@@ -1,0 +1,1 @@
+"""Figures of results, one module per family of measures; each registers itself by name."""

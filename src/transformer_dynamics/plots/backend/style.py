@@ -1,0 +1,139 @@
+"""Basis of all drawings: roles and their colours, empty axes, and text that stays text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from plotly.graph_objects import Figure
+
+Numbers = NDArray[Any]
+Role = Literal["model", "detail", "null", "reference"]
+
+MODEL_COLOURS = ("#0072B2", "#56B4E9", "#004466", "#2A9D8F", "#6A4FB3")
+NULL_COLOURS = (
+    "#D55E00",
+    "#E69F00",
+    "#CC79A7",
+    "#009E73",
+    "#8C6D31",
+    "#7F7F7F",
+    "#B59BD5",
+    "#A0522D",
+)
+REFERENCE_COLOUR = "#444444"
+DASHES = ("dash", "dot", "dashdot", "longdash")
+MATPLOTLIB_DASHES: dict[str, Any] = {
+    "solid": "-",
+    "dash": "--",
+    "dot": ":",
+    "dashdot": "-.",
+    "longdash": (0, (8, 3)),
+}
+
+
+class Drawing(Protocol):
+    """Interface of a figure, for the report and for notebooks."""
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+        ...
+
+    @property
+    def shows(self) -> str:
+        """Caption: what is plotted, N, the interval and the null."""
+        ...
+
+    @property
+    def requires(self) -> str:
+        """Interpretation: what the figure would show if the claim were true."""
+        ...
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw on matplotlib axes."""
+        ...
+
+    def figure(self) -> Figure:
+        """Draw as an interactive plotly figure."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Title, caption and interpretation of a drawing.
+
+    Attributes:
+        title: the heading.
+        x_label: the first axis, with its unit.
+        y_label: the second axis, with its unit.
+        shows: a sentence on what can be read off the figure.
+        requires: a sentence on what would have to be true for it to mean what is claimed.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    shows: str = ""
+    requires: str = ""
+
+
+def new_axes(ax: Axes | None, drawing: Any) -> Axes:
+    """The axes to draw on, the caller's or new ones, with title and labels."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.figure(figsize=(7, 4.5), layout="constrained").subplots()
+    ax.set_title(drawing.title)
+    ax.set_xlabel(drawing.x_label)
+    ax.set_ylabel(drawing.y_label)
+    return ax
+
+
+def new_figure(drawing: Any) -> Figure:
+    """An empty plotly figure with title and labels."""
+    import plotly.graph_objects as go
+
+    return go.Figure(
+        layout={
+            "title": {"text": escape(drawing.title), "font": {"size": 15}},
+            "template": "plotly_white",
+            "xaxis": {"title": {"text": drawing.x_label}},
+            "yaxis": {"title": {"text": drawing.y_label}},
+            "legend": {"orientation": "h", "yanchor": "top", "y": -0.2},
+            "margin": {"l": 70, "r": 20, "t": 50, "b": 60},
+            "height": 480,
+        }
+    )
+
+
+def styles(items: Sequence[Any]) -> list[tuple[str, str]]:
+    """Colour and dash by role: the model is solid and blue, nulls are dashed and warm."""
+    styles, models, nulls, references = [], 0, 0, 0
+    for item in items:
+        if item.role == "null":
+            styles.append((NULL_COLOURS[nulls % len(NULL_COLOURS)], DASHES[nulls % len(DASHES)]))
+            nulls += 1
+        elif item.role == "reference":
+            styles.append((REFERENCE_COLOUR, DASHES[(references + 1) % len(DASHES)]))
+            references += 1
+        else:
+            styles.append((MODEL_COLOURS[models % len(MODEL_COLOURS)], "solid"))
+            models += 1
+    return styles
+
+
+def transparent(colour: str) -> str:
+    """The colour of a band about a line of `colour`, given as `#RRGGBB`."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
+
+
+def escape(text: str) -> str:
+    """Plotly reads some HTML in labels; text from a corpus or a model's name must stay text."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,1 @@
+"""Recordings on disk: chunks, shards, checks, and opening what is whole."""

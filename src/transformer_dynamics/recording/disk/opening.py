@@ -1,0 +1,51 @@
+"""Open a recording from disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import xarray as xr
+
+from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.recording.disk.checks import require_whole
+from transformer_dynamics.recording.recording import FORMAT, Recording
+from transformer_dynamics.storage.files import local_path
+
+
+def open_recording(path: str | Path, *, check: bool = True) -> Recording:
+    """Open a recording from disk; states are read when they are asked for. Needs no torch.
+
+    Args:
+        path: its folder.
+        check: refuse it if a chunk of states is missing or truncated; whether one was altered is
+            noticed when it is read.
+
+    Raises:
+        RecordingError: nothing is there, it is unfinished, it is no recording, or it is broken.
+    """
+    path = local_path(path, RecordingError)
+    if not path.exists():
+        unfinished = path.with_name(path.name + ".partial")
+        hint = (
+            f"an unfinished one lies in {unfinished}: run the same command again to finish it"
+            if unfinished.exists()
+            else "make one with td.record(model, texts, out=...) or `tdyn record`"
+        )
+        raise RecordingError(f"there is no recording at {path}; {hint}")
+    try:
+        dataset = xr.open_zarr(path, consolidated=False)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise RecordingError(
+            f"{path} is not a Zarr store ({type(error).__name__}: {error}); "
+            "a recording is a folder like runs/demo/recording.zarr"
+        ) from error
+    if dataset.attrs.get("format") != FORMAT or "activation" not in dataset:
+        raise RecordingError(
+            f"{path} is a Zarr store but no recording (its format is "
+            f"{dataset.attrs.get('format')!r}, expected {FORMAT!r})"
+        )
+    if check:
+        require_whole(path, read=False)
+    dataset["activation"].encoding["source"] = str(path)
+    return Recording(dataset)

@@ -1,0 +1,357 @@
+"""Streaming moments of a recording: what is left when the states are too many to store.
+
+For each site the mean and the covariance of the units, for each pair of neighbouring sites their
+cross-covariance, a histogram of each unit jointly at the two sites, and the mean and the spread
+over samples of every measure that takes one sample at a time (speed, cosine, density, ...). Two
+sets of moments merge into those of both sets of samples together (see `products`). The histogram's
+bins are cut at quantiles of the first block of samples and then stay as they are, so only moments
+on one grid merge.
+
+Space for S sites of D units: 16 S D^2 bytes with full covariances (324 MB for 61 x 576), 24 S D
+with those of each unit alone, and 2048 S D for the histograms (72 MB). Cost per sample: 4 S D^2
+operations, or 4 S D.
+
+Not handled: quantiles, anything that compares samples, and correlations between sites that are not
+neighbours.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from transformer_dynamics import registry
+from transformer_dynamics.errors import RecordingError, UndefinedWarning
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.recording.moments import histograms
+from transformer_dynamics.recording.moments.histograms import (
+    BINS,
+    binned,
+    joint_counts,
+    quantile_edges,
+)
+from transformer_dynamics.recording.moments.per_sample import (
+    averaged,
+    block_statistics,
+    merge_statistics,
+)
+from transformer_dynamics.recording.moments.products import Products
+from transformer_dynamics.recording.recording import Recording, site_coords
+from transformer_dynamics.storage.attributes import attribute, plain_attributes
+from transformer_dynamics.storage.files import local_path, read_json, remove_folder
+
+FORMAT = "transformer-dynamics moments 1"
+SAMPLE_GROUP = "per_sample"
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of states over samples, mergeable.
+
+    Attributes:
+        dataset: `mean` `(site, unit)`; sums of products of deviations from it, `within`
+            `(site, unit, other_unit)` and `between` `(step, unit, other_unit)`, whose rows are the
+            units where the step starts, both without `other_unit` where only each unit with itself
+            is kept; `bin_edge` `(site, unit, edge)`, between the bins of a unit; `joint`
+            `(step, unit, bin, other_bin)`, samples in each pair of bins. Its attrs hold the number
+            of samples and the provenance.
+        per_sample: for each measure that takes one sample at a time, by name: its variables with
+            `sample` averaged out, and beside each `x` its `x_squares`, the sum of squared
+            deviations, and `x_count`, the samples where it is defined.
+    """
+
+    dataset: xr.Dataset
+    per_sample: dict[str, xr.Dataset]
+
+    @classmethod
+    def of(
+        cls, recording: Recording, *, covariance: str = "full", grid: Moments | None = None
+    ) -> Moments:
+        """The moments of a recording.
+
+        Args:
+            recording: `(sample, site, unit)`.
+            covariance: `"full"` or `"unit"`.
+            grid: moments whose bins are to be used; by default they are cut at quantiles of the
+                first block of samples.
+        """
+        result: Moments | None = None
+        for block in recording.sample_blocks():
+            shared = grid if result is None else result
+            moments = _of_block(block, covariance, shared)
+            result = moments if result is None else result.merge(moments, same_origin=True)
+        if result is None:
+            raise RecordingError("got a recording without samples; moments need at least one")
+        return result
+
+    @property
+    def n_samples(self) -> int:
+        """The number of samples, the denominator of every moment."""
+        return int(self.dataset.attrs["n_samples"])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of samples, sites and units."""
+        n_sites, n_units = self.dataset["mean"].shape
+        return self.n_samples, n_sites, n_units
+
+    @cached_property
+    def sites(self) -> tuple[str, ...]:
+        """The labels of the sites in order of depth."""
+        return tuple(str(label) for label in self.dataset["site"].values)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Provenance of the states."""
+        return dict(attribute(self.dataset, "provenance"))
+
+    @property
+    def site_coords(self) -> dict[str, Any]:
+        """Coordinates for a result along `site`."""
+        return site_coords(self.sites)
+
+    @property
+    def step_coords(self) -> dict[str, Any]:
+        """Coordinates for a result along `step`: its first site, its last, and its kind."""
+        return {name: self.dataset[name] for name in ("step", "step_stop", "step_kind")}
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Description for a result: number of samples, range of sites, origin."""
+        return {
+            "moments_of": self.n_samples,
+            "first_site": self.sites[0],
+            "last_site": self.sites[-1],
+            "provenance": self.provenance,
+        }
+
+    @cached_property
+    def products(self) -> Products:
+        """Means and sums of products of the units."""
+        mean, within, between = (
+            self.dataset[name].values for name in ("mean", "within", "between")
+        )
+        return Products(self.n_samples, mean, within, between)
+
+    def rank_correlation(self) -> Floats:
+        """Correlation of normal scores between neighbouring sites, `(step, unit)`, from bins.
+
+        NaN where all samples lie in one bin.
+        """
+        return histograms.rank_correlation(self.dataset["joint"].values)
+
+    def means(self, measure: str) -> xr.Dataset:
+        """Mean over samples of a measure that takes one sample at a time, with sd and count.
+
+        Args:
+            measure: its name, as `"paths.kinematics"`.
+
+        Returns:
+            Its variables without `sample`: each is the mean over the samples where it is defined;
+            `x_sd` is the standard deviation over them (denominator: their number), `x_count` that
+            number. NaN, with one `UndefinedWarning`, where there are none.
+
+        Raises:
+            RecordingError: the measure was not gathered.
+        """
+        if measure not in self.per_sample:
+            raise RecordingError(
+                f"these moments hold no means of {measure!r}; they hold those of "
+                f"{', '.join(self.per_sample)}: moments.means({next(iter(self.per_sample))!r})"
+            )
+        gathered = self.per_sample[measure]
+        variables: dict[str, Any] = {}
+        undefined = 0
+        for name in averaged(gathered):
+            counts = gathered[f"{name}_count"]
+            undefined += self.n_samples * counts.size - int(counts.sum())
+            attrs = {"units": gathered[name].attrs.get("units", ""), "over": "defined samples"}
+            variance = gathered[f"{name}_squares"] / counts.where(counts > 0)
+            variables[name] = gathered[name].where(counts > 0)
+            variables[f"{name}_sd"] = (variance**0.5).assign_attrs(attrs)
+            variables[f"{name}_count"] = counts
+        if undefined:
+            warnings.warn(
+                f"{undefined} values of {measure} were undefined (NaN) and are left out of its "
+                "means",
+                UndefinedWarning,
+                stacklevel=2,
+            )
+        return xr.Dataset(variables, attrs={"measure": measure, "n_samples": self.n_samples})
+
+    def can_measure(self, name: str) -> bool:
+        """Whether `measure` gives something for this name."""
+        return name in self.per_sample or registry.MEASURES.get(name).of_moments
+
+    def measure(self, name: str) -> xr.Dataset:
+        """Compute a registered measure from these moments: its result, or its means.
+
+        Raises:
+            RecordingError: it needs the states.
+        """
+        entry = registry.MEASURES.get(name)
+        if entry.of_moments:
+            result: xr.Dataset = entry.function(self)
+            return result
+        return self.means(name)
+
+    def merge(self, other: Moments, *, same_origin: bool = False) -> Moments:
+        """The moments of the samples of both.
+
+        Args:
+            other: moments of other samples of the same model.
+            same_origin: both are of one recording, whose provenance stays.
+
+        Raises:
+            RecordingError: sites, units, covariances, bins or measures differ.
+        """
+        self._require_mergeable(other)
+        products = self.products.merge(other.products)
+        joint = self.dataset["joint"].values + other.dataset["joint"].values
+        merged = _as_dataset(products, self.dataset["bin_edge"].values, joint)
+        merged = merged.assign_coords(self.dataset.coords)
+        provenance = self.provenance if same_origin else _both(self.provenance, other.provenance)
+        merged.attrs = plain_attributes(
+            {
+                **self.dataset.attrs,
+                "n_samples": products.n_samples,
+                "provenance": provenance,
+            }
+        )
+        statistics = {
+            name: merge_statistics(gathered, other.per_sample[name])
+            for name, gathered in self.per_sample.items()
+        }
+        return Moments(merged, statistics)
+
+    def _require_mergeable(self, other: Moments) -> None:
+        mine = (self.sites, dict(self.dataset.sizes), sorted(self.per_sample))
+        theirs = (other.sites, dict(other.dataset.sizes), sorted(other.per_sample))
+        if mine != theirs:
+            raise RecordingError(
+                f"got moments of other sites, units, covariances or measures ({theirs[1]}, here "
+                f"{mine[1]}); only moments of one model made with the same options merge"
+            )
+        if not np.array_equal(self.dataset["bin_edge"], other.dataset["bin_edge"]):
+            raise RecordingError(
+                "got moments whose histograms have other bins; record the second set on those of "
+                "the first: td.record(model, texts, keep='moments', "
+                "options=td.RecordingOptions(grid=first))"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write to a Zarr store; it appears under its name only when it is whole.
+
+        Raises:
+            RecordingError: something is there already.
+        """
+        path = local_path(path, RecordingError)
+        if path.exists():
+            raise RecordingError(f"{path} exists already; delete it or give another name")
+        partial = path.with_name(f".{path.name}.partial")
+        remove_folder(partial)
+        self.dataset.drop_encoding().to_zarr(partial, mode="w", consolidated=False)
+        for name, gathered in self.per_sample.items():
+            gathered.drop_encoding().to_zarr(
+                partial, group=f"{SAMPLE_GROUP}/{name}", mode="w", consolidated=False
+            )
+        partial.rename(path)
+
+
+def open_moments(path: str | Path) -> Moments:
+    """Read moments from disk into memory. Needs no torch.
+
+    Raises:
+        RecordingError: nothing is there, or it holds no moments.
+    """
+    path = local_path(path, RecordingError)
+    if not path.exists():
+        raise RecordingError(
+            f"there are no moments at {path}; make them with "
+            "td.record(model, texts, keep='moments', out=...)"
+        )
+    try:
+        dataset = xr.open_zarr(path, consolidated=False, chunks=None).load()
+        if dataset.attrs.get("format") != FORMAT:
+            raise RecordingError(
+                f"{path} is a Zarr store but holds no moments (its format is "
+                f"{dataset.attrs.get('format')!r}, expected {FORMAT!r}); a recording is opened "
+                "with td.open_recording"
+            )
+        names = sorted(child.name for child in (path / SAMPLE_GROUP).iterdir() if child.is_dir())
+        gathered = {
+            name: xr.open_zarr(
+                path, group=f"{SAMPLE_GROUP}/{name}", consolidated=False, chunks=None
+            ).load()
+            for name in names
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise RecordingError(
+            f"{path} cannot be read as moments ({type(error).__name__}: {error}); delete it and "
+            "record again"
+        ) from error
+    return Moments(dataset, gathered)
+
+
+def holds_moments(path: str | Path) -> bool:
+    """Whether a folder is a store of moments, and not of states."""
+    described = read_json(local_path(path) / "zarr.json") or {}
+    return bool(described.get("attributes", {}).get("format") == FORMAT)
+
+
+def moments_bytes(n_sites: int, n_units: int, covariance: str) -> int:
+    """Memory that one set of moments takes, in bytes."""
+    pairs = n_units if covariance == "full" else 1
+    return 8 * n_sites * n_units * (2 * pairs + 2 * BINS + BINS * BINS)
+
+
+def _of_block(block: Recording, covariance: str, grid: Moments | None) -> Moments:
+    values = block.values
+    edges = quantile_edges(values) if grid is None else grid.dataset["bin_edge"].values
+    n_samples, n_sites, n_units = values.shape
+    if edges.shape[:2] != (n_sites, n_units):
+        raise RecordingError(
+            f"got bins for {edges.shape[0]} sites of {edges.shape[1]} units, the recording has "
+            f"{n_sites} of {n_units}; give moments of the same model as grid="
+        )
+    products = Products.of(values, full=covariance == "full")
+    joint = np.empty((n_sites - 1, n_units, BINS, BINS), dtype=np.int64)
+    before = binned(values[:, 0], edges[0])
+    for step in range(n_sites - 1):
+        after = binned(values[:, step + 1], edges[step + 1])
+        joint[step] = joint_counts(before, after)
+        before = after
+    dataset = _as_dataset(products, edges, joint).assign_coords(
+        {**block.site_coords, **block.step_coords}
+    )
+    dataset.attrs = plain_attributes(
+        {"format": FORMAT, "n_samples": n_samples, "provenance": block.provenance}
+    )
+    return Moments(dataset, dict(block_statistics(block)))
+
+
+def _as_dataset(products: Products, edges: Floats, joint: NDArray[np.int64]) -> xr.Dataset:
+    pair = ("unit", "other_unit") if products.full else ("unit",)
+    stream = {"units": "stream units"}
+    squared = {"units": "stream units squared", "definition": "sum over samples, about the mean"}
+    return xr.Dataset(
+        {
+            "mean": (("site", "unit"), products.mean, stream),
+            "within": (("site", *pair), products.within, squared),
+            "between": (("step", *pair), products.between, squared),
+            "bin_edge": (("site", "unit", "edge"), edges, stream),
+            "joint": (("step", "unit", "bin", "other_bin"), joint, {"units": "samples"}),
+        }
+    )
+
+
+def _both(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
+    parts = [part for each in (one, two) for part in each.get("merged", [each])]
+    return {"merged": parts}

@@ -1,0 +1,121 @@
+"""Moments of a model's states, shard after shard, with nothing of the states kept.
+
+The moments so far are written after every shard under a name that says how many they hold, then
+that number, so that an interrupted call goes on from the last whole one; the result is the same bit
+for bit, since the shards are always added in the same order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+
+from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.recording.disk.chunks import DIMS
+from transformer_dynamics.recording.disk.shards import Job, shard_states
+from transformer_dynamics.recording.disk.store import (
+    Count,
+    only_writer,
+    partial_folder,
+    require_room,
+    require_same,
+)
+from transformer_dynamics.recording.moments.moments import Moments, moments_bytes, open_moments
+from transformer_dynamics.recording.options import RecordingOptions
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.storage.files import make_folder, read_json, remove_folder, write_json
+
+# Two sets of moments exist while one is merged into the other.
+MOST_BYTES = 8 * 2**30
+
+
+def stream_moments(
+    job: Job, template: xr.Dataset, options: RecordingOptions, out: Path | None, count: Count
+) -> Moments:
+    """The moments of all rows of a job, in memory or in `out`.
+
+    Raises:
+        RecordingError: they would take more than 8 GiB, or `out` holds something else.
+    """
+    n_bytes = moments_bytes(*job.shape[1:], options.covariance)
+    if n_bytes > MOST_BYTES:
+        raise RecordingError(
+            f"full covariances of {job.shape[1]} sites of {job.shape[2]} units take "
+            f"{n_bytes / 2**30:.1f} GiB, at most {MOST_BYTES / 2**30:.0f} are allowed; keep those "
+            "of each unit alone: options=td.RecordingOptions(covariance='unit')"
+        )
+    if out is None:
+        so_far = None
+        for shard in range(job.plan.n_shards):
+            so_far = _add(job, template, options, shard, so_far, count)
+        assert so_far is not None  # a plan has at least one row
+        return so_far
+    folder = partial_folder(out)
+    with only_writer(out):
+        if out.exists():
+            finished = open_moments(out)
+            require_same(job.settings, finished.provenance, out)
+            return finished
+        _record(job, template, options, folder, count, n_bytes)
+        (folder / _name(job.plan.n_shards)).rename(out)
+        remove_folder(folder)
+    return open_moments(out)
+
+
+def _record(
+    job: Job,
+    template: xr.Dataset,
+    options: RecordingOptions,
+    folder: Path,
+    count: Count,
+    n_bytes: int,
+) -> None:
+    begun = read_json(folder / "settings.json")
+    if begun is None:
+        remove_folder(folder)
+        make_folder(folder)
+        require_room(folder, 2 * n_bytes)
+        write_json(folder / "settings.json", job.settings)
+    else:
+        require_same(job.settings, begun, folder)
+    done = (read_json(folder / "done.json") or {"shards": 0})["shards"]
+    so_far = open_moments(folder / _name(done)) if done else None
+    count(sum(job.plan.n_tokens(shard) for shard in range(done)))
+    for shard in range(done, job.plan.n_shards):
+        so_far = _add(job, template, options, shard, so_far, count)
+        _save(so_far, folder, shard + 1)
+
+
+def _save(moments: Moments, folder: Path, shards: int) -> None:
+    target = folder / _name(shards)
+    remove_folder(target)  # whole, but not counted: the call was interrupted in between
+    try:
+        moments.save(target)
+    except OSError as error:
+        raise RecordingError(
+            f"cannot write to {folder} ({error.strerror}); what was recorded before is kept: make "
+            "room and run the same command again"
+        ) from error
+    write_json(folder / "done.json", {"shards": shards})
+    remove_folder(folder / _name(shards - 1))
+
+
+def _name(shards: int) -> str:
+    return f"moments-{shards:06d}.zarr"
+
+
+def _add(
+    job: Job,
+    template: xr.Dataset,
+    options: RecordingOptions,
+    shard: int,
+    so_far: Moments | None,
+    count: Count,
+) -> Moments:
+    states = shard_states(job, shard, count)
+    rows = template.isel(sample=job.plan.rows(shard))
+    block = Recording(rows.assign(activation=(DIMS, states)))
+    grid = options.grid if so_far is None else so_far
+    moments = Moments.of(block, covariance=options.covariance, grid=grid)
+    return moments if so_far is None else so_far.merge(moments, same_origin=True)

@@ -1,0 +1,85 @@
+"""Results that say by themselves how they were made: measure, parameters, version, recording."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import xarray as xr
+
+import transformer_dynamics
+from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.storage.attributes import storable
+
+
+def stamped(
+    function: Callable[..., xr.Dataset],
+    names: tuple[str, str, str],
+    describe: Callable[..., dict[str, Any]],
+    choose: Callable[..., Callable[..., xr.Dataset]] | None = None,
+) -> Callable[..., xr.Dataset]:
+    """The function, whose results say by themselves what they are.
+
+    Args:
+        function: its subjects come first.
+        names: its name, title and source.
+        describe: of its subjects, entries for the result's attrs.
+        choose: the function to call, given the function, its subjects and its parameters.
+    """
+    signature = inspect.signature(function)
+    n_subjects = len(inspect.signature(describe).parameters)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> xr.Dataset:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        values = list(bound.arguments.items())
+        subjects = [value for _, value in values[:n_subjects]]
+        parameters = dict(values[n_subjects:])
+        parameters.pop("on_progress", None)
+        called = function if choose is None else choose(function, *subjects, **parameters)
+        result = called(*args, **kwargs)
+        name, title, source = names
+        stamp = {
+            "measure": name,
+            "title": title,
+            "source": source,
+            "parameters": {key: _plain(value) for key, value in parameters.items()},
+            "version": transformer_dynamics.__version__,
+            **describe(*subjects),
+        }
+        return storable(result.assign_attrs(stamp))
+
+    return call
+
+
+def in_blocks(
+    function: Callable[..., xr.Dataset], recording: Any, *args: Any, **kwargs: Any
+) -> xr.Dataset:
+    """A per-sample measure of a recording on disk: some samples at a time, then joined."""
+    pieces: list[xr.Dataset] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UndefinedWarning)
+        for block in recording.sample_blocks():
+            pieces.append(function(block, *args, **kwargs))
+            del block
+    if caught:
+        warnings.warn(
+            f"in {len(caught)} of {len(pieces)} blocks of samples, the first of which says: "
+            f"{caught[0].message}",
+            UndefinedWarning,
+            stacklevel=3,
+        )
+    return xr.concat(pieces, "sample", data_vars="minimal", coords="minimal", compat="override")
+
+
+def _plain(value: Any) -> Any:
+    """A value as attrs can hold it."""
+    if isinstance(value, str | int | float | bool | type(None)):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value)

@@ -1,0 +1,79 @@
+"""The attrs of a result: text and numbers as they are, all else as JSON text.
+
+NetCDF holds neither nested values nor lists of text, true, false or nothing, so these are written
+as JSON when a result is made, and `attribute` reads them back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+# What JSON text begins with; other text is itself.
+JSON_STARTS = ("{", "[")
+JSON_WORDS = {"true": True, "false": False, "null": None}
+
+
+def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """The same attrs with JSON text for what is neither text nor a number.
+
+    >>> plain_attributes({"units": "nats", "massive_unit": [4, 11], "centred": True})
+    {'units': 'nats', 'massive_unit': '[4, 11]', 'centred': 'true'}
+    """
+    return {name: _plain(value) for name, value in attrs.items()}
+
+
+def storable(dataset: xr.Dataset) -> xr.Dataset:
+    """The same dataset as every format on disk holds it: plain attrs, strings of any length."""
+    # Strings of one fixed length have no agreed form in Zarr.
+    fixed = {name: each for name, each in dataset.variables.items() if each.dtype.kind == "U"}
+    plain = dataset.assign({name: each.astype(object) for name, each in fixed.items()})
+    plain.attrs = plain_attributes(dataset.attrs)
+    for name, variable in plain.variables.items():
+        variable.attrs = plain_attributes(dataset.variables[name].attrs)
+    return plain
+
+
+def attribute(result: xr.Dataset | xr.DataArray, name: str, default: Any = None) -> Any:
+    """An entry of a result's attrs as it was given: JSON text becomes what it says.
+
+    >>> attribute(xr.Dataset(attrs={"parameters": '{"seed": 0}'}), "parameters")
+    {'seed': 0}
+    """
+    value = result.attrs.get(name, default)
+    if not isinstance(value, str):
+        return value
+    if value in JSON_WORDS:
+        return JSON_WORDS[value]
+    if value.startswith(JSON_STARTS):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value
+
+
+def _plain(value: Any) -> Any:
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if isinstance(value, str) or is_number:
+        return value
+    return json.dumps(value, default=_listed, ensure_ascii=False)
+
+
+def _listed(value: Any) -> Any:
+    """Numpy's arrays and scalars, and the like, as lists and numbers."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return str(value)
+
+
+STREAM = "stream units"
+
+
+STREAM_PER_STEP = "stream units per step"

@@ -1,0 +1,55 @@
+"""Results of measures on disk: one Zarr group per result, each whole or not there.
+
+`results.zarr` is a Zarr group that `xarray.open_datatree` reads without this package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+
+from transformer_dynamics.errors import TdynError
+from transformer_dynamics.storage.attributes import storable
+from transformer_dynamics.storage.files import remove_folder
+
+
+def save_result(store: Path, name: str, result: xr.Dataset) -> None:
+    """Write a result under `name`, in place of what may be there."""
+    import zarr
+
+    group = zarr.open_group(store, mode="a")
+    parent, _, _ = name.rpartition("/")
+    if parent:
+        group.require_group(parent)
+    target = store / name
+    partial = store.with_name(f".{store.name}.{name.replace('/', '.')}.partial")
+    remove_folder(partial)
+    storable(result).drop_encoding().to_zarr(partial, mode="w", consolidated=False)
+    remove_folder(target)
+    partial.rename(target)
+
+
+def load_result(store: Path, name: str) -> xr.Dataset | None:
+    """Read a result back into memory; None where there is none of that name."""
+    if not (store / name / "zarr.json").exists():
+        return None
+    try:
+        result: xr.Dataset = xr.open_zarr(store / name, consolidated=False).load()
+    except (OSError, ValueError, KeyError) as error:
+        raise TdynError(
+            f"the result {name} in {store} cannot be read ({type(error).__name__}: {error}); "
+            "delete it and run the same command again"
+        ) from error
+    return result
+
+
+def saved_names(store: Path) -> list[str]:
+    """Names of the results in a store, in alphabetical order; claims' evidence left out."""
+    if not store.exists():
+        return []
+    return sorted(
+        path.name
+        for path in store.iterdir()
+        if (path / "zarr.json").exists() and path.name != "claims"
+    )

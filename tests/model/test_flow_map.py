@@ -1,0 +1,80 @@
+"""Flows whose every answer is known."""
+
+import numpy as np
+import pytest
+
+from transformer_dynamics.errors import InputError
+from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
+
+STATES = np.array([[1.0, 2.0, 3.0], [0.0, -1.0, 4.0]])
+
+
+def test_a_zero_update_keeps_every_distance():
+    flow = LinearFlowMap.zero_update(5, 3)
+    carried = flow.advance(STATES, start="0.state", stop="4.state")
+    assert carried.shape == (2, 5, 3)
+    np.testing.assert_array_equal(carried, np.repeat(STATES[:, None], 5, axis=1))
+
+
+def test_a_contraction_halves_at_each_step():
+    flow = LinearFlowMap.contraction(6, 3, 0.5)
+    carried = flow.advance(STATES, start="1.state", stop="5.state")
+    distance = np.linalg.norm(carried - flow.clean[1:], axis=2)
+    np.testing.assert_allclose(distance / distance[:, :1], [0.5 ** np.arange(5)] * 2, rtol=1e-12)
+
+
+def test_a_rotation_keeps_the_norm_and_turns_by_its_angle():
+    flow = LinearFlowMap.rotation(4, np.pi / 2, first=[1.0, 0.0])
+    np.testing.assert_allclose(flow.clean, [[1, 0], [0, 1], [-1, 0], [0, -1]], atol=1e-15)
+    np.testing.assert_allclose(flow.jacobian("0.state", "1.state"), [[0, -1], [1, 0]], atol=1e-15)
+
+
+def test_a_residual_stack_of_known_weights():
+    weights = np.random.default_rng(0).standard_normal((4, 3, 3))
+    flow = LinearFlowMap.residual(weights)
+    expected = np.linalg.multi_dot([np.eye(3) + each for each in weights[3:0:-1]])
+    jacobian = flow.jacobian("1.state", "4.state")
+    np.testing.assert_allclose(jacobian, expected, rtol=1e-12)
+    np.testing.assert_allclose(flow.jvp(STATES, "1.state", "4.state"), STATES @ expected.T)
+    np.testing.assert_allclose(flow.vjp(STATES, "1.state", "4.state"), STATES @ expected)
+    moved = flow.advance(flow.clean[1] + STATES, start="1.state", stop="4.state")[:, -1]
+    np.testing.assert_allclose(moved - flow.clean[4], STATES @ expected.T)
+
+
+def test_offsets_move_the_state_and_not_the_jacobian():
+    matrices = np.stack([2.0 * np.eye(2)] * 2)
+    flow = LinearFlowMap(matrices, [[1.0, 0.0], [0.0, 1.0]], first=[0.0, 0.0])
+    np.testing.assert_array_equal(flow.clean, [[0, 0], [1, 0], [2, 1]])
+    np.testing.assert_array_equal(flow.jacobian("0.state", "2.state"), 4 * np.eye(2))
+
+
+def test_only_the_sites_asked_for_are_returned_in_order_of_depth():
+    flow = LinearFlowMap.contraction(4, 3, 0.5)
+    kept = flow.advance(STATES, start="0.state", stop="3.state", keep=["3.state", "1.state"])
+    whole = flow.advance(STATES, start="0.state", stop="3.state")
+    np.testing.assert_array_equal(kept, whole[:, [1, 3]])
+
+
+def test_nothing_given_is_changed():
+    given = STATES.copy()
+    flow = LinearFlowMap.zero_update(3, 3)
+    flow.advance(given, start="0.state", stop="0.state")[:] = 7
+    flow.jvp(given, "0.state", "0.state")[:] = 7
+    np.testing.assert_array_equal(given, STATES)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: LinearFlowMap(np.eye(3)), "matrices of shape"),
+        (lambda: LinearFlowMap(np.ones((2, 3, 3)), np.ones((1, 3))), "offsets of shape"),
+        (lambda: LinearFlowMap.zero_update(3, 3, first=[1.0]), "first state"),
+        (
+            lambda: LinearFlowMap.zero_update(3, 3).log_probabilities(STATES, "0.state"),
+            "has no tokens",
+        ),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

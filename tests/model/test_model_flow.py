@@ -1,0 +1,331 @@
+"""The flow map of a model, against whole re-runs with the state put in by other hooks."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+import transformer_dynamics as td
+from transformer_dynamics.errors import InputError, ModelError
+from transformer_dynamics.model import model_flow_map as model_flow
+from transformer_dynamics.model.hooks import evaluating, first_tensor, input_states
+from transformer_dynamics.model.injection import with_states
+from transformer_dynamics.model.labels import parse
+
+DECODERS = (*tiny.ARGUMENTS, *tiny.POST_NORM)
+TOKENS = [5, 17, 3, 40, 22, 9, 31]
+# Recurrent or convolutional states, positions as a bias on distances (ALiBi), no cache at all.
+REPEATED = {
+    *tiny.SINGLE, "lfm2", "mpt", "bloom", "openai-gpt", "bamba", "falcon_h1", "granitemoehybrid",
+    "jamba", "qwen3_5_text", "qwen3_next", "recurrent_gemma",
+}  # fmt: skip
+
+
+def states_at(flow, site, n_states=3, seed=0):
+    clean = flow.clean[flow.sites.index(site)]
+    size = np.linalg.norm(clean) / np.sqrt(clean.size)
+    return clean + size * np.random.default_rng(seed).standard_normal((n_states, clean.size))
+
+
+def rerun(model, tokens, start, state):
+    """Every site of a run of the whole text in which `state` stands at `start` in the last place.
+
+    Before the MLP it comes there as what attention adds, which is made to fit.
+    """
+    trunk, found = model.trunk, model.found_sites
+    layer, kind = parse(start)
+    proof = found.proofs[layer]
+    first = next(site for site in found.sites if parse(site.label)[0] == layer)
+    path = found.sites[-1].module if start == "final" else first.module
+    state = torch.as_tensor(state, dtype=model.hf_model.dtype)
+    seen, entered = {}, []
+
+    def put(value, new):
+        old = first_tensor(value)
+        rows = old.reshape(len(tokens), -1).clone()
+        rows[-1] = new
+        return with_states(value, rows.reshape(old.shape))
+
+    def enter(module, args, kwargs):
+        stream = input_states(args, kwargs)
+        if kind == "pre_mlp":
+            entered.append(stream.reshape(len(tokens), -1)[-1].clone())
+            return None
+        if "hidden_states" in kwargs:
+            return args, {**kwargs, "hidden_states": put(kwargs["hidden_states"], state)}
+        return put(args, state), kwargs
+
+    def leave(module, args, output):
+        if kind == "final" or proof.kind == "post-norm":
+            return put(output, state)
+        # Of the modules of a sum, the first makes it fit and the others give nothing.
+        if module is added[0]:
+            return put(output, (state - entered[0]) / proof.branches[0].scales[0])
+        return put(output, torch.zeros_like(state))
+
+    module = trunk.get_submodule(path)
+    hooks = []
+    if kind == "pre_mlp":
+        names = (proof.between,) if proof.kind == "post-norm" else proof.branches[0].names
+        added = [trunk.get_submodule(f"{path}.{name}") for name in names]
+        hooks += [each.register_forward_hook(leave) for each in added]
+    if kind == "final":
+        hooks.append(module.register_forward_hook(leave))
+    else:
+        hooks.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+
+    def keep(label):
+        def take(value):
+            seen[label] = value.reshape(len(tokens), -1)[-1].numpy().astype(float)
+
+        return take
+
+    for site in found.sites:
+        module, take = trunk.get_submodule(site.module), keep(site.label)
+        if site.port == "input":
+            hook = module.register_forward_pre_hook(
+                lambda _, args, kwargs, take=take: take(input_states(args, kwargs)),
+                with_kwargs=True,
+            )
+        else:
+            hook = module.register_forward_hook(
+                lambda _, args, output, take=take: take(first_tensor(output))
+            )
+        hooks.append(hook)
+    try:
+        with evaluating(model.hf_model):
+            logits = model.hf_model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -1]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen, torch.log_softmax(logits.double(), dim=-1).numpy()
+
+
+def relative(found, expected):
+    return np.linalg.norm(found - expected, axis=-1) / np.linalg.norm(expected, axis=-1)
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_advancing_equals_a_whole_run_with_the_state_in_place(family):
+    model = tiny.model(family)
+    flow = model.flow_map(TOKENS)
+    for start in flow.sites:
+        states = states_at(flow, start)
+        found = flow.advance(states, start=start)
+        place = flow.sites.index(start)
+        probabilities = flow.log_probabilities(states, start=start)
+        for index, state in enumerate(states):
+            seen, expected = rerun(model, TOKENS, start, state)
+            for at, label in enumerate(flow.sites[place + 1 :], start=1):
+                assert relative(found[index, at], seen[label]) < 1e-5, (start, label)
+            np.testing.assert_allclose(probabilities[index], expected, rtol=1e-5, atol=2e-5)
+        np.testing.assert_array_equal(found[:, 0], states)
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_the_clean_state_changes_nothing(family):
+    flow = tiny.model(family).flow_map(TOKENS)
+    for place, start in enumerate(flow.sites):
+        carried = flow.advance(flow.clean[place : place + 1], start=start)[0]
+        assert relative(carried, flow.clean[place:]).max() < 2e-6, start
+
+
+def test_the_context_is_shared_where_the_model_allows_it():
+    ways = {family: tiny.model(family).flow_map(TOKENS).way for family in DECODERS}
+    # A window of 4 tokens hides some of these 7.
+    assert ways["gemma3_text"] == "repeated"
+    ways = {family: tiny.model(family).flow_map(TOKENS[:3]).way for family in DECODERS}
+    assert {family for family, way in ways.items() if way == "repeated"} == REPEATED
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mamba"])
+def test_a_text_of_one_token(family):
+    flow = tiny.model(family).flow_map(TOKENS[:1])
+    seen, _ = rerun(tiny.model(family), TOKENS[:1], flow.sites[0], 2 * flow.clean[0])
+    carried = flow.advance(2 * flow.clean[:1], start=flow.sites[0], keep=["final"])[0, 0]
+    assert relative(carried, seen["final"]) < 1e-5
+
+
+def plain(model, tokens, start, stop):
+    """The model as a function of the last token's state, for torch's own Jacobian."""
+    site = {each.label: each for each in model.found_sites.sites}
+    assert site[start].port == site[stop].port == "input"
+
+    def function(state):
+        read = []
+
+        def put(module, args, kwargs):
+            stream = torch.cat([args[0][:, :-1], state[None, None]], dim=1)
+            return (stream, *args[1:]), kwargs
+
+        hooks = [
+            model.trunk.get_submodule(site[start].module).register_forward_pre_hook(
+                put, with_kwargs=True
+            ),
+            model.trunk.get_submodule(site[stop].module).register_forward_pre_hook(
+                lambda _, args: read.append(args[0][0, -1])
+            ),
+        ]
+        try:
+            model.trunk(input_ids=torch.tensor([tokens]), use_cache=False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return read[0]
+
+    return function
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "mixtral"])
+def test_jacobians_equal_those_of_torch(family):
+    model = tiny.model(family)
+    flow = model.flow_map(TOKENS)
+    for start, stop in (("0.pre_attn", "1.pre_attn"), ("0.pre_attn", "2.pre_mlp")):
+        state = torch.tensor(flow.clean[flow.sites.index(start)], dtype=torch.float32)
+        expected = torch.autograd.functional.jacobian(plain(model, TOKENS, start, stop), state)
+        found = flow.jacobian(start, stop)
+        assert np.linalg.norm(found - expected.numpy()) < 1e-5 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "opt", "gemma3_text", "mamba"])
+def test_the_chain_rule(family):
+    flow = tiny.model(family).flow_map(TOKENS)
+    product = np.eye(flow.n_units)
+    for start, stop in zip(flow.sites[:-1], flow.sites[1:], strict=True):
+        product = flow.jacobian(start, stop) @ product
+    whole = flow.jacobian(flow.sites[0], "final")
+    assert np.linalg.norm(product - whole) < 1e-4 * np.linalg.norm(whole)
+    vectors = np.random.default_rng(0).standard_normal((4, flow.n_units))
+    np.testing.assert_allclose(
+        flow.vjp(vectors, flow.sites[0], "final"), vectors @ whole, rtol=0, atol=1e-4
+    )
+    forward = flow.jvp(vectors, flow.sites[0], "final")
+    assert np.linalg.norm(forward - vectors @ whole.T) < 1e-4 * np.linalg.norm(forward)
+
+
+@pytest.mark.bundled
+def test_the_bundled_models_jacobian_equals_central_differences():
+    flow = td.load_model().flow_map("The cat sat on the mat and looked at the moon.")
+    assert flow.way == "shared"
+    place = flow.sites.index("14.pre_attn")
+    clean, end = flow.clean[place], "15.pre_mlp"
+    vectors = np.random.default_rng(0).standard_normal((8, flow.n_units))
+    vectors *= 1e-2 * np.linalg.norm(clean) / np.linalg.norm(vectors, axis=1, keepdims=True)
+    plus, minus = (
+        flow.advance(clean + sign * vectors, start="14.pre_attn", keep=[end])[:, 0]
+        for sign in (1, -1)
+    )
+    expected = vectors @ flow.jacobian("14.pre_attn", end).T
+    assert relative((plus - minus) / 2, expected).max() < 2e-3
+    np.testing.assert_allclose(flow.jvp(vectors, "14.pre_attn", end), expected, atol=1e-4)
+
+
+def test_more_states_than_one_pass_holds(monkeypatch):
+    flow = tiny.model("llama").flow_map(TOKENS)
+    states = states_at(flow, "1.pre_mlp", n_states=7)
+    expected = flow.advance(states, start="1.pre_mlp")
+    jacobian = flow.jacobian("1.pre_mlp", "final")
+    monkeypatch.setattr(model_flow, "STATES_PER_PASS", 3)
+    np.testing.assert_allclose(flow.advance(states, start="1.pre_mlp"), expected, atol=1e-5)
+    np.testing.assert_allclose(flow.jacobian("1.pre_mlp", "final"), jacobian, atol=1e-5)
+
+
+def bits(model):
+    return {name: weight.clone() for name, weight in model.hf_model.state_dict().items()}
+
+
+def hooks_of(module):
+    return [
+        (dict(each._forward_hooks), dict(each._forward_pre_hooks), each.__dict__.get("forward"))
+        for each in module.modules()
+    ]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_the_model_is_as_before_after_any_end(error):
+    model = tiny.model("llama")
+    model.hf_model.train()
+    flow = model.flow_map(TOKENS)
+    cache = copy.deepcopy(flow._context.cache)
+    before, hooks = bits(model), hooks_of(model.hf_model)
+    states = states_at(flow, "1.pre_mlp")
+    expected = flow.advance(states, start="1.pre_mlp")
+    flow.jacobian("0.pre_attn", "final")
+
+    def strike(*_):
+        raise error("half way")
+
+    struck = model.trunk.layers[2].mlp.register_forward_hook(strike)
+    for call in (
+        lambda: flow.advance(states, start="1.pre_mlp"),
+        lambda: flow.jacobian("1.pre_attn", "final"),
+        lambda: flow.log_probabilities(states, start="1.pre_mlp"),
+    ):
+        with pytest.raises(error, match="half way"):
+            call()
+    struck.remove()
+    assert model.hf_model.training
+    assert all(module.training for module in model.hf_model.modules())
+    assert hooks_of(model.hf_model) == hooks
+    assert all(torch.equal(before[name], weight) for name, weight in bits(model).items())
+    assert all(parameter.grad is None for parameter in model.hf_model.parameters())
+    for kept, layer in zip(cache.layers, flow._context.cache.layers, strict=True):
+        assert torch.equal(kept.keys, layer.keys)
+        assert torch.equal(kept.values, layer.values)
+    np.testing.assert_array_equal(flow.advance(states, start="1.pre_mlp"), expected)
+
+
+def test_what_stands_behind_the_last_site_does_not_run():
+    model = tiny.model("llama")
+    flow = model.flow_map(TOKENS)
+    runs = []
+    hooks = [
+        layer.self_attn.register_forward_hook(lambda *_, index=index: runs.append(index))
+        for index, layer in enumerate(model.trunk.layers)
+    ]
+    flow.advance(states_at(flow, "1.pre_attn"), start="1.pre_attn", stop="1.pre_mlp")
+    for hook in hooks:
+        hook.remove()
+    assert runs == [1]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda flow: flow.advance(np.ones((2, 3)), start="0.pre_attn"), "with 16 units"),
+        (lambda flow: flow.advance(np.ones((1, 16)), start="9.pre_attn"), "no site '9.pre_attn'"),
+        (
+            lambda flow: flow.advance(np.ones((1, 16)), start="1.pre_mlp", stop="0.pre_mlp"),
+            "carried forward",
+        ),
+        (
+            lambda flow: flow.advance(np.full((1, 16), np.nan), start="0.pre_attn"),
+            "NaN or infinite",
+        ),
+        (
+            lambda flow: flow.advance(np.ones((1, 16)), start="1.pre_attn", keep=["0.pre_attn"]),
+            "keep=",
+        ),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call(tiny.model("llama").flow_map(TOKENS))
+
+
+def test_models_without_a_flow_map_are_refused():
+    with pytest.raises(ModelError, match="not causal"):
+        tiny.model(next(iter(tiny.ENCODERS))).flow_map(TOKENS)
+    hf_model = tiny.hf_model("llama")
+    given = {"0.pre_attn": "layers.0:input", "final": "layers.2:output"}
+    with pytest.raises(ModelError, match="named by hand"):
+        td.load_model(hf_model, sites=given).flow_map(TOKENS)
+    with pytest.raises(InputError, match="no tokens"):
+        tiny.model("llama").flow_map([])
+    with pytest.raises(InputError, match="context"):
+        tiny.model("llama").flow_map([1] * 65)
+    headless = td.load_model(hf_model.model)
+    with pytest.raises(InputError, match="no head"):
+        headless.flow_map(TOKENS).log_probabilities(np.ones((1, 16)), start="0.pre_attn")
