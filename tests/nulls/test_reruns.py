@@ -5,8 +5,7 @@ import pytest
 
 import tiny
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls import reruns as untrained
-from transformer_dynamics.nulls import untrained_twins
+from transformer_dynamics.nulls import untrained, untrained_twins
 from transformer_dynamics.recording.record import record
 from transformer_dynamics.registry import NULLS
 

@@ -7,8 +7,13 @@ import tiny
 import transformer_dynamics as td
 from known import N_UNITS, contraction, system
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.perturbation import basin, basin_profile, find_slow_points
-from transformer_dynamics.perturbation.states import flow_field, slow_points
+from transformer_dynamics.perturbation import (
+    basin,
+    basin_profile,
+    find_slow_points,
+    flow_field,
+    slow_points,
+)
 from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
 RNG = np.random.default_rng(0)

@@ -15,9 +15,8 @@ import transformer_dynamics as td
 from known import N_TEXTS, N_UNITS, layered, system
 from transformer_dynamics.errors import InputError, ModelError, UndefinedWarning
 from transformer_dynamics.model.loading import Model
-from transformer_dynamics.perturbation import System, band
+from transformer_dynamics.perturbation import System, band, recovery
 from transformer_dynamics.perturbation.jacobians.contraction import contracting_shares
-from transformer_dynamics.perturbation.states import recovery
 from transformer_dynamics.perturbation.states.teleport import plane_of
 from transformer_dynamics.perturbation.systems import systems
 from transformer_dynamics.recording import Recording

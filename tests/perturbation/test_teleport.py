@@ -9,8 +9,7 @@ from known import N_SITES, N_UNITS, contraction, system
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.nulls.flow_maps import zero_update
 from transformer_dynamics.numerics.principal_axes import PrincipalAxes
-from transformer_dynamics.perturbation import follow
-from transformer_dynamics.perturbation.states import teleport
+from transformer_dynamics.perturbation import follow, teleport
 from transformer_dynamics.perturbation.states.displacement import displaced, grid_scores
 from transformer_dynamics.perturbation.systems import quarter_sites, systems
 from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap

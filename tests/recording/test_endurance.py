@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 import tiny
 from pathlib import Path
 from transformer_dynamics.recording.options import RecordingOptions
-from transformer_dynamics.recording import store
+from transformer_dynamics.recording.disk import store
 from transformer_dynamics.recording.recorder import record
 
 model, texts = tiny.model("llama"), tiny.words(tiny.token_lists(40))

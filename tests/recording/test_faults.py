@@ -120,7 +120,7 @@ import resource, signal, sys
 sys.path.insert(0, {str(Path(tiny.__file__).parent)!r})
 import tiny
 import transformer_dynamics as td
-from transformer_dynamics.recording import shards
+from transformer_dynamics.recording.disk import shards
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 original = shards.shard_states
 def fill(job, shard, count=None):

@@ -6,8 +6,7 @@ import pytest
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.nulls import reruns as untrained
-from transformer_dynamics.nulls import shuffled_tokens
+from transformer_dynamics.nulls import shuffled_tokens, untrained
 from transformer_dynamics.numerics.splits import split_texts, text_folds
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.record import record

@@ -133,7 +133,7 @@ sys.path.insert(0, {tests!r})
 import torch
 torch.set_num_threads(1)
 import tiny
-from transformer_dynamics.recording import shards
+from transformer_dynamics.recording.disk import shards
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recorder import record
 

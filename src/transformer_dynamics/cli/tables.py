@@ -38,7 +38,7 @@ def given_table(found: Any) -> Table:
 
 def entries_table(title: str, registry: Any) -> Table:
     """Entries of a registry, with their titles and sources."""
-    table = Table("name", "what", "source", title=title)
+    table = Table(Column("name", no_wrap=True), "title", "source", title=title)
     for entry in registry.all().values():
         table.add_row(entry.name, entry.title, entry.source)
     return table

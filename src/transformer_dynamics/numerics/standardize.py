@@ -21,12 +21,15 @@ Not handled: units that are large and hardly vary, which have no deviation to st
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.numerics.arrays import Floats, site_states
-from transformer_dynamics.recording.recording import Recording
+
+if TYPE_CHECKING:
+    from transformer_dynamics.recording.recording import Recording
 
 MASSIVE_FACTOR = 100
 
@@ -109,6 +112,7 @@ def standardised(recording: Recording) -> Recording:
         read. Units that are not massive keep their bits. The provenance lists the units under
         `standardised_unit` and their factors under `standardised_factor`.
 
+    >>> from transformer_dynamics import Recording
     >>> states = np.random.default_rng(0).standard_normal((20, 5, 8)) * [1, 1, 1, 300, 1, 1, 1, 1]
     >>> standardised(Recording.from_array(states)).provenance["standardised_unit"]
     [3]

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from transformer_dynamics.measures.massive.activations import BASES, LEAST_RATIO
 from transformer_dynamics.numerics.arrays import ratio
 from transformer_dynamics.plots.backend import Drawing, Interval, Intervals, Lines, Series
 from transformer_dynamics.plots.backend.depth import SITE_LABEL
 from transformer_dynamics.registry import figure
 
-BASES = ("units", "random")
-LEAST_RATIO = 1000.0
 # Where a profile begins on the axis of sites: a turn is named after its middle one.
 FIRST = {"site": 0, "step": 0, "turn": 1}
 STEP_OR_TURN_LABEL = "site that a step starts from or a turn is at (index)"

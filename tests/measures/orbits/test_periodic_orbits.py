@@ -228,7 +228,7 @@ def test_a_tiny_recording_gives_nan_and_one_warning():
 
 
 def test_drawings_say_what_they_show(logistic):
-    drawings = MEASURES.get("orbits.periodic_orbits").draw(logistic)
+    drawings = logistic.td.drawings
     for drawing in drawings:
         assert drawing.shows.endswith(".")
         assert drawing.requires.endswith(".")
@@ -242,7 +242,7 @@ def test_drawings_say_what_they_show(logistic):
     "options", [{"n_samples": 0}, {"n_units": 0}, {"n_surrogates": 0}, {"max_time": 0}]
 )
 def test_bad_options_are_named(options):
-    with pytest.raises(InputError, match=r"td\.units\.periodic_orbits"):
+    with pytest.raises(InputError, match=r"td\.orbits\.periodic_orbits"):
         orbits(maps.walks((4, 3, 10)), **options)
     with pytest.raises(InputError, match="3 sites"):
         orbits(maps.walks((4, 3, 3)))

@@ -274,7 +274,7 @@ def test_measures_leave_the_recording_alone_and_name_themselves(measured):
     before = recording.values.copy()
     result = measured(recording)
     np.testing.assert_array_equal(recording.values, before)
-    assert result.attrs["measure"] == f"units.{measured.__name__}"
+    assert result.attrs["measure"] == f"orbits.{measured.__name__}"
 
 
 def test_the_histogram_names_what_a_walk_makes():

@@ -48,7 +48,6 @@ from transformer_dynamics.numerics.standardize import (
     standardisation,
     standardised,
 )
-from transformer_dynamics.plots.massive import BASES, LEAST_RATIO
 from transformer_dynamics.recording.recording import Recording, turn_coords
 from transformer_dynamics.registry import NULLS, measure
 from transformer_dynamics.stats.bootstrap import percentile_interval
@@ -59,6 +58,9 @@ N_TOP = 3
 # Samples of the random basis and the participation ratio: their cost grows with the square.
 MOST_SAMPLES = 512
 VERSIONS = ("as recorded", "standardised")
+LEAST_RATIO = 1000.0
+# The bases that states are looked at in: the units, and a random rotation of them.
+BASES = ("units", "random")
 MAGNITUDE = f"|x| > {LEAST_MAGNITUDE:.0f} and > {LEAST_RATIO:.0f} times the state's median |x|"
 VARIANCE = f"pooled variance > {MASSIVE_FACTOR} times the median unit's"
 UNITS = {

@@ -37,11 +37,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from transformer_dynamics.errors import UndefinedWarning
-from transformer_dynamics.measures.dimension.pca import pca
-from transformer_dynamics.measures.paths.geometry import path_geometry
-from transformer_dynamics.measures.paths.kinematics import kinematics
 from transformer_dynamics.numerics.arrays import Floats, ratio, site_states
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.registry import MEASURES
 from transformer_dynamics.stats.bootstrap import text_weights, uniform_weights
 
 N_COMPONENTS = 3
@@ -49,6 +47,8 @@ N_COMPONENTS = 3
 SUBSPACE = 20
 KINEMATICS = {"norm": "site", "speed": "step", "cosine": "step"}
 GEOMETRY = {"turning_angle": "turn", "tortuosity": ""}
+# Measures of paths, the variables taken from each, and how many sites it needs.
+PATH_MEASURES = (("paths.kinematics", KINEMATICS, 2), ("paths.path_geometry", GEOMETRY, 3))
 # Of every effect, in their order.
 QUANTITIES = (*KINEMATICS, *GEOMETRY, "explained_variance", "participation_ratio")
 
@@ -131,8 +131,9 @@ def effects(
 
 def _path_effects(versions: Sequence[Recording], draws: _Draws) -> Iterator[Effect]:
     n_sites = versions[0].shape[1]
-    for measured, names, at_least in ((kinematics, KINEMATICS, 2), (path_geometry, GEOMETRY, 3)):
-        results = [measured(version) for version in versions] if n_sites >= at_least else []
+    for measure, names, at_least in PATH_MEASURES:
+        function = MEASURES.get(measure).function
+        results = [function(version) for version in versions] if n_sites >= at_least else []
         for name, along in names.items():
             if not results:
                 n_points = {"site": n_sites, "step": n_sites - 1, "turn": 0}.get(along, 1)
@@ -156,7 +157,7 @@ def _explained(recording: Recording, draws: _Draws) -> Floats:
     """Shares of pooled variance of the leading components, `(draw, component)`."""
     n_samples, n_sites, n_units = recording.shape
     n_kept = min(SUBSPACE, n_units, n_samples * n_sites)
-    result = pca(recording, n_components=n_kept)
+    result = MEASURES.get("dimension.pca").function(recording, n_components=n_kept)
     scores = result["score"].values.astype(np.float64)
     squares, away = np.zeros((n_samples, 1)), np.zeros((n_samples, n_units))
     mean = result["mean"].values
