@@ -3,7 +3,7 @@
 The bare pass is the model without its head, without hooks, without an attention mask, over exactly
 the batches that the recording runs; all ways are inside `evaluating`. Each leaves the last token's
 states in memory (or, for `td.record`, in a closed store), and those are compared with the hidden
-states that transformers itself returns. Loading the model, tokenising, finding the sites and
+states that transformers itself returns. Loading the model, tokenizing, finding the sites and
 hashing the weights happen once per model and are not counted.
 """
 

@@ -2,7 +2,7 @@
 
 The tasks of one round run close together in time, where whatever else the machine does is most
 alike: so a ratio is taken within each round, and only then its median over rounds. Every round
-begins with another task, so that slow drifts favour none.
+begins with another task, so that slow drifts favor none.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ def complete(drawing):
     axes = drawing.plot()
     assert axes.get_title()
     assert axes.get_xlabel().rstrip().endswith(")"), (drawing.title, axes.get_xlabel())
-    for sentence in (drawing.shows, drawing.requires):
+    for sentence in (drawing.caption, drawing.interpretation):
         assert sentence.endswith("."), (drawing.title, sentence)
         assert len(sentence) > 20, (drawing.title, sentence)
     return axes

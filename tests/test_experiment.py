@@ -123,7 +123,7 @@ def test_a_run_interrupted_in_any_stage_goes_on(finished, model, texts, tmp_path
         raise KeyboardInterrupt
 
     run = Experiment(model, texts, out, QUICK)
-    for name in ("test_claims", "report_run"):
+    for name in ("evaluate_claims", "report_run"):
         with monkeypatch.context() as patch:
             patch.setattr(experiments, name, interrupt)
             with pytest.raises(KeyboardInterrupt):

@@ -261,7 +261,7 @@ ENCODERS = {
          "eos_token_id": 2, "local_attention": 8},
     ),
 }  # fmt: skip
-# Decoders that normalise the stream itself.
+# Decoders that normalize the stream itself.
 POST_NORM = {
     "opt-350m": (
         "OPTConfig",

@@ -8,7 +8,7 @@ from . import report as report
 from . import stats as stats
 from . import storage as storage
 from . import synthetic as synthetic
-from .claims import test_claims as test_claims
+from .claims import evaluate_claims as evaluate_claims
 from .experiment import Experiment as Experiment
 from .measures import dimension as dimension
 from .measures import dynamics as dynamics

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims import Verdict, test_claims
+from transformer_dynamics.claims import Verdict, evaluate_claims
 from transformer_dynamics.claims.verdicts import N_BOOTSTRAP, N_TWINS, check_size, draws_needed
 from transformer_dynamics.environment import system_information, version
 from transformer_dynamics.errors import InputError, ModelError, TdynError
@@ -388,7 +388,7 @@ class Experiment:
             self.reporter.skipped("test")
             return load_verdicts(self.out)
         with self.reporter.stage("test", "draws") as progress, self._timed("test", inputs):
-            verdicts = test_claims(
+            verdicts = evaluate_claims(
                 recording,
                 model_nulls=nulls,
                 perturbed=perturbed,

@@ -197,7 +197,9 @@ def measure(
         of_moments: see `Measure`.
     """
 
-    def choose(function: Callable[..., xr.Dataset], recording: Any, axis: str = "depth", **_: Any):  # type: ignore[no-untyped-def]
+    def choose(
+        function: Callable[..., xr.Dataset], recording: Any, axis: str = "depth", **_: Any
+    ) -> Callable[..., xr.Dataset]:
         # A path along tokens may cross blocks; the measure reads whole texts by itself.
         if not per_sample or axis != "depth" or getattr(recording, "in_memory", True):
             return function

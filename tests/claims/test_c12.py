@@ -24,7 +24,7 @@ def planted(rank=3, noise=0.5, n_units=60, seed=0):
 
 
 def verdict(recording, **options):
-    return td.test_claims(recording, claims=["C12"], **{**QUICK, **options})[0]
+    return td.evaluate_claims(recording, claims=["C12"], **{**QUICK, **options})[0]
 
 
 def twins(n_samples=80):
@@ -101,8 +101,8 @@ def test_figures_name_their_units_and_what_they_show():
     claim = CLAIMS.get("C12")
     for drawing in claim.draw(verdict(planted()).evidence):
         assert drawing.x_label.endswith(")")
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
         assert drawing.figure().data
 
 

@@ -18,7 +18,7 @@ QUICK = {"n_null": 39, "n_bootstrap": 99, "claims": ["C13"]}
 
 
 def verdict(recording, **options):
-    return td.test_claims(recording, **{**QUICK, **options})[0]
+    return td.evaluate_claims(recording, **{**QUICK, **options})[0]
 
 
 def told(found):
@@ -119,6 +119,6 @@ def test_small_recordings_and_figures(law):
     for drawing in drawings:
         assert "null: " in drawing.figure().to_json()
         assert drawing.plot().get_xlabel().endswith(")")
-    assert drawings[0].shows
-    assert drawings[0].requires
+    assert drawings[0].caption
+    assert drawings[0].interpretation
     assert CLAIM.threshold == 0.0

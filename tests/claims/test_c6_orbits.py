@@ -13,7 +13,7 @@ from transformer_dynamics.registry import CLAIMS
 from transformer_dynamics.stats.bootstrap import uniform_weights
 
 SHAPE = (32, 6, 40)
-INCREMENT_NULLS = ("sign_flipped_increments", "permuted_increments", "phase_randomised_increments")
+INCREMENT_NULLS = ("sign_flipped_increments", "permuted_increments", "phase_randomized_increments")
 
 
 def recording(traces):
@@ -21,9 +21,9 @@ def recording(traces):
 
 
 def verdict(found_in, claim="C6", **options):
-    return td.test_claims(found_in, claims=[claim], **{"n_null": 19, "n_bootstrap": 99, **options})[
-        0
-    ]
+    return td.evaluate_claims(
+        found_in, claims=[claim], **{"n_null": 19, "n_bootstrap": 99, **options}
+    )[0]
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_figures_say_what_they_show():
             else verdict(recording(maps.henon(SHAPE)), claim, n_null=3).evidence
         )
         for drawing in CLAIMS.get(claim).draw(evidence):
-            assert drawing.shows.endswith(".")
-            assert drawing.requires.endswith(".")
+            assert drawing.caption.endswith(".")
+            assert drawing.interpretation.endswith(".")
     about = CLAIMS.get("C6").draw(found.evidence)[0]
     assert np.argmax(about.series[0].y) == about.series[0].x.size // 2
     assert about.series[-1].role == "reference"

@@ -24,7 +24,7 @@ QUICK = {"n_null": 19, "n_bootstrap": 49}
 
 
 def verdict(recording, claim, **options):
-    return td.test_claims(recording, claims=[claim], **{**QUICK, **options})[0]
+    return td.evaluate_claims(recording, claims=[claim], **{**QUICK, **options})[0]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_claims_have_the_deciding_nulls_that_methods_name():
             "random_walk",
             "sign_flipped_increments",
             "permuted_increments",
-            "phase_randomised_increments",
+            "phase_randomized_increments",
             "random_basis",
             "untrained",
         },
@@ -196,7 +196,7 @@ def test_a_continuous_isotropic_system_is_continuous_and_its_basis_is_not_specia
     recording = TRUTHS["C1"].recording(0)
     found = {
         each.id: each
-        for each in td.test_claims(
+        for each in td.evaluate_claims(
             recording, claims=["C1", "C1-basis"], model_nulls=twins_of("C1"), n_bootstrap=49
         )
     }
@@ -302,9 +302,9 @@ def test_json_has_the_agreed_keys(walk):
 
 
 def test_same_seed_same_bits_whatever_the_number_of_threads(walk):
-    one = td.test_claims(walk, **QUICK, seed=5, n_threads=1)
-    two = td.test_claims(walk, **QUICK, seed=5, n_threads=2)
-    other = td.test_claims(walk, **QUICK, seed=6)
+    one = td.evaluate_claims(walk, **QUICK, seed=5, n_threads=1)
+    two = td.evaluate_claims(walk, **QUICK, seed=5, n_threads=2)
+    other = td.evaluate_claims(walk, **QUICK, seed=6)
     assert [v.as_json() for v in one] == [v.as_json() for v in two]
     assert [v.as_json() for v in one] != [v.as_json() for v in other]
     for first, second in zip(one, two, strict=True):
@@ -389,7 +389,7 @@ def test_by_default_a_single_claim_can_survive_the_adjustment():
     claims = ["C1", "C1-basis", "C3", "C4", "C5", "C5-consecutive", "C12", "C13", "C2"]
     found = {
         each.id: each
-        for each in td.test_claims(
+        for each in td.evaluate_claims(
             TRUTHS["C4"].recording(0), claims=claims, model_nulls=twins_of("C4")
         )
     }
@@ -400,7 +400,7 @@ def test_by_default_a_single_claim_can_survive_the_adjustment():
 def test_model_nulls_are_recorded_and_compared_text_by_text():
     model = tiny.model("llama")
     recording = record(model, tiny.words(tiny.token_lists(24)))
-    found = td.test_claims(recording, model=model, claims=["C4"], **QUICK)[0]
+    found = td.evaluate_claims(recording, model=model, claims=["C4"], **QUICK)[0]
     assert {"untrained", "shuffled_tokens"} <= set(found.nulls)
     assert found.nulls["untrained"].decides
     assert found.nulls["untrained"].count == 8
@@ -409,7 +409,7 @@ def test_model_nulls_are_recorded_and_compared_text_by_text():
     assert shown == found.nulls["untrained"].mean
     assert not found.nulls["shuffled_tokens"].decides
     assert found.nulls["untrained"].mean != pytest.approx(found.value, abs=1e-3)
-    again = td.test_claims(
+    again = td.evaluate_claims(
         recording,
         model_nulls={"untrained": recording, "shuffled_tokens": recording},
         claims=["C4"],
@@ -432,7 +432,7 @@ def test_final_site_is_left_out():
 
 
 def test_figures_show_the_nulls_in_the_same_axes(walk):
-    for found in td.test_claims(walk, **QUICK):
+    for found in td.evaluate_claims(walk, **QUICK):
         drawings = CLAIMS.get(found.id).draw(found.evidence)
         assert len(drawings) >= 2
         for drawing in drawings:
@@ -452,14 +452,14 @@ def test_figures_show_the_nulls_in_the_same_axes(walk):
 )
 def test_bad_options_are_named(options, error, message, walk):
     with pytest.raises(error, match=message):
-        td.test_claims(walk, **{**QUICK, **options})
+        td.evaluate_claims(walk, **{**QUICK, **options})
 
 
 def test_too_small_recordings_are_refused():
     with pytest.raises(ValueError, match="at least 3 samples"):
-        td.test_claims(Recording.from_array(np.ones((2, 12, 3))))
+        td.evaluate_claims(Recording.from_array(np.ones((2, 12, 3))))
     with pytest.raises(ValueError, match="6 sublayers"):
-        td.test_claims(Recording.from_array(np.ones((9, 4, 3))))
+        td.evaluate_claims(Recording.from_array(np.ones((9, 4, 3))))
 
 
 def test_p_of_a_claim_is_the_largest_of_the_deciding_nulls():
@@ -510,7 +510,7 @@ def test_ctrl_c_among_the_draws_stops_at_once(walk):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        td.test_claims(walk, n_null=500, n_bootstrap=9, on_progress=interrupt)
+        td.evaluate_claims(walk, n_null=500, n_bootstrap=9, on_progress=interrupt)
     assert drawn == [1]
     assert set(threading.enumerate()) <= before
 
@@ -523,6 +523,6 @@ def test_too_few_draws_to_tell_are_named():
     early = generator.standard_normal((40, 24, 12)) * np.linspace(2.0, 0.0, 24)[:, None]
     recording = Recording.from_array((directions * sizes * 0.6 + early).astype(np.float32))
     given = {"claims": ["C1", "C3", "C4"], "model_nulls": twins_of("C4")}
-    found = {v.id: v for v in td.test_claims(recording, **given, **QUICK)}["C4"]
+    found = {v.id: v for v in td.evaluate_claims(recording, **given, **QUICK)}["C4"]
     assert found.verdict == "reproduced, not beyond null"
     assert "more draws (n_null) may lower that p-value" in found.why

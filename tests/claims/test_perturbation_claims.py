@@ -35,7 +35,7 @@ PERTURBING = [
 
 def verdicts(claims, **perturbed):
     given = {f"perturbation.{name}": result for name, result in perturbed.items()}
-    found = td.test_claims(WALK, perturbed=given, claims=claims, **QUICK)
+    found = td.evaluate_claims(WALK, perturbed=given, claims=claims, **QUICK)
     return {verdict.id: verdict for verdict in found}
 
 
@@ -49,9 +49,9 @@ def test_a_contracting_band_is_found_and_its_ratio_measured_on_other_texts(contr
     found = verdicts(["C8", "C8-shift", "C8-towards"], recovery=contracting)
     for verdict in found.values():
         assert verdict.verdict == "supported", verdict.why
-    picture = found["C8"].evidence["picture"].sel(horizon="2").values
-    assert np.exp(picture[3:7]) == pytest.approx(0.8, rel=0.05)
-    assert np.abs(np.delete(picture, range(3, 7))).max() < 0.06
+    illustration = found["C8"].evidence["illustration"].sel(horizon="2").values
+    assert np.exp(illustration[3:7]) == pytest.approx(0.8, rel=0.05)
+    assert np.abs(np.delete(illustration, range(3, 7))).max() < 0.06
     # Injections at layers 0 to 6 see 3, 4, 4, 4, 3, 2 and 1 of the contracting layers.
     expected = 0.8 ** np.mean([3, 4, 4, 4, 3, 2, 1])
     assert found["C8"].value == pytest.approx(expected, rel=0.05)
@@ -141,13 +141,13 @@ def test_alignment_of_layers_is_told_from_the_low_rank_of_each():
 def test_layers_left_out(null, verdict):
     found = verdicts(["C11"], skip_and_swap=robust_layers(0, null))["C11"]
     assert found.verdict == verdict, found.why
-    assert "With neighbours swapped" in found.why
+    assert "With neighbors swapped" in found.why
 
 
 def test_claims_that_perturb_need_a_model():
     with pytest.raises(InputError, match=r"C8 perturb the model.*model=model"):
-        td.test_claims(WALK, claims=["C8"], **QUICK)
-    assert [verdict.id for verdict in td.test_claims(WALK, **QUICK)] == [
+        td.evaluate_claims(WALK, claims=["C8"], **QUICK)
+    assert [verdict.id for verdict in td.evaluate_claims(WALK, **QUICK)] == [
         name for name, claim in CLAIMS.all().items() if claim.perturbation is None
     ]
 
@@ -157,7 +157,7 @@ def tested():
     model = tiny.model()
     recording = td.record(model, tiny.words(tiny.token_lists(12)))
     options = {"claims": PERTURBING, "n_twins": 3, **QUICK}
-    return model, recording, options, td.test_claims(recording, model=model, **options)
+    return model, recording, options, td.evaluate_claims(recording, model=model, **options)
 
 
 def test_with_a_model_the_perturbations_are_made(tested):
@@ -171,7 +171,7 @@ def test_with_a_model_the_perturbations_are_made(tested):
 
 def test_the_same_seed_gives_the_same_verdicts(tested):
     model, recording, options, found = tested
-    again = td.test_claims(recording, model=model, **options)
+    again = td.evaluate_claims(recording, model=model, **options)
     assert [verdict.as_json() for verdict in again] == [verdict.as_json() for verdict in found]
 
 

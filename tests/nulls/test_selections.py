@@ -98,13 +98,13 @@ def test_claims_pair_nulls_by_text_and_position_and_refuse_others(model):
     options = {"claims": ["C4"], "n_null": 9, "n_bootstrap": 19}
 
     def null(twin, of=recording):
-        (found,) = td.test_claims(of, model_nulls={"untrained": twin}, **options)
+        (found,) = td.evaluate_claims(of, model_nulls={"untrained": twin}, **options)
         return found.nulls["untrained"]
 
     whole, reversed_order = null(twin), null(twin.select(samples=slice(None, None, -1)))
     assert (reversed_order.value, reversed_order.mean) == pytest.approx((whole.value, whole.mean))
     some, rows = null(twin.select(samples=slice(1, 6))), recording.select(samples=slice(1, 6))
-    (alone,) = td.test_claims(rows, **options)
+    (alone,) = td.evaluate_claims(rows, **options)
     assert some.value == pytest.approx(alone.value)
     with pytest.raises(InputError, match="which are not all among the 4 of the recording"):
         null(twin, recording.select(samples=slice(0, 4)))
@@ -116,7 +116,7 @@ def test_a_model_with_other_weights_is_refused(model):
     for call in (
         lambda: shuffled_tokens(recording, model=other),
         lambda: systems(other, recording),
-        lambda: td.test_claims(recording, model=other, claims=["C8"]),
+        lambda: td.evaluate_claims(recording, model=other, claims=["C8"]),
     ):
         with pytest.raises(InputError, match="made with other weights"):
             call()
@@ -126,7 +126,7 @@ def test_a_model_with_other_weights_is_refused(model):
 @pytest.mark.parametrize("claims", [["C99"], ["C4", "c4"], [], "C98"])
 def test_unknown_claims_are_named(claims, model):
     with pytest.raises(InputError, match=r"there is no claim .*; there are C1, "):
-        td.test_claims(record(model, LISTS), claims=claims)
+        td.evaluate_claims(record(model, LISTS), claims=claims)
 
 
 def test_a_twin_of_some_texts_opened_from_its_folder_is_refused_and_made_again_it_is_read(
@@ -141,7 +141,7 @@ def test_a_twin_of_some_texts_opened_from_its_folder_is_refused_and_made_again_i
     twins = untrained_twins(recording, **options)
     opened = [open_recording(tmp_path / f"untrained-{seed}.zarr") for seed in (0, 1)]
     with pytest.raises(InputError, match="other tokens in text"):
-        td.test_claims(recording, model_nulls={"untrained": opened}, claims=["C4"])
+        td.evaluate_claims(recording, model_nulls={"untrained": opened}, claims=["C4"])
     with pytest.raises(InputError, match="other tokens in text"):
         td.perturbation.systems(model, recording, twins=opened)
     again = untrained_twins(recording, **options)

@@ -17,7 +17,7 @@ NULL_FUNCTIONS = [
     surrogates.random_walk,
     surrogates.sign_flipped_increments,
     surrogates.permuted_increments,
-    surrogates.phase_randomised_increments,
+    surrogates.phase_randomized_increments,
     surrogates.permuted_depth,
     surrogates.permuted_units,
     surrogates.permuted_samples,
@@ -33,7 +33,7 @@ KEEP_FIRST_SITE = [
 ]
 KEEP_LAST_SITE = [
     surrogates.permuted_increments,
-    surrogates.phase_randomised_increments,
+    surrogates.phase_randomized_increments,
     layer_surrogates.permuted_layers,
 ]
 
@@ -158,8 +158,8 @@ def test_walk_has_each_step_s_covariance_over_samples(n_samples, n_units):
     sums = np.zeros((3, n_units, n_units))
     for seed in range(n_draws):
         steps = increments(surrogates.random_walk(recording, seed=seed))
-        centred = steps - steps.mean(axis=0)
-        sums += np.einsum("nsu,nsv->suv", centred, centred) / (n_samples - 1)
+        centered = steps - steps.mean(axis=0)
+        sums += np.einsum("nsu,nsv->suv", centered, centered) / (n_samples - 1)
     original = increments(recording)
     for step in range(3):
         expected = np.cov(original[:, step], rowvar=False)
@@ -274,7 +274,7 @@ def test_iaaft_keeps_amplitudes_and_nearly_the_spectrum_but_not_the_order(n_site
     rng = np.random.default_rng(0)
     smooth = np.cumsum(rng.standard_normal((8, n_sites, 5)), axis=1)
     recording = Recording.from_array(np.cumsum(smooth, axis=1).astype(dtype))
-    drawn = surrogates.phase_randomised_increments(recording, seed=1)
+    drawn = surrogates.phase_randomized_increments(recording, seed=1)
     before, after = increments(recording), increments(drawn)
     atol = 1e-3 if dtype == np.float32 else 1e-9
     np.testing.assert_allclose(np.sort(after, axis=1), np.sort(before, axis=1), atol=atol)
@@ -289,10 +289,10 @@ def test_iaaft_keeps_amplitudes_and_nearly_the_spectrum_but_not_the_order(n_site
     assert (ranks[0] == ranks[1]).mean() < 0.3
 
 
-def test_iaaft_randomises_phases_and_treats_series_independently():
+def test_iaaft_randomizes_phases_and_treats_series_independently():
     trace = np.cumsum(np.sin(np.arange(60) * 0.7) + 0.3 * np.cos(np.arange(60) * 1.9))
     recording = Recording.from_array(np.tile(trace[:, np.newaxis], (20, 1, 20)))
-    steps = increments(surrogates.phase_randomised_increments(recording, seed=0))
+    steps = increments(surrogates.phase_randomized_increments(recording, seed=0))
     phases = np.angle(np.fft.rfft(steps, axis=1))[:, np.abs(np.fft.rfft(np.diff(trace))).argmax()]
     # 400 phases that were one phase before: their mean direction now has length about 1/sqrt(400).
     assert np.abs(np.exp(1j * phases).mean()) < 3 / np.sqrt(400)
@@ -301,7 +301,7 @@ def test_iaaft_randomises_phases_and_treats_series_independently():
 @pytest.mark.parametrize("n_sites", [2, 3, 16, 17, 60])
 def test_iaaft_ends_where_a_round_by_fast_fourier_transform_changes_nothing(n_sites):
     recording = synthetic.random_walk(n_samples=10, n_sites=n_sites, n_units=6)
-    drawn = surrogates.phase_randomised_increments(recording, n_iterations=1000)
+    drawn = surrogates.phase_randomized_increments(recording, n_iterations=1000)
     before, after = increments(recording), increments(drawn)
     spectrum = np.fft.rfft(after, axis=1)
     spectrum *= np.abs(np.fft.rfft(before, axis=1)) / np.abs(spectrum)
@@ -314,7 +314,7 @@ def test_iaaft_s_rounds_bring_the_spectrum_closer():
     target = np.abs(np.fft.rfft(increments(recording), axis=1))
 
     def error(n_iterations):
-        drawn = surrogates.phase_randomised_increments(recording, n_iterations=n_iterations)
+        drawn = surrogates.phase_randomized_increments(recording, n_iterations=n_iterations)
         assert drawn.provenance["n_iterations"] == n_iterations
         return np.linalg.norm(np.abs(np.fft.rfft(increments(drawn), axis=1)) - target)
 
@@ -326,18 +326,18 @@ def test_iaaft_s_rounds_bring_the_spectrum_closer():
 def test_iaaft_of_a_recording_that_stands_still(dtype):
     still = Recording.from_array(np.tile(dtype([[1.5, -2.0]]), (3, 7, 1)))
     np.testing.assert_array_equal(
-        surrogates.phase_randomised_increments(still).values, still.values
+        surrogates.phase_randomized_increments(still).values, still.values
     )
 
 
 def test_iaaft_of_constant_increments_and_over_several_blocks(monkeypatch):
     line = synthetic.line(n_samples=5, n_sites=9, n_units=3)
     np.testing.assert_allclose(
-        surrogates.phase_randomised_increments(line).values, line.values, atol=1e-12
+        surrogates.phase_randomized_increments(line).values, line.values, atol=1e-12
     )
     monkeypatch.setattr(surrogates, "SERIES_PER_BLOCK", 6)
     recording = structured(n_samples=5, n_units=3, dtype=np.float64)
-    drawn = surrogates.phase_randomised_increments(recording, seed=1)
+    drawn = surrogates.phase_randomized_increments(recording, seed=1)
     np.testing.assert_allclose(
         np.sort(increments(drawn), axis=1), np.sort(increments(recording), axis=1), atol=1e-10
     )
@@ -459,7 +459,7 @@ def test_every_null_scales_with_the_states(factor, seed):
     ("call", "message"),
     [
         (
-            lambda: surrogates.phase_randomised_increments(structured(), n_iterations=0),
+            lambda: surrogates.phase_randomized_increments(structured(), n_iterations=0),
             r"got n_iterations=0; .*n_iterations=100",
         ),
         (

@@ -3,7 +3,7 @@ import pytest
 
 from transformer_dynamics.measures.dimension.pca import pca
 from transformer_dynamics.measures.paths.kinematics import kinematics
-from transformer_dynamics.numerics.standardize import standardisation, standardised, unit_moments
+from transformer_dynamics.numerics.standardize import standardization, standardized, unit_moments
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording import recording as recordings
 
@@ -36,7 +36,7 @@ def test_a_constant_unit_has_no_variance_and_does_not_count_in_the_median():
     values[..., 0] = np.random.default_rng(0).standard_normal((9, 4))
     variance = pooled_variance(Recording.from_array(values))
     assert (variance[1:] == 0).all()
-    massive, scale = standardisation(variance)
+    massive, scale = standardization(variance)
     assert massive.size == 0
     assert (scale == 1).all()
 
@@ -44,13 +44,13 @@ def test_a_constant_unit_has_no_variance_and_does_not_count_in_the_median():
 def test_a_massive_unit_gets_the_median_units_variance():
     recording = Recording.from_array(states())
     before = pooled_variance(recording)
-    result = standardised(recording)
+    result = standardized(recording)
     after = pooled_variance(result)
     np.testing.assert_allclose(after[MASSIVE], np.median(before))
-    assert standardisation(after)[0].size == 0
-    assert result.provenance["standardised_unit"] == [MASSIVE]
+    assert standardization(after)[0].size == 0
+    assert result.provenance["standardized_unit"] == [MASSIVE]
     np.testing.assert_allclose(
-        result.provenance["standardised_factor"], np.sqrt(np.median(before) / before[MASSIVE])
+        result.provenance["standardized_factor"], np.sqrt(np.median(before) / before[MASSIVE])
     )
 
 
@@ -58,21 +58,21 @@ def test_a_massive_unit_gets_the_median_units_variance():
 def test_the_other_units_keep_their_bits_and_the_origin_stays(dtype):
     values = states(dtype=dtype)
     before = values.copy()
-    result = standardised(Recording.from_array(values))
+    result = standardized(Recording.from_array(values))
     np.testing.assert_array_equal(values, before)
     assert result.values.dtype == dtype
     others = np.arange(12) != MASSIVE
     np.testing.assert_array_equal(result.values[..., others], values[..., others])
     assert (result.values[:, 0, MASSIVE] == 0).all()
-    expected = values[..., MASSIVE] * np.float64(result.provenance["standardised_factor"][0])
+    expected = values[..., MASSIVE] * np.float64(result.provenance["standardized_factor"][0])
     np.testing.assert_allclose(result.values[..., MASSIVE], expected, rtol=np.finfo(dtype).eps * 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_principal_components_agree_with_those_that_standardise_themselves(dtype):
+def test_principal_components_agree_with_those_that_standardize_themselves(dtype):
     recording = Recording.from_array(states(dtype=dtype))
-    own = pca(recording, n_components=5, standardise_massive=True)
-    found = pca(standardised(recording), n_components=5)
+    own = pca(recording, n_components=5, standardize_massive=True)
+    found = pca(standardized(recording), n_components=5)
     for name in (
         "loading",
         "explained_variance_ratio",
@@ -88,9 +88,9 @@ def test_principal_components_agree_with_those_that_standardise_themselves(dtype
 
 def test_without_a_massive_unit_nothing_changes():
     recording = Recording.from_array(np.random.default_rng(1).standard_normal((9, 4, 5)))
-    result = standardised(recording)
+    result = standardized(recording)
     np.testing.assert_array_equal(result.values, recording.values)
-    assert result.provenance["standardised_unit"] == []
+    assert result.provenance["standardized_unit"] == []
 
 
 def test_a_recording_on_disk_stays_there(tmp_path, monkeypatch):
@@ -98,11 +98,11 @@ def test_a_recording_on_disk_stays_there(tmp_path, monkeypatch):
     monkeypatch.setattr(recordings, "CHUNK_BYTES", 7 * 6 * 12 * 4)
     recording.save(tmp_path / "states.zarr")
     stored = open_recording(tmp_path / "states.zarr")
-    result = standardised(stored)
+    result = standardized(stored)
     assert not stored.in_memory
     assert not result.in_memory
     speed = kinematics(result)["speed"]
     assert not result.in_memory
-    expected = standardised(recording)
+    expected = standardized(recording)
     np.testing.assert_allclose(speed, kinematics(expected)["speed"], rtol=1e-6)
     np.testing.assert_array_equal(result.values, expected.values)

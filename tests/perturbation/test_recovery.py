@@ -15,7 +15,7 @@ import transformer_dynamics as td
 from known import N_TEXTS, N_UNITS, layered, system
 from transformer_dynamics.errors import InputError, ModelError, UndefinedWarning
 from transformer_dynamics.model.loading import Model
-from transformer_dynamics.perturbation import System, band, recovery
+from transformer_dynamics.perturbation import System, contracting_band, recovery
 from transformer_dynamics.perturbation.jacobians.contraction import contracting_shares
 from transformer_dynamics.perturbation.states.teleport import plane_of
 from transformer_dynamics.perturbation.systems import systems
@@ -71,15 +71,15 @@ def test_the_band_is_found_where_it_lies(found):
     for kind in found["kind"].values:
         for size in found["size"].values:
             at = chosen.sel(kind=kind, size=size)
-            assert [int(end) for end in band(at.sel(horizon="2"))] == [3, 6]
+            assert [int(end) for end in contracting_band(at.sel(horizon="2"))] == [3, 6]
             # From layer 0 the six layers to come reach into the band, from layer 7 none does.
-            assert [int(end) for end in band(at.sel(horizon="12"))] == [0, 6]
+            assert [int(end) for end in contracting_band(at.sel(horizon="12"))] == [0, 6]
 
 
 def test_the_band_is_found_with_layers_that_differ_by_text():
     result = recovery([banded_system(noise=0.01, seed=4)], n_texts=N_TEXTS, kinds=["random"])
     means = result["log_ratio"].sel(system="model", kind="random", size=1, horizon="2")
-    first, last = band(means.mean("sample"))
+    first, last = contracting_band(means.mean("sample"))
     assert abs(int(first) - 3) <= 1
     assert abs(int(last) - 6) <= 1
     inside = np.exp(means.isel(start=slice(first, last + 1)).mean())
@@ -124,10 +124,10 @@ def test_the_grid_erases_what_lies_off_the_plane():
     result = recovery([here], n_texts=2, kinds=["grid"], sizes=(1e-6, 1.0), starts=["2.pre_mlp"])
     states = here.recording.activation.sel(site="2.pre_mlp").values.astype(float)
     axes = plane_of(here.recording)
-    centre = axes.project(states).mean(axis=0) @ axes.components + axes.mean
+    center = axes.project(states).mean(axis=0) @ axes.components + axes.mean
     (spread,) = result["spread"].sel(system="model").values
     for sample, text in enumerate(result["text"].values):
-        expected = np.linalg.norm(here.flow(text).clean[5] - centre) / spread
+        expected = np.linalg.norm(here.flow(text).clean[5] - center) / spread
         moved = result["initial_distance"].sel(system="model", size=1e-6).isel(sample=sample)
         np.testing.assert_allclose(moved, expected, rtol=1e-4)
 
@@ -175,7 +175,7 @@ def test_bands_of_many_draws_at_once():
     draws = generator.standard_normal((40, 9))
     draws[:, 7:] = np.nan
     draws[7, :2] = np.nan
-    first, last = band(draws, margin=0.05)
+    first, last = contracting_band(draws, margin=0.05)
     for row, begin, end in zip(draws, first, last, strict=True):
         gains = {
             (i, j): -(row[i : j + 1] + 0.05).sum()
@@ -320,7 +320,7 @@ def test_figures(found, followed):
         drawings = result.td.drawings
         for drawing in drawings:
             looks.complete(drawing)
-            assert "N = " in drawing.shows
+            assert "N = " in drawing.caption
         titles = " ".join(drawing.title for drawing in drawings)
         assert titles.count("layer and horizon") == 5
 

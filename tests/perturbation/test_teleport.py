@@ -9,7 +9,7 @@ from known import N_SITES, N_UNITS, contraction, system
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.nulls.flow_maps import zero_update
 from transformer_dynamics.numerics.principal_axes import PrincipalAxes
-from transformer_dynamics.perturbation import follow, teleport
+from transformer_dynamics.perturbation import teleport, track_states
 from transformer_dynamics.perturbation.states.displacement import displaced, grid_scores
 from transformer_dynamics.perturbation.systems import quarter_sites, systems
 from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
@@ -20,7 +20,7 @@ STATES = np.array([[1.0, 2.0, 0.0, 5.0], [0.0, -3.0, 1.0, 1.0]])
 
 def test_zero_update_recovers_nothing_and_yet_falls_relative_to_a_growing_norm():
     grown = LinearFlowMap(np.stack([3.0 * np.eye(N_UNITS)] * 4))
-    found = follow(zero_update(grown), STATES, "1.state", axes=AXES, tokens=False)
+    found = track_states(zero_update(grown), STATES, "1.state", axes=AXES, tokens=False)
     np.testing.assert_allclose(found["recovery_ratio"], 1.0, rtol=1e-12)
     np.testing.assert_allclose(found["plane_recovery_ratio"], 1.0, rtol=1e-12)
     expected = np.repeat([3.0 ** -np.arange(4)], 2, axis=0)
@@ -29,7 +29,7 @@ def test_zero_update_recovers_nothing_and_yet_falls_relative_to_a_growing_norm()
 
 def test_a_contraction_recovers_by_half_at_each_step():
     flow = LinearFlowMap.contraction(6, N_UNITS, 0.5)
-    found = follow(flow, STATES, "2.state", axes=AXES, tokens=False)
+    found = track_states(flow, STATES, "2.state", axes=AXES, tokens=False)
     expected = np.repeat([0.5 ** np.arange(4)], 2, axis=0)
     for name in ("recovery_ratio", "plane_recovery_ratio"):
         np.testing.assert_allclose(found[name], expected, rtol=1e-12)
@@ -43,7 +43,7 @@ def test_what_leaves_the_plane_is_seen_in_all_dimensions_only():
     matrix[[0, 2]] = matrix[[2, 0]]
     flow = LinearFlowMap([matrix])
     put = flow.clean[0] + [[2.0, 1.0, 0.0, 0.0]]
-    found = follow(flow, put, "0.state", axes=AXES, tokens=False).isel(state=0, site=-1)
+    found = track_states(flow, put, "0.state", axes=AXES, tokens=False).isel(state=0, site=-1)
     assert float(found["recovery_ratio"]) == pytest.approx(1.0)
     assert float(found["plane_recovery_ratio"]) == pytest.approx(1 / np.sqrt(5))
 
@@ -51,7 +51,7 @@ def test_what_leaves_the_plane_is_seen_in_all_dimensions_only():
 def test_a_state_put_where_it_stands_has_no_ratio_and_says_so():
     flow = LinearFlowMap.contraction(3, N_UNITS, 0.5)
     with pytest.warns(UndefinedWarning, match=r"3 of 3 of recovery_ratio.*stands already"):
-        found = follow(flow, flow.clean[:1], "0.state", axes=AXES, tokens=False)
+        found = track_states(flow, flow.clean[:1], "0.state", axes=AXES, tokens=False)
     assert np.isnan(found["recovery_ratio"]).all()
     assert (found["distance"] == 0).all()
 

@@ -162,8 +162,8 @@ def test_progress_and_figures(tested):
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     for drawing in draw_truncation(result):
         assert drawing.figure()
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
         assert drawing.plot().get_ylabel().endswith("(nats)")
 
 

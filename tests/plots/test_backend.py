@@ -38,7 +38,7 @@ DRAWINGS = {
         ],
     ),
     "heatmap": Heatmap(
-        title="t", x_label="x (1)", y_label="y (1)", colour_label="c (1)", values=np.eye(4),
+        title="t", x_label="x (1)", y_label="y (1)", color_label="c (1)", values=np.eye(4),
         x_ticks=[(1.0, "model")],
     ),
     "intervals": Intervals(
@@ -89,7 +89,7 @@ def test_histogram_shares_sum_to_one_and_leave_nan_out():
 def test_heatmap_scale_is_not_ruled_by_one_massive_value():
     values = np.ones((100, 100))
     values[0, 0] = 1e6
-    low, high = Heatmap(title="", x_label="", y_label="", colour_label="", values=values)._limits()
+    low, high = Heatmap(title="", x_label="", y_label="", color_label="", values=values)._limits()
     assert (low, high) == (-1.0, 1.0)
 
 

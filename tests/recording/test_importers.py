@@ -234,7 +234,7 @@ def test_a_cache_knows_its_number_of_layers(posts):
         td.from_captured(cache, n_layers=4)
 
 
-def test_outputs_of_blocks_and_labelled_lists():
+def test_outputs_of_blocks_and_labeled_lists():
     states = list(np.random.default_rng(1).standard_normal((3, 2, 3, 4)))
     outputs = td.from_captured(states, sites="block_outputs", final="stream", n_layers=3)
     assert outputs.sites == ("1.pre_attn", "2.pre_attn", "final")
@@ -242,9 +242,9 @@ def test_outputs_of_blocks_and_labelled_lists():
     normed = td.from_captured(states, sites="block_outputs", final="normed")
     assert normed.sites == ("1.pre_attn", "2.pre_attn")
     np.testing.assert_array_equal(normed.values, outputs.values[:, :2])
-    labelled = td.from_captured(states, sites=["0.pre_attn", "1.pre_attn", "final"])
-    assert labelled.sites == ("0.pre_attn", "1.pre_attn", "final")
-    np.testing.assert_array_equal(labelled.values, outputs.values)
+    labeled = td.from_captured(states, sites=["0.pre_attn", "1.pre_attn", "final"])
+    assert labeled.sites == ("0.pre_attn", "1.pre_attn", "final")
+    np.testing.assert_array_equal(labeled.values, outputs.values)
 
 
 def test_an_output_of_transformers(model, hidden):

@@ -58,8 +58,8 @@ def test_the_same_correlation_and_gaussian_information(stored, moments):
 
 def test_the_same_principal_components(stored, moments):
     for massive in (False, True):
-        found = td.dimension.pca(moments, n_components=3, standardise_massive=massive)
-        expected = td.dimension.pca(stored, n_components=3, standardise_massive=massive)
+        found = td.dimension.pca(moments, n_components=3, standardize_massive=massive)
+        expected = td.dimension.pca(stored, n_components=3, standardize_massive=massive)
         assert set(expected) - set(found) == {"score"}
         for name in found.data_vars:
             assert_close(found[name].values, expected[name].values)

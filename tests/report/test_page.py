@@ -40,7 +40,7 @@ def page(tmp_path_factory):
     model = tiny.model("llama")
     texts = [HOSTILE, *tiny.words(tiny.token_lists(15))]
     recording = record(model, texts)
-    verdicts = td.test_claims(recording, model=model, n_null=5, n_bootstrap=9)
+    verdicts = td.evaluate_claims(recording, model=model, n_null=5, n_bootstrap=9)
     results = {name: measure.function(recording) for name, measure in MEASURES.all().items()}
     path = tmp_path_factory.mktemp("page") / "report.html"
     run = {"model": "<b>tiny</b>", "command": "tdyn run --texts '<script>'"}

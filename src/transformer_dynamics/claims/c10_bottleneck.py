@@ -29,13 +29,13 @@ def summary(profile: Floats) -> Floats:
     return whole
 
 
-def picture(result: xr.Dataset) -> Floats:
+def illustration(result: xr.Dataset) -> Floats:
     """Singular values of the whole product over the largest, mean over texts, `(rank)`."""
     values: Floats = result["composed_singular_value"].mean("sample").values
     return values
 
 
-def remark(result: xr.Dataset, evidence: xr.Dataset) -> str:
+def note(result: xr.Dataset, evidence: xr.Dataset) -> str:
     """Beside it the ranks that weigh large singular values more."""
     last = result.isel(step=-1).mean("sample")
     return (
@@ -66,16 +66,16 @@ def _parts(evidence: xr.Dataset) -> str:
 
 def draw(evidence: xr.Dataset) -> list[Drawing]:
     """Rank by depth, and the spectrum of the whole product, beside the nulls."""
-    spectra = {"recording": evidence["picture"].values}
+    spectra = {"recording": evidence["illustration"].values}
     for name in evidence["null"].values:
-        spectra[null_name(name)] = evidence["null_picture"].sel(null=name).values
+        spectra[null_name(name)] = evidence["null_illustration"].sel(null=name).values
     return [
         profile_lines(
             evidence,
             title="Effective rank of the product of the layers so far",
             y_label="effective rank / units (1)",
-            shows="Over how many directions small deviations still differ after so many layers.",
-            requires=(
+            caption="Over how many directions small deviations still differ after so many layers.",
+            interpretation=(
                 "The model would have to fall below updates with the same singular values in "
                 "random bases, whose products lose rank as well."
             ),
@@ -94,8 +94,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
                 )
                 for name, values in spectra.items()
             ],
-            shows="How unequal the directions are that all layers together let through.",
-            requires="A bottleneck would show as a knee that random products do not have.",
+            caption="How unequal the directions are that all layers together let through.",
+            interpretation="A bottleneck would show as a knee that random products do not have.",
         ),
         statistic_intervals(evidence, "effective rank of all layers together / units (1)"),
     ]
@@ -131,8 +131,8 @@ CLAIM = Claim(
     shown={
         "random_updates": "it lacks the low rank of each layer, so it cannot tell of alignment",
     },
-    picture=picture,
-    picture_dims=("rank",),
-    remark=remark,
+    illustration=illustration,
+    illustration_dims=("rank",),
+    note=note,
     draw=draw,
 ).register()

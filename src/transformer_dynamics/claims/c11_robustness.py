@@ -45,13 +45,13 @@ def summary(profile: Floats) -> Floats:
     return mean
 
 
-def remark(result: xr.Dataset, evidence: xr.Dataset) -> str:
-    """Swapped neighbours, and the layers that matter most."""
+def note(result: xr.Dataset, evidence: xr.Dataset) -> str:
+    """Swapped neighbors, and the layers that matter most."""
     swap = result["swap"].mean("sample").values[np.newaxis, :-1]
     kept = evidence["profile"].values
     worst = np.argsort(kept)[:3]
     return (
-        f"With neighbours swapped {float(summary(swap)[0]):.3g} is kept in the middle. Least is "
+        f"With neighbors swapped {float(summary(swap)[0]):.3g} is kept in the middle. Least is "
         f"kept without layer {', '.join(f'{layer} ({kept[layer]:.2g})' for layer in worst)}."
     )
 
@@ -65,8 +65,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Predictions kept without one layer",
             y_label=label,
             along="layer",
-            shows="How many predictions stay when one layer is left out, by layer.",
-            requires=(
+            caption="How many predictions stay when one layer is left out, by layer.",
+            interpretation=(
                 "More would have to stay than after a random displacement of the same size, and "
                 "than in the untrained network, where no layer does anything in particular."
             ),
@@ -100,6 +100,6 @@ CLAIM = Claim(
     shown={
         "turned_updates": "it displaces the stream by 1.41 of the norm that leaving out does",
     },
-    remark=remark,
+    note=note,
     draw=draw,
 ).register()

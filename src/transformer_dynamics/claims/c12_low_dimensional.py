@@ -1,7 +1,7 @@
 """C12: the stream is low-dimensional.
 
 Statistic: share of the variance of one half of the texts, about each site's own mean, that ten
-principal components of the other half explain, massive units standardised, averaged over six
+principal components of the other half explain, massive units standardized, averaged over six
 sites. The threshold of one half is the plain sense of "most": ten components explain more than
 half of the between-text variance (ours; ten of the hundreds or thousands of units of a language
 model, and a quarter of the units, or fewer, where there are less than forty).
@@ -67,17 +67,17 @@ def places(recording: Recording) -> list[int]:
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Held-out share by site and number of components, `(draw, site, n_components)`."""
-    return _shares(recording, weights, standardise=True)
+    return _shares(recording, weights, standardize=True)
 
 
-def _shares(recording: Recording, weights: Floats, *, standardise: bool) -> Floats:
+def _shares(recording: Recording, weights: Floats, *, standardize: bool) -> Floats:
     fitted, scored = _halves(recording)
     counts = counts_of(recording)
     shares = np.empty((len(weights), N_SITES, len(counts)))
     for place, site in enumerate(places(recording)):
         states = recording.values[:, site]
         captured, whole = held_out_squares(
-            states[fitted], states[scored], counts, standardise=standardise
+            states[fitted], states[scored], counts, standardize=standardize
         )
         drawn = weights[:, scored]
         shares[:, place] = ratio(drawn @ captured, (drawn @ whole)[:, np.newaxis])
@@ -91,12 +91,12 @@ def summary(profile: Floats) -> Floats:
     return mean
 
 
-def remark(recording: Recording, evidence: xr.Dataset) -> str:
+def note(recording: Recording, evidence: xr.Dataset) -> str:
     """The other denominators, which make the stream look lower-dimensional."""
     counts = counts_of(recording)
     count = counts[min(PLACE_OF_TEN, len(counts) - 1)]
     weights = uniform_weights(recording.shape[0])
-    recorded = float(summary(_shares(recording, weights, standardise=False))[0])
+    recorded = float(summary(_shares(recording, weights, standardize=False))[0])
     fitted, scored = _halves(recording)
     axes = principal_axes(recording.values[fitted][:, places(recording)], count)
     away = recording.values[scored][:, places(recording)].reshape(-1, axes.mean.size) - axes.mean
@@ -134,8 +134,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
         for name in evidence["null"].values
     ]
     count = counts[min(PLACE_OF_TEN, len(counts) - 1)]
-    shows = "Between-text variance explained by few components, which are fitted on other texts."
-    requires = (
+    caption = "Between-text variance explained by few components, which are fitted on other texts."
+    interpretation = (
         "That ten directions hold more than half, and more than they hold in states whose units "
         "are independent, and in the untrained twin."
     )
@@ -146,10 +146,10 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             x_label="principal components, fitted on other texts (number)",
             y_label="share of variance explained (1)",
             series=series,
-            shows=shows,
-            requires=requires,
+            caption=caption,
+            interpretation=interpretation,
         ),
-        replace(intervals, shows=shows, requires=requires),
+        replace(intervals, caption=caption, interpretation=interpretation),
     ]
 
 
@@ -165,7 +165,7 @@ CLAIM = Claim(
     statistic=(
         "share of held-out texts' variance about the site's own mean that the first ten principal "
         "components of other texts explain (a quarter of the units at most), massive units "
-        "standardised, mean over six sites (1)"
+        "standardized, mean over six sites (1)"
     ),
     source="arXiv 2502.12131: two numbers explain 0.60 to 0.77 of the variance about one mean",
     profile=profile,
@@ -183,7 +183,7 @@ CLAIM = Claim(
         ),
         **SHUFFLED,
     },
-    remark=remark,
+    note=note,
     caveat=(
         "The components are fitted on one half of the texts; the interval is over the texts of the "
         "other half."

@@ -135,7 +135,7 @@ def coords(recording: Recording) -> dict[str, object]:
     return {"lag": np.diff(places).mean() * np.arange(1, len(places))}
 
 
-def remark(recording: Recording, evidence: xr.Dataset) -> str:
+def note(recording: Recording, evidence: xr.Dataset) -> str:
     """Alpha and lambda as published, beside the growth of the states themselves."""
     if not np.isfinite(float(evidence["statistic"])):
         return ""
@@ -184,8 +184,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
         x_label="lag (sublayers)",
         y_label="ln(error standing still / error of the law), mean over pairs (1)",
         series=[*series, even],
-        shows="Above zero the law predicts later states better than standing still does.",
-        requires=(
+        caption="Above zero the law predicts later states better than standing still does.",
+        interpretation=(
             "To say that the stream rotates and stretches, the recording must lie above zero and "
             "above the walk and the untrained twin."
         ),
@@ -218,7 +218,7 @@ CLAIM = Claim(
         "untrained": UNTRAINED,
     },
     shown=SHUFFLED,
-    remark=remark,
+    note=note,
     caveat=(
         "Growth of the residual does not decide: it follows the growth of the states' variance "
         "wherever matched components do not belong together, in a walk as well."

@@ -33,7 +33,7 @@ def summary(profile: Floats) -> Floats:
     return mean
 
 
-def remark(recording: Recording, evidence: xr.Dataset) -> str:
+def note(recording: Recording, evidence: xr.Dataset) -> str:
     """Compare steps within a layer with steps across layers."""
     profile, kinds = evidence["profile"].values, recording.step_kinds
     if not {"attention", "mlp"} <= set(kinds):
@@ -54,11 +54,11 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Correlation of a unit with itself at the next sublayer, mean over units",
             y_label="Pearson r over texts (1)",
             walk_reference=True,
-            shows=(
+            caption=(
                 "How much of a unit's rank among texts is kept from one sublayer to the next, step "
                 "by step."
             ),
-            requires=(
+            interpretation=(
                 "Correlations would have to lie above the matched walk, in which states are "
                 "sums of unrelated steps; for C1-basis, above those in a random basis."
             ),
@@ -84,9 +84,9 @@ CLAIM = Claim(
         "untrained": UNTRAINED,
     },
     shown=SHUFFLED,
-    picture=mean_traces,
-    picture_dims=("site", "unit"),
-    remark=remark,
+    illustration=mean_traces,
+    illustration_dims=("site", "unit"),
+    note=note,
     draw=draw,
 ).register()
 BASIS = replace(
@@ -97,5 +97,5 @@ BASIS = replace(
     threshold=0.0,
     nulls={"random_basis": "it has all distances and angles, and no units"},
     shown={},
-    remark=lambda recording, evidence: "",
+    note=lambda recording, evidence: "",
 ).register()

@@ -1,7 +1,7 @@
 """C2: the stream accelerates.
 
 Statistic: slope of the logarithm of mean speed |x[s+1] - x[s]| over steps, by least squares.
-Speed is the mean over texts of the norm; vectors are not normalised. arXiv 2502.12131 reports
+Speed is the mean over texts of the norm; vectors are not normalized. arXiv 2502.12131 reports
 speeds from below 1 to about 24.
 """
 
@@ -26,13 +26,13 @@ def profile(recording: Recording, weights: Floats) -> Floats:
 def summary(profile: Floats) -> Floats:
     """Slope of ln speed over the index of the step, `(draw)`; NaN where a mean speed is 0."""
     steps = np.arange(profile.shape[-1], dtype=np.float64)
-    centred = steps - steps.mean()
+    centered = steps - steps.mean()
     logarithm = np.log(np.where(profile > 0, profile, np.nan))
-    slope: Floats = logarithm @ centred / (centred @ centred)
+    slope: Floats = logarithm @ centered / (centered @ centered)
     return slope
 
 
-def remark(recording: Recording, evidence: xr.Dataset) -> str:
+def note(recording: Recording, evidence: xr.Dataset) -> str:
     """The speeds that the paper quotes: at the start, in the middle, at the end."""
     speeds = evidence["profile"].values
     middle = speeds[len(speeds) // 3 : 2 * len(speeds) // 3].mean()
@@ -50,8 +50,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Speed over depth, mean over texts",
             y_label="|x[s+1] - x[s]| (stream units per step)",
             y_scale="log",
-            shows="The length of each step over depth; a straight rise is exponential growth.",
-            requires=(
+            caption="The length of each step over depth; a straight rise is exponential growth.",
+            interpretation=(
                 "Steps would have to grow with depth more than layers in random order do, and "
                 "more than in the untrained network, whose norm grows as well."
             ),
@@ -81,7 +81,7 @@ CLAIM = Claim(
         ),
         **SHUFFLED,
     },
-    remark=remark,
+    note=note,
     caveat=(
         "Growth of speed describes the size of the updates, not their direction: a random walk "
         "with the same step sizes accelerates as well."

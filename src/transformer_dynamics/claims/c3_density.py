@@ -26,7 +26,7 @@ def profile(recording: Recording, weights: Floats) -> Floats:
     return weights @ treves_rolls(recording.values)
 
 
-def remark(recording: Recording, evidence: xr.Dataset) -> str:
+def note(recording: Recording, evidence: xr.Dataset) -> str:
     """State the growth of mean |activation|, and the change of density without massive units."""
     first, last = (
         float(np.abs(recording.values[:, site]).mean(dtype=np.float64)) for site in (0, -1)
@@ -59,8 +59,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Treves-Rolls density over depth, mean over texts (Gaussian: 0.64)",
             y_label="(mean |x|)² / mean x² over units (1)",
             along="site",
-            shows="Over how many units the energy of a state is spread, whatever its norm.",
-            requires=(
+            caption="Over how many units the energy of a state is spread, whatever its norm.",
+            interpretation=(
                 "The rise would have to exceed that in a random basis, where every state is "
                 "spread alike, and that of the untrained network."
             ),
@@ -88,6 +88,6 @@ CLAIM = Claim(
         "untrained": UNTRAINED,
     },
     shown=SHUFFLED,
-    remark=remark,
+    note=note,
     draw=draw,
 ).register()

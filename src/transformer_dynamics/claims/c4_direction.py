@@ -22,7 +22,7 @@ def profile(recording: Recording, weights: Floats) -> Floats:
     return weights @ cosine(recording.values)
 
 
-def remark(recording: Recording, evidence: xr.Dataset) -> str:
+def note(recording: Recording, evidence: xr.Dataset) -> str:
     """The cosines that the paper quotes."""
     cosines = evidence["profile"].values
     late = cosines[-(len(cosines) // 3) :].mean()
@@ -40,8 +40,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Cosine of consecutive states over depth, mean over texts",
             y_label="cosine of x[s] and x[s+1] (1)",
             walk_reference=True,
-            shows="How little the direction of the stream changes in each step.",
-            requires=(
+            caption="How little the direction of the stream changes in each step.",
+            interpretation=(
                 "Directions would have to settle more than those of a walk with steps of the same "
                 "size, which settles because each step is ever smaller beside the sum."
             ),
@@ -68,6 +68,6 @@ CLAIM = Claim(
         "untrained": UNTRAINED,
     },
     shown=SHUFFLED,
-    remark=remark,
+    note=note,
     draw=draw,
 ).register()

@@ -40,7 +40,7 @@ def quarter(n_sites: int) -> int:
     return max(2, n_sites // 4)
 
 
-def remark(recording: Recording, evidence: xr.Dataset) -> str:
+def note(recording: Recording, evidence: xr.Dataset) -> str:
     """State where the shares are read."""
     place = quarter(recording.shape[1])
     return f"The share is that of {recording.sites[1]} at {recording.sites[place]}."
@@ -54,8 +54,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Variance of units at the second sublayer predicted by others, mean over units",
             y_label="r² of normal scores (1)",
             along="site",
-            shows="The share of a unit's early state that its later state still determines.",
-            requires=(
+            caption="The share of a unit's early state that its later state still determines.",
+            interpretation=(
                 "The share would have to fall faster than in the matched walk, which loses it as "
                 "unrelated steps are added, and than in the untrained network."
             ),
@@ -76,7 +76,7 @@ def consecutive_summary(profile: Floats) -> Floats:
     return drop
 
 
-def consecutive_remark(recording: Recording, evidence: xr.Dataset) -> str:
+def consecutive_note(recording: Recording, evidence: xr.Dataset) -> str:
     """Give the number of distinct states of the first sublayer, which limit the first step."""
     n_samples = recording.shape[0]
     tokens = recording.dataset.get("token_id")
@@ -97,8 +97,8 @@ def draw_consecutive(evidence: xr.Dataset) -> list[Drawing]:
             evidence,
             title="Mutual information of a unit at consecutive sublayers, mean over units",
             y_label="Gaussian-copula mutual information (nats)",
-            shows="Information that a unit's value at one sublayer gives about the next.",
-            requires=(
+            caption="Information that a unit's value at one sublayer gives about the next.",
+            interpretation=(
                 "The first step would have to carry more than the later ones, which the walk and "
                 "the untrained network do not show."
             ),
@@ -126,7 +126,7 @@ CLAIM = Claim(
         "untrained": UNTRAINED,
     },
     shown=SHUFFLED,
-    remark=remark,
+    note=note,
     draw=draw,
 ).register()
 CONSECUTIVE = Claim(
@@ -150,7 +150,7 @@ CONSECUTIVE = Claim(
         "permuted_samples": "it pairs states of different texts, which share no information at all",
         **SHUFFLED,
     },
-    remark=consecutive_remark,
+    note=consecutive_note,
     caveat=(
         "This compares neighbors, not the past: information may fall from one step to the next "
         "while all of the past is kept, and the reverse. C5 tests the loss itself."

@@ -85,12 +85,12 @@ def coords(recording: Recording) -> dict[str, Any]:
     }
 
 
-def picture(recording: Recording) -> Floats:
+def illustration(recording: Recording) -> Floats:
     """Unstable less stable points by distance from the level found, `(offset)`, pooled."""
     return excess(recording, uniform_weights(recording.shape[0])).profile
 
 
-def remark(recording: Recording, evidence: xr.Dataset) -> str:
+def note(recording: Recording, evidence: xr.Dataset) -> str:
     """Count the units with such a point, and give the rotation count beside the paper's."""
     above, around = evidence["profile"].values
     n_found = int((above > CLAIM.threshold * around).sum(where=around > 0))
@@ -114,8 +114,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
         _per_unit(evidence),
         replace(
             statistic_intervals(evidence, "unstable excess, pooled over units (1)"),
-            shows="The excess with its interval over texts, beside its spread under each null.",
-            requires=(
+            caption="The excess with its interval over texts, beside its spread under each null.",
+            interpretation=(
                 "For orbits the interval would lie above 1, and beyond every null that decides."
             ),
         ),
@@ -124,12 +124,12 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
 
 def _about_the_level(evidence: xr.Dataset) -> Lines:
     offsets = evidence["offset"].values
-    series = [Series(name="recording", x=offsets, y=evidence["picture"].values)]
+    series = [Series(name="recording", x=offsets, y=evidence["illustration"].values)]
     series += [
         Series(
             name=null_name(name),
             x=offsets,
-            y=evidence["null_picture"].sel(null=name).values,
+            y=evidence["null_illustration"].sel(null=name).values,
             role="null",
             hidden=name not in attribute(evidence, "deciding"),
         )
@@ -148,8 +148,12 @@ def _about_the_level(evidence: xr.Dataset) -> Lines:
         x_label="distance from that level (robust standard deviations of the unit)",
         y_label="unstable less stable points / all points around (1)",
         series=series,
-        shows="Whether the level that stands out in one half of depth and texts does in the other.",
-        requires="A point that traces come back to and leave would be a narrow peak at 0 above 1.",
+        caption=(
+            "Whether the level that stands out in one half of depth and texts does in the other."
+        ),
+        interpretation=(
+            "A point that traces come back to and leave would be a narrow peak at 0 above 1."
+        ),
     )
 
 
@@ -174,8 +178,10 @@ def _per_unit(evidence: xr.Dataset) -> Histogram:
         x_label="unstable excess (1; all transformed points per level around the one found)",
         groups=groups,
         y_label="share of units per bin (1)",
-        shows="How the excess spreads over units, of the recording and of its nulls.",
-        requires="Units with an unstable periodic orbit would lie above 1, apart from the nulls.",
+        caption="How the excess spreads over units, of the recording and of its nulls.",
+        interpretation=(
+            "Units with an unstable periodic orbit would lie above 1, apart from the nulls."
+        ),
     )
 
 
@@ -200,7 +206,7 @@ CLAIM = Claim(
         "random_walk": "it has the recording's steps in size, and no point to return to",
         "sign_flipped_increments": "it has the size of every increment, with random signs",
         "permuted_increments": "it has the same increments in another order",
-        "phase_randomised_increments": "it has the spectrum of the increments, with random phases",
+        "phase_randomized_increments": "it has the spectrum of the increments, with random phases",
         "random_basis": "it has all distances and angles, and no units",
         "untrained": UNTRAINED,
     },
@@ -209,9 +215,9 @@ CLAIM = Claim(
         **SHUFFLED,
     },
     drawn_from=chosen,
-    picture=picture,
-    picture_dims=("offset",),
-    remark=remark,
+    illustration=illustration,
+    illustration_dims=("offset",),
+    note=note,
     caveat=(
         "Found are points, of periods up to 6 sublayers, that single units come back to relative "
         "to the size of the stream, in both halves of depth, and leave more slowly than they reach "

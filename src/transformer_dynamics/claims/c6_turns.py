@@ -60,7 +60,7 @@ def summary(profile: Floats) -> Floats:
     return mean
 
 
-def remark(recording: Recording, evidence: xr.Dataset) -> str:
+def note(recording: Recording, evidence: xr.Dataset) -> str:
     """Give the signed mean, and the parts of the excess over increments with random signs."""
     value, points = float(evidence["statistic"]), recording.shape[1]
     signed = rotation_count(mean_traces(recording).T)
@@ -100,8 +100,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             x_label="|rotation count| (turns)",
             groups=groups,
             y_label="share of units per bin (1)",
-            shows="How often the traces of single units turn, and those of their nulls.",
-            requires=(
+            caption="How often the traces of single units turn, and those of their nulls.",
+            interpretation=(
                 "The recording would have to turn more than layers with random signs and than "
                 "increments with the same short-range correlation."
             ),
@@ -109,8 +109,10 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
         portraits(evidence),
         replace(
             statistic_intervals(evidence, "mean |rotation count| over units (turns)"),
-            shows="The mean count with its interval over texts, beside its spread under each null.",
-            requires="The recording would have to turn more than every null that decides.",
+            caption=(
+                "The mean count with its interval over texts, beside its spread under each null."
+            ),
+            interpretation="The recording would have to turn more than every null that decides.",
         ),
     ]
 
@@ -119,10 +121,10 @@ def portraits(evidence: xr.Dataset) -> Paths:
     """The unit of median count in the phase plane, beside the same unit in two of the nulls."""
     counts = evidence["profile"].values
     unit = int(np.argsort(counts)[len(counts) // 2])
-    traces = {"recording": evidence["picture"].values[:, unit]}
+    traces = {"recording": evidence["illustration"].values[:, unit]}
     for name in ("sign_flipped_layers", "autoregressive_increments"):
         if name in evidence["null"].values:
-            traces[null_name(name)] = evidence["null_picture"].sel(null=name).values[:, unit]
+            traces[null_name(name)] = evidence["null_illustration"].sel(null=name).values[:, unit]
     return Paths(
         title=f"Phase portrait of unit {unit}, the median in turns, beside one draw of two nulls",
         x_label="mean activation over texts (stream units)",
@@ -135,8 +137,10 @@ def portraits(evidence: xr.Dataset) -> Paths:
             )
             for name, trace in traces.items()
         ],
-        shows="The path of one unit, which turns clockwise, and two walks with the same steps.",
-        requires="An orbit would come back to where it was, and the walks would look different.",
+        caption="The path of one unit, which turns clockwise, and two walks with the same steps.",
+        interpretation=(
+            "An orbit would come back to where it was, and the walks would look different."
+        ),
     )
 
 
@@ -168,7 +172,7 @@ CLAIM = Claim(
         "random_walk": "its steps do not alternate, which turns a trace less",
         "sign_flipped_increments": "it destroys the alternation within a layer",
         "permuted_increments": "it destroys the alternation within a layer",
-        "phase_randomised_increments": "it keeps the spectrum only nearly in so short a series",
+        "phase_randomized_increments": "it keeps the spectrum only nearly in so short a series",
         "random_basis": "its directions are sums of many units, whose count may differ",
         "untrained": "the claim is about the order of increments, not about learning",
         "permuted_depth": "the paper's own null, which destroys the continuity of every trace",
@@ -179,9 +183,9 @@ CLAIM = Claim(
         "permuted_points": "the paper's apparent null, which destroys the continuity of every trace"
     },
     drawn_from=text_mean,
-    picture=mean_traces,
-    picture_dims=("site", "unit"),
-    remark=remark,
+    illustration=mean_traces,
+    illustration_dims=("site", "unit"),
+    note=note,
     caveat=(
         "The count grows as increments alternate in sign, and is largest for white noise. It does "
         "not show that traces return to a point; C6 tests that."

@@ -137,18 +137,18 @@ def _turning(path: Floats) -> float:
     return float(np.abs(np.arctan2(crossed, (before * after).sum(axis=1))).sum())
 
 
-def picture(recording: Recording) -> Floats:
+def illustration(recording: Recording) -> Floats:
     """The mean path of one half of the texts in the axes of the other, `(site, component)`."""
     path: Floats = plane_path(recording, uniform_weights(recording.shape[0]))[0]
     return path
 
 
-def remark(recording: Recording, evidence: xr.Dataset) -> str:
+def note(recording: Recording, evidence: xr.Dataset) -> str:
     """Give the length of the path and the explained variance, which few units may carry."""
     axes = principal_axes(recording.values, min(3, recording.shape[2]))
     shares = ", ".join(f"{share:.2f}" for share in axes.variance / axes.total_variance)
     top = np.sort(np.abs(axes.components[0]) ** 2)[::-1][:3].sum()
-    length = float(tortuosity(evidence["picture"].values[..., :2]))
+    length = float(tortuosity(evidence["illustration"].values[..., :2]))
     return (
         f"In the plane of the first two components the mean path is {length:.3g} times as long as "
         f"the distance between its ends. The first components explain {shares} of the variance "
@@ -160,11 +160,11 @@ def remark(recording: Recording, evidence: xr.Dataset) -> str:
 def draw(evidence: xr.Dataset) -> list[Drawing]:
     """Cosine by step, mean paths in the plane and in space, and the statistic with its nulls."""
     labels = [str(label) for label in evidence["site"].values]
-    paths = [Path(name="recording", points=evidence["picture"].values, labels=labels)]
+    paths = [Path(name="recording", points=evidence["illustration"].values, labels=labels)]
     paths += [
         Path(
             name=null_name(name) + " (one draw)",
-            points=evidence["null_picture"].sel(null=name).values,
+            points=evidence["null_illustration"].sel(null=name).values,
             labels=labels,
             role="null",
         )
@@ -176,8 +176,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
         x_label=names[0],
         y_label=names[1],
         paths=paths,
-        shows="The mean path over texts, along the directions in which states vary most.",
-        requires=(
+        caption="The mean path over texts, along the directions in which states vary most.",
+        interpretation=(
             "A smooth curve is no evidence, since the components of a walk draw one as well; the "
             "steps would have to keep their direction from layer to layer."
         ),
@@ -188,15 +188,15 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             title="Cosine of the mean path's steps one layer apart, across halves of the texts",
             y_label="cosine (1)",
             along="step",
-            shows="Whether the mean path goes on in the direction of the layer before.",
-            requires=(
+            caption="Whether the mean path goes on in the direction of the layer before.",
+            interpretation=(
                 "The cosine would have to lie above that of layers in random order, which keep "
                 "the directions of the steps and not their sequence."
             ),
         ),
         flat,
     ]
-    if evidence["picture"].shape[-1] > 2:
+    if evidence["illustration"].shape[-1] > 2:
         drawings.append(replace(flat, z_label=names[2]))
     return [*drawings, statistic_intervals(evidence, "mean cosine of steps one layer apart (1)")]
 
@@ -239,8 +239,8 @@ CLAIM = Claim(
             threshold=np.pi / 4,
         ),
     ),
-    picture=picture,
-    picture_dims=("site", "component"),
-    remark=remark,
+    illustration=illustration,
+    illustration_dims=("site", "component"),
+    note=note,
     draw=draw,
 ).register()

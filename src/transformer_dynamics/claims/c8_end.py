@@ -53,7 +53,7 @@ def coords(result: xr.Dataset) -> dict[str, object]:
     return {"start": result["start"].values}
 
 
-def readout_remark(result: xr.Dataset, evidence: xr.Dataset) -> str:
+def readout_note(result: xr.Dataset, evidence: xr.Dataset) -> str:
     """The same for the other kinds of displacement."""
     one = uniform_weights(result.sizes["sample"])
     others = [
@@ -64,7 +64,7 @@ def readout_remark(result: xr.Dataset, evidence: xr.Dataset) -> str:
     return f"For the other kinds of displacement the ratio is: {', '.join(others)}."
 
 
-def draw_of(what: str, requires: str) -> Callable[[xr.Dataset], list[Drawing]]:
+def draw_of(what: str, interpretation: str) -> Callable[[xr.Dataset], list[Drawing]]:
     """The ratio by layer of injection beside its nulls, and the statistic."""
 
     def draw(evidence: xr.Dataset) -> list[Drawing]:
@@ -95,8 +95,8 @@ def draw_of(what: str, requires: str) -> Callable[[xr.Dataset], list[Drawing]]:
                 y_label=f"{what} (1)",
                 series=lines,
                 y_scale="log",
-                shows="Geometric mean over texts with 95 % over texts (untrained: over seeds).",
-                requires=requires,
+                caption="Geometric mean over texts with 95 % over texts (untrained: over seeds).",
+                interpretation=interpretation,
             ),
             statistic_intervals(evidence, f"{what}, middle half of the layers (1)"),
         ]
@@ -146,7 +146,7 @@ READOUT = Claim(
     threshold=1.0,
     direction="less",
     nulls={"untrained": UNTRAINED},
-    remark=readout_remark,
+    note=readout_note,
     draw=draw_of(
         "KL / KL of zero update",
         "The ratio would have to lie below 1, the value of zero update, and below the untrained "

@@ -30,7 +30,7 @@ import xarray as xr
 from transformer_dynamics.claims.claim import UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.numerics.arrays import Floats, defined_mean
-from transformer_dynamics.perturbation.states.contracting_band import band
+from transformer_dynamics.perturbation.states.contracting_band import contracting_band
 from transformer_dynamics.plots.backend import Drawing, Heatmap, Lines, Series
 from transformer_dynamics.plots.perturbation import mean_and_band
 
@@ -88,7 +88,7 @@ def summary(profile: Floats) -> Floats:
 
     NaN for a draw that holds no text of one half.
     """
-    first, last = band(profile[:, 0])
+    first, last = contracting_band(profile[:, 0])
     starts = np.arange(profile.shape[-1])
     inside = (starts >= first[:, np.newaxis]) & (starts <= last[:, np.newaxis])
     inside &= np.isfinite(profile[:, 1])
@@ -108,23 +108,23 @@ def coords(result: xr.Dataset) -> dict[str, object]:
     }
 
 
-def picture_of(kind: str) -> Callable[[xr.Dataset], Floats]:
+def illustration_of(kind: str) -> Callable[[xr.Dataset], Floats]:
     """Log ratio by layer of injection and horizon, mean over texts, `(start, horizon)`."""
 
-    def picture(result: xr.Dataset) -> Floats:
+    def illustration(result: xr.Dataset) -> Floats:
         chosen = result["log_ratio"].sel(kind=kind, size=SIZE)
         mean: Floats = chosen.mean("sample").transpose("start", "horizon").values
         return mean
 
-    return picture
+    return illustration
 
 
-def remark_of(kind: str) -> Callable[[xr.Dataset, xr.Dataset], str]:
+def note_of(kind: str) -> Callable[[xr.Dataset, xr.Dataset], str]:
     """The band, the ratio by layer and size, and the contrast between halves of the depth."""
 
-    def remark(result: xr.Dataset, evidence: xr.Dataset) -> str:
+    def note(result: xr.Dataset, evidence: xr.Dataset) -> str:
         starts, horizon = evidence["start"].values, horizon_of(result)
-        (first,), (last,) = band(evidence["profile"].values[:1])
+        (first,), (last,) = contracting_band(evidence["profile"].values[:1])
         ratios = log_ratios(result, kind)
         lower, upper = ratios[:, : len(starts) // 2], ratios[:, len(starts) // 2 :]
         contrast = xr.zeros_like(result["text"], dtype=np.float64).copy(
@@ -144,7 +144,7 @@ def remark_of(kind: str) -> Callable[[xr.Dataset, xr.Dataset], str]:
             f"of the spread between texts: {', '.join(sizes)}."
         )
 
-    return remark
+    return note
 
 
 def _by_size(result: xr.Dataset, kind: str, starts: slice) -> dict[float, float]:
@@ -203,11 +203,11 @@ def draw_of(kind: str) -> Callable[[xr.Dataset], list[Drawing]]:
                 y_label="distance / initial distance (1)",
                 series=series,
                 y_scale="log",
-                shows=(
+                caption=(
                     "The distance that is left of a displacement, geometric mean over texts with "
                     "95 % over texts (untrained: over seeds)."
                 ),
-                requires=(
+                interpretation=(
                     "In the band the ratio would have to lie below 1 on texts that the band was "
                     "not found on, and below the untrained network."
                 ),
@@ -220,9 +220,9 @@ def draw_of(kind: str) -> Callable[[xr.Dataset], list[Drawing]]:
 
 def depth_by_horizon(evidence: xr.Dataset, kind: str) -> Heatmap:
     """Log ratio by layer of injection and horizon, of the model and of each null."""
-    maps = {"model": evidence["picture"].values}
+    maps = {"model": evidence["illustration"].values}
     for name in evidence["null"].values:
-        maps[null_name(name)] = evidence["null_picture"].sel(null=name).values
+        maps[null_name(name)] = evidence["null_illustration"].sel(null=name).values
     gap = np.full((1, evidence.sizes["start"]), np.nan)
     rows: list[Floats] = []
     ticks: list[tuple[float, str]] = []
@@ -238,12 +238,12 @@ def depth_by_horizon(evidence: xr.Dataset, kind: str) -> Heatmap:
         title=f"Displacements {KINDS[kind]}: log ratio by layer of injection and horizon",
         x_label="layer of injection (site)",
         y_label="horizon (sublayers)",
-        colour_label="ln(distance / initial distance) (1)",
+        color_label="ln(distance / initial distance) (1)",
         values=np.concatenate(rows[:-1]),
         x_ticks=[(place, start) for place, start in enumerate(starts) if place % 3 == 0],
         y_ticks=ticks,
-        shows="Where in depth displacements shrink (below 0) or grow (above 0), mean over texts.",
-        requires="A contracting band would be negative in the model and not in the nulls.",
+        caption="Where in depth displacements shrink (below 0) or grow (above 0), mean over texts.",
+        interpretation="A contracting band would be negative in the model and not in the nulls.",
     )
 
 
@@ -269,9 +269,9 @@ def _claim(claim_id: str, kind: str, **changes: Any) -> Claim:
         "threshold": 1.0,
         "direction": "less",
         "nulls": {"zero_update": ZERO_UPDATE, "untrained": UNTRAINED},
-        "picture": picture_of(kind),
-        "picture_dims": ("start", "horizon"),
-        "remark": remark_of(kind),
+        "illustration": illustration_of(kind),
+        "illustration_dims": ("start", "horizon"),
+        "note": note_of(kind),
         "draw": draw_of(kind),
     }
     return Claim(**{**given, **changes}).register()

@@ -28,13 +28,13 @@ def profile(result: xr.Dataset, weights: Floats) -> Floats:
     return mean
 
 
-def picture(result: xr.Dataset) -> Floats:
+def illustration(result: xr.Dataset) -> Floats:
     """Symmetric energy of each layer's Jacobian itself, mean over texts, `(step)`."""
     energy: Floats = result["symmetric_energy"].sel(reading="step").mean("sample").values
     return energy
 
 
-def remark(result: xr.Dataset, evidence: xr.Dataset) -> str:
+def note(result: xr.Dataset, evidence: xr.Dataset) -> str:
     """Name the skew-symmetric share, and the largest symmetric one."""
     energy = evidence["profile"].values
     third = max(1, len(energy) // 3)
@@ -52,12 +52,12 @@ def remark(result: xr.Dataset, evidence: xr.Dataset) -> str:
 def draw(evidence: xr.Dataset) -> list[Drawing]:
     """Symmetric energy by layer beside that of the nulls: of the update, and of the whole step."""
     steps = evidence.assign(
-        profile=evidence["picture"],
-        profile_low=evidence["picture"],
-        profile_high=evidence["picture"],
-        null_profile=evidence["null_picture"],
-        null_low=evidence["null_picture"],
-        null_high=evidence["null_picture"],
+        profile=evidence["illustration"],
+        profile_low=evidence["illustration"],
+        profile_high=evidence["illustration"],
+        null_profile=evidence["null_illustration"],
+        null_low=evidence["null_illustration"],
+        null_high=evidence["null_illustration"],
     )
     label = "symmetric share of the squared norm (1)"
     return [
@@ -65,8 +65,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             evidence,
             title="Symmetric energy of each layer's traceless update",
             y_label=label,
-            shows="How symmetric the change is that each layer adds to a small deviation.",
-            requires=(
+            caption="How symmetric the change is that each layer adds to a small deviation.",
+            interpretation=(
                 "The rise would have to exceed that of updates with the same singular values in "
                 "random bases, and that of the untrained network."
             ),
@@ -75,8 +75,8 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
             steps,
             title="The same of the whole step, I + U, mean over texts",
             y_label=label,
-            shows="The same with the identity that the residual connection adds.",
-            requires="This rises wherever updates become small beside the identity.",
+            caption="The same with the identity that the residual connection adds.",
+            interpretation="This rises wherever updates become small beside the identity.",
         ),
         statistic_intervals(evidence, "symmetric energy of updates, late minus early third (1)"),
     ]
@@ -106,8 +106,8 @@ CLAIM = Claim(
     shown={
         "random_updates": "it has the size of every update and another spectrum",
     },
-    picture=picture,
-    picture_dims=("step",),
-    remark=remark,
+    illustration=illustration,
+    illustration_dims=("step",),
+    note=note,
     draw=draw,
 ).register()

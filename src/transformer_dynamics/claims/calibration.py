@@ -24,7 +24,7 @@ from scipy import stats
 from transformer_dynamics.claims.claim import LEVEL, Claim
 from transformer_dynamics.claims.truths import TRUTHS, Truth
 from transformer_dynamics.claims.truths_perturbed import PERTURBED, PerturbedTruth
-from transformer_dynamics.claims.verdicts import test_claims
+from transformer_dynamics.claims.verdicts import evaluate_claims
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.registry import CLAIMS, NULLS
 from transformer_dynamics.storage.files import write_json
@@ -99,7 +99,7 @@ def share(claim: str, null: str, n_runs: int, *, first_seed: int = 0) -> Share:
                 inputs = _perturbed(tested, truth, null, seed)
             else:
                 inputs = _recorded(truth, null, seed)
-            (verdict,) = test_claims(
+            (verdict,) = evaluate_claims(
                 **inputs, claims=[claim], n_null=39, n_bootstrap=99, n_threads=1, seed=seed
             )
         supported += verdict.verdict == "supported"

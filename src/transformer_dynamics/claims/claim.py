@@ -136,14 +136,14 @@ class Claim:
         own_nulls: further nulls of this claim alone, that are not recordings: `(recording, seed) ->
             profile`; reported, never deciding.
         own_reasons: their reasons, by name.
-        picture: `recording -> (...)`: what a figure shows of the recording and of one draw of each
-            null beside the profile.
-        picture_dims: names of the picture's dimensions.
+        illustration: `recording -> (...)`: what a figure shows in addition to the profile, of the
+            recording and of one draw of each null.
+        illustration_dims: names of the illustration's dimensions.
         perturbation: the perturbation whose result it is tested on, in place of a recording; its
-            profile, coordinates, picture and remark take what `subjects` makes of that result.
+            profile, coordinates, illustration and note take what `subjects` makes of that result.
         subjects: takes a perturbation's result and returns what the claim is tested on, as `model`,
             and its nulls by name; several untrained twins are `untrained`, `untrained 1`, ...
-        remark: a sentence on this recording's evidence, or an empty string.
+        note: a sentence on this recording's evidence, or an empty string.
         caveat: what the statistic cannot tell.
         draw: evidence in, drawings out.
     """
@@ -165,11 +165,11 @@ class Claim:
     drawn_from: Callable[[Recording], Recording] = itself
     own_nulls: Mapping[str, Callable[[Recording, int], Floats]] = field(default_factory=dict)
     own_reasons: Mapping[str, str] = field(default_factory=dict)
-    picture: Callable[[Any], Floats] | None = None
-    picture_dims: tuple[str, ...] = ()
+    illustration: Callable[[Any], Floats] | None = None
+    illustration_dims: tuple[str, ...] = ()
     perturbation: str | None = None
     subjects: Callable[[xr.Dataset], Mapping[str, xr.Dataset]] = by_system
-    remark: Callable[[Any, xr.Dataset], str] = lambda subject, evidence: ""
+    note: Callable[[Any, xr.Dataset], str] = lambda subject, evidence: ""
     caveat: str = ""
 
     @property

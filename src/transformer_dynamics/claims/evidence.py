@@ -132,7 +132,7 @@ class Gathered:
     estimate: Estimate
     conditions: list[Estimate]
     nulls: dict[str, NullEvidence] = field(default_factory=dict)
-    pictures: dict[str, Floats] = field(default_factory=dict)
+    illustrations: dict[str, Floats] = field(default_factory=dict)
 
 
 def gather(
@@ -163,9 +163,9 @@ def gather(
             for claim in group.claims:
                 found = gathered[claim.id]
                 found.nulls[group.name] = _of_draws(claim, drawn[claim.id], found.estimate.value)
-                if claim.picture is not None and group.own is None:
+                if claim.illustration is not None and group.own is None:
                     first = group.draw(source, draw_seed(seed, group.name, 0))
-                    found.pictures[group.name] = claim.picture(first)
+                    found.illustrations[group.name] = claim.illustration(first)
     return gathered
 
 
@@ -189,8 +189,8 @@ def _of_recording(claim: Claim, subject: Subject, n_bootstrap: int, seed: int) -
         if name in subject.nulls:
             rival = subject.nulls[name]
             found.nulls[name] = _of_rival(claim, subject, rival, drawn)
-            if claim.picture is not None:
-                found.pictures[name] = claim.picture(rival.recordings[0])
+            if claim.illustration is not None:
+                found.illustrations[name] = claim.illustration(rival.recordings[0])
     return found
 
 
@@ -393,12 +393,15 @@ def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset
         coords={"null": np.array(names, dtype=object), **claim.coords(subject.data)},
         attrs=plain_attributes({**DESCRIBED, **described}),
     )
-    if claim.picture is None:
+    if claim.illustration is None:
         return evidence
-    own = claim.picture(subject.data)
-    pictures = np.stack([gathered.pictures.get(name, np.full_like(own, np.nan)) for name in names])
+    own = claim.illustration(subject.data)
+    illustrations = np.stack(
+        [gathered.illustrations.get(name, np.full_like(own, np.nan)) for name in names]
+    )
     return evidence.assign(
-        picture=(claim.picture_dims, own), null_picture=(("null", *claim.picture_dims), pictures)
+        illustration=(claim.illustration_dims, own),
+        null_illustration=(("null", *claim.illustration_dims), illustrations),
     )
 
 

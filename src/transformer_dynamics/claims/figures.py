@@ -34,8 +34,8 @@ def profile_lines(
     along: Literal["step", "site", "layer"] = "step",
     y_scale: Literal["linear", "log"] = "linear",
     walk_reference: bool = False,
-    shows: str = "",
-    requires: str = "",
+    caption: str = "",
+    interpretation: str = "",
 ) -> Lines:
     """The profile over depth with its 95 % band over texts, and every null with its band.
 
@@ -96,8 +96,8 @@ def profile_lines(
         y_label=y_label,
         series=series,
         y_scale=y_scale,
-        shows=shows,
-        requires=requires,
+        caption=caption,
+        interpretation=interpretation,
     )
 
 
@@ -120,11 +120,11 @@ def statistic_intervals(evidence: xr.Dataset, x_label: str) -> Intervals:
         title=f"{evidence.attrs['claim']}: the statistic, and its central 95 % under each null",
         x_label=x_label,
         intervals=rows,
-        shows=(
+        caption=(
             "The statistic with its 95 % interval over texts, beside the mean and the central 95 % "
             "of what each null gives."
         ),
-        requires=(
+        interpretation=(
             "The recording would have to lie beyond every deciding null, on the claimed side, for "
             "the number to say more than the structure that the null shares."
         ),
@@ -134,8 +134,8 @@ def statistic_intervals(evidence: xr.Dataset, x_label: str) -> Intervals:
 def trace_maps(evidence: xr.Dataset, nulls: Sequence[str]) -> Heatmap:
     """Every unit's mean trace, sorted by the last sublayer, beside one draw of some nulls."""
     shown = [name for name in nulls if name in evidence["null"].values]
-    maps = [evidence["picture"].values]
-    maps += [evidence["null_picture"].sel(null=name).values for name in shown]
+    maps = [evidence["illustration"].values]
+    maps += [evidence["null_illustration"].sel(null=name).values for name in shown]
     panels = [_scaled(traces[:, np.argsort(traces[-1])].T) for traces in maps]
     gap = np.full((len(panels[0]), 2), np.nan)
     width = panels[0].shape[1] + gap.shape[1]
@@ -144,11 +144,11 @@ def trace_maps(evidence: xr.Dataset, nulls: Sequence[str]) -> Heatmap:
         title="Mean trace of every unit over depth, each panel on its own scale",
         x_label="sublayers from first to last, in each panel (index)",
         y_label="unit (sorted by its value at the last sublayer)",
-        colour_label="activation / its 99th percentile (1)",
+        color_label="activation / its 99th percentile (1)",
         values=np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1),
         x_ticks=[(place * width + width / 2 - 1, name) for place, name in enumerate(names)],
-        shows="Horizontal bands are units that keep their value over depth.",
-        requires=(
+        caption="Horizontal bands are units that keep their value over depth.",
+        interpretation=(
             "Bands would have to be there in the recording and not in the walk beside it, whose "
             "units keep most of their value because a sum does."
         ),

@@ -1,4 +1,4 @@
-"""Test claims on a recording: `td.test_claims(recording, model=model)`."""
+"""Test claims on a recording: `td.evaluate_claims(recording, model=model)`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def draws_needed(n_claims: int) -> int:
     return max(LEAST_DRAWS, math.ceil(n_claims / LEVEL) - 1)
 
 
-def test_claims(
+def evaluate_claims(
     recording: Recording,
     *,
     model: object = None,
@@ -143,7 +143,7 @@ def _chosen(
     if unknown or not wanted:
         raise InputError(
             f"there is no claim {', '.join(map(repr, unknown)) or 'named'}; there are "
-            f"{', '.join(known)}: td.test_claims(recording, claims=['C1'])"
+            f"{', '.join(known)}: td.evaluate_claims(recording, claims=['C1'])"
         )
     claims: list[Claim] = [known[name] for name in wanted]
     able = [
@@ -152,7 +152,7 @@ def _chosen(
     if names is not None and len(able) < len(claims):
         refused = ", ".join(claim.id for claim in claims if claim not in able)
         raise InputError(
-            f"{refused} perturb the model, which was not given: td.test_claims(recording, "
+            f"{refused} perturb the model, which was not given: td.evaluate_claims(recording, "
             f"model=model, claims={list(names)})"
         )
     return able
@@ -219,7 +219,7 @@ def check_size(n_samples: int, sites: Sequence[str], n_null: int | None, n_boots
     if (n_null is not None and n_null < 1) or n_bootstrap < 2:
         raise InputError(
             f"got n_null={n_null}, n_bootstrap={n_bootstrap}; they are at least 1 and 2: "
-            f"td.test_claims(recording, n_null={LEAST_DRAWS}, n_bootstrap={N_BOOTSTRAP})"
+            f"td.evaluate_claims(recording, n_null={LEAST_DRAWS}, n_bootstrap={N_BOOTSTRAP})"
         )
     n_sublayers = len([site for site in sites if site != FINAL])
     if n_samples < 3 or n_sublayers < 6:
@@ -327,7 +327,7 @@ def _verdict(
         adjusted_p,
         untested(claim, comparisons),
     )
-    remarks = [told, claim.remark(subject.data, evidence), claim.caveat]
+    notes = [told, claim.note(subject.data, evidence), claim.caveat]
     return Verdict(
         claim.id,
         claim.statement,
@@ -336,6 +336,6 @@ def _verdict(
         gathered.estimate.interval,
         comparisons,
         verdict,
-        " ".join(remark for remark in remarks if remark),
+        " ".join(note for note in notes if note),
         evidence,
     )

@@ -373,7 +373,7 @@ def sites(
         )
     unseen = "Later tokens" if found.causal else "An encoder: masked tokens behind it"
     if any(proof.kind == "post-norm" for proof in found.proofs):
-        console.print("The stream itself is normalised: a step is not what a branch adds alone.")
+        console.print("The stream itself is normalized: a step is not what a branch adds alone.")
     if found.proofs:
         console.print(
             "Errors are norms of the difference over the norm of the sum, on a probe of a few "

@@ -210,7 +210,7 @@ class Model:
         }
 
     def untrained_twin(self, seed: int = 0) -> Model:
-        """The same architecture with weights as they are initialised before training.
+        """The same architecture with weights as they are initialized before training.
 
         The caller's random state is neither read nor changed. A compiled model's twin is not
         compiled, an adapted one's has no adapters.

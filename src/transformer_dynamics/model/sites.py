@@ -1,8 +1,8 @@
 """Find the sites of the residual stream in a model, and prove them.
 
-Nothing is looked up by name. What a probe pass saw of the modules inside a layer must satisfy one
-of the identities of `transformer_dynamics.model.checks.proof`: the layer adds to the stream what its
-modules put out, in two steps, in one, or normalizing the stream after each.
+Nothing is looked up by name. Inputs and outputs of the modules inside a layer, as seen in a probe
+pass, must satisfy one of the identities of `model.checks.proof`: the layer adds the outputs of its
+modules to the stream in two steps, in one, or normalizes the stream after each.
 
 Layers must pass the stream on unchanged (each one's input is the one before's output), and what
 stands behind a token must change nothing at it, on which right padding rests: in a causal model

@@ -21,12 +21,12 @@ from transformer_dynamics.nulls.surrogates import (
     permuted_increments,
     permuted_samples,
     permuted_units,
-    phase_randomised_increments,
+    phase_randomized_increments,
     random_basis,
     random_walk,
     sign_flipped_increments,
 )
-from transformer_dynamics.synthetic import rotate_and_stretch as stochastic_law
+from transformer_dynamics.synthetic import rotate_and_stretch_law as stochastic_law
 
 __all__ = [
     "autoregressive_increments",
@@ -38,7 +38,7 @@ __all__ = [
     "permuted_layers",
     "permuted_samples",
     "permuted_units",
-    "phase_randomised_increments",
+    "phase_randomized_increments",
     "random_basis",
     "random_updates",
     "random_walk",

@@ -53,7 +53,7 @@ def autoregressive_increments(recording: Recording, *, seed: int = 0, order: int
 
     Samples and units are independent of each other, so the mean over samples of a drawn recording
     moves less than the recording's own: for a statistic of mean traces give the recording of the
-    mean, of one sample. Drift of a unit over depth is not modelled; what there is of it enters the
+    mean, of one sample. Drift of a unit over depth is not modeled; what there is of it enters the
     autocorrelation.
 
     Args:
@@ -127,7 +127,7 @@ def _scales(squares: Floats, kinds: NDArray[Any]) -> tuple[Floats, Floats]:
 
 
 def _smoothed(series: Floats) -> Floats:
-    """A series smoothed over its neighbours; a straight line, its ends included, stays as it is."""
+    """A series smoothed over its neighbors; a straight line, its ends included, stays as it is."""
     reach = len(SMOOTHING) // 2
     extended = np.pad(series, reach, mode="reflect", reflect_type="odd")
     return np.convolve(extended, SMOOTHING, mode="valid")

@@ -10,7 +10,7 @@ mean, the one of greatest entropy is Gaussian with the covariance
 
     sum over i, j of l_ij (e_i f_j)(e_i f_j)^T,    l_ij = 1 / (p_i + q_j),
 
-p and q such that sum_j l_ij = a_i and sum_i l_ij = b_j. They minimise the convex function
+p and q such that sum_j l_ij = a_i and sum_i l_ij = b_j. They minimize the convex function
 p . a + q . b - sum ln(p_i + q_j), found by Newton's method in some ten steps. Nothing about which
 unit leads and which follows is left in it: cov(x[s, u], x[t, v]) = cov(x[t, u], x[s, v]).
 

@@ -37,12 +37,12 @@ TEXTS_SEED = 0
 def untrained(
     recording: Recording, *, model: Model, seed: int = 0, out: str | Path | None = None, **how: Any
 ) -> Recording:
-    """The recording that the same architecture gives with its weights as initialised.
+    """The recording that the same architecture gives with its weights as initialized.
 
     Args:
         recording: a recording of `model`.
         model: the trained model.
-        seed: of the initialisation.
+        seed: of the initialization.
         out: where to record to; in memory without it.
         how: `options` and `on_progress`, as `td.record` takes them.
     """
@@ -69,7 +69,7 @@ def untrained_twins(
     Args:
         recording: a recording of `model`.
         model: the trained model.
-        seeds: of the initialisations, one per twin.
+        seeds: of the initializations, one per twin.
         n_texts: how many texts at most; all of them with `None`.
         out: a folder that receives `untrained-<seed>.zarr` for every twin; a twin recorded there
             before is opened. In memory without it.

@@ -55,12 +55,12 @@ SERIES_PER_BLOCK = 4096
 def random_walk(recording: Recording, *, seed: int = 0) -> Recording:
     """A Gaussian random walk matched to the recording step by step.
 
-    Each step is `g * mean step + centred part`: g is standard normal, one number per unit and the
-    same for all samples, so that the path all samples share is a walk too; the centred part is
+    Each step is `g * mean step + centered part`: g is standard normal, one number per unit and the
+    same for all samples, so that the path all samples share is a walk too; the centered part is
     Gaussian, independent between samples and steps, with the covariance of the recording's own
     steps over samples, `(unit, unit)`, denominator n_samples - 1. So its speed is the recording's
     in mean square, and the angle between its steps is pi/2 on average. With one sample there is
-    no centred part.
+    no centered part.
 
     Args:
         recording: states `(sample, site, unit)`.
@@ -134,11 +134,11 @@ def permuted_increments(recording: Recording, *, seed: int = 0) -> Recording:
 
 
 @null(
-    "phase_randomised_increments",
+    "phase_randomized_increments",
     keeps="first and last site; amplitudes, and nearly the spectrum, of each series of increments",
     destroys="phase relations over depth, and between units and samples",
 )
-def phase_randomised_increments(
+def phase_randomized_increments(
     recording: Recording, *, seed: int = 0, n_iterations: int = 100
 ) -> Recording:
     """Increments of each sample and unit with other phases over depth (IAAFT).
@@ -162,12 +162,12 @@ def phase_randomised_increments(
     if n_iterations < 1:
         raise RecordingError(
             f"got n_iterations={n_iterations}; IAAFT takes at least one round: "
-            "phase_randomised_increments(recording, n_iterations=100)"
+            "phase_randomized_increments(recording, n_iterations=100)"
         )
     values, rng = recording.values, np.random.default_rng(seed)
     n_samples, n_sites, n_units = values.shape
-    randomised = np.empty(values.shape, values.dtype)
-    randomised[:, 0] = values[:, 0]
+    randomized = np.empty(values.shape, values.dtype)
+    randomized[:, 0] = values[:, 0]
     block_size = max(1, SERIES_PER_BLOCK // n_units)
     for start in range(0, n_samples if n_sites > 1 else 0, block_size):
         block = slice(start, start + block_size)
@@ -177,9 +177,9 @@ def phase_randomised_increments(
         path = np.cumsum(surrogate, axis=1, dtype=np.float64).reshape(-1, n_units, n_sites - 1)
         path += states[:, 0, :, None]
         with within_range(values.dtype):
-            randomised[block, 1:] = path.transpose(0, 2, 1)
+            randomized[block, 1:] = path.transpose(0, 2, 1)
     return recording.with_values(
-        randomised, null="phase_randomised_increments", seed=seed, n_iterations=n_iterations
+        randomized, null="phase_randomized_increments", seed=seed, n_iterations=n_iterations
     )
 
 
@@ -284,13 +284,13 @@ def _matched_step(own: Floats, rng: np.random.Generator) -> Floats:
     return step
 
 
-def _square_factor(centred: Floats) -> Floats:
+def _square_factor(centered: Floats) -> Floats:
     """R, `(unit, unit)`, with R'R = E'E for E `(sample, unit)`: fewer rows, the same covariance."""
     try:
-        return np.asarray(linalg.cholesky(centred.T @ centred, check_finite=False))
+        return np.asarray(linalg.cholesky(centered.T @ centered, check_finite=False))
     except linalg.LinAlgError:
         # Units that depend on each other; QR takes twice as long and needs no independence.
-        return np.asarray(linalg.qr(centred, mode="r", check_finite=False)[0][: centred.shape[1]])
+        return np.asarray(linalg.qr(centered, mode="r", check_finite=False)[0][: centered.shape[1]])
 
 
 def _iaaft(series: Floats, rng: np.random.Generator, n_iterations: int) -> Floats:

@@ -34,7 +34,7 @@ def check_weights(weights: Floats | None, n_samples: int) -> Floats:
     return weights
 
 
-def centred(columns: NDArray[Any]) -> Floats:
+def centered(columns: NDArray[Any]) -> Floats:
     """A float64 copy of `(sample, unit)` with the mean of each unit taken away.
 
     The first sample is subtracted before the mean, so that a constant unit becomes exactly zero
@@ -77,8 +77,8 @@ def band(values: NDArray[Any]) -> tuple[Floats, Floats]:
     return low, high
 
 
-def standardised(states: NDArray[Any]) -> Floats:
-    """Centred over samples and of unit Frobenius norm; NaN where the samples agree."""
+def standardized(states: NDArray[Any]) -> Floats:
+    """Centered over samples and of unit Frobenius norm; NaN where the samples agree."""
     states = states.astype(np.float64)
     # The first sample goes first: samples that agree become zero, not their mean's rounding error.
     with np.errstate(invalid="ignore"):
@@ -147,5 +147,5 @@ def per_sample(units: str, definition: str) -> dict[str, str]:
         "units": units,
         "definition": definition,
         "pooling": "none: one value per sample",
-        "vectors": "as recorded, neither normalised nor centred",
+        "vectors": "as recorded, neither normalized nor centered",
     }

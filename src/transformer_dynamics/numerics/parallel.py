@@ -13,13 +13,13 @@ from transformer_dynamics.numerics.arrays import Floats
 
 
 @contextmanager
-def threads() -> Iterator[ThreadPoolExecutor]:
+def thread_pool() -> Iterator[ThreadPoolExecutor]:
     """A pool of threads, each with linear algebra of its own: many small matrices, not one."""
     with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor() as pool:
         yield pool
 
 
-def in_threads(function: Callable[[Any], Any], matrices: Floats) -> list[Any]:
+def map_in_threads(function: Callable[[Any], Any], matrices: Floats) -> list[Any]:
     """Apply to every matrix, several at a time with one thread of BLAS each."""
     with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor() as pool:
         return list(pool.map(function, matrices))

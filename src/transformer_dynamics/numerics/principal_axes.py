@@ -1,6 +1,6 @@
 """The leading principal components of states, as an array kernel.
 
-The centre is one mean over samples and sites unless another is given. Cost: one pass for the mean,
+The center is one mean over samples and sites unless another is given. Cost: one pass for the mean,
 one for the covariance (N S D^2), a site in float64 at a time; leading eigenvectors of one D x D
 matrix.
 """
@@ -27,7 +27,7 @@ class PrincipalAxes:
     """The leading principal components of a set of states.
 
     Attributes:
-        mean: the centre, `(unit)`, in stream units.
+        mean: the center, `(unit)`, in stream units.
         components: unit vectors in rows, `(component, unit)`, by falling variance; the loading of
             the largest magnitude is positive in each.
         variance: mean square along each component, `(component)`, in stream units squared; the
@@ -51,17 +51,17 @@ class PrincipalAxes:
 
 
 def principal_axes(
-    values: NDArray[Any], n_components: int, *, centre: NDArray[Any] | None = None
+    values: NDArray[Any], n_components: int, *, center: NDArray[Any] | None = None
 ) -> PrincipalAxes:
     """The leading principal components, pooled over samples and sites about one mean.
 
     Args:
         values: states `(sample, site, unit)`.
         n_components: how many components, at most min(units, samples times sites).
-        centre: `(unit)`, what to take deviations from; by default the mean over samples and sites.
+        center: `(unit)`, what to take deviations from; by default the mean over samples and sites.
 
     Raises:
-        InputError: `values` or `centre` have another shape or are not finite, or there are not
+        InputError: `values` or `center` have another shape or are not finite, or there are not
             `n_components` components.
 
     >>> axes = principal_axes(np.array([[[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]]), 1)
@@ -70,11 +70,11 @@ def principal_axes(
     """
     require_sites(values, 1)
     require_components(n_components, values.shape[0] * values.shape[1], values.shape[2])
-    mean = pooled_mean(values) if centre is None else np.asarray(centre, dtype=np.float64)
+    mean = pooled_mean(values) if center is None else np.asarray(center, dtype=np.float64)
     if mean.shape != values.shape[2:]:
         raise InputError(
-            f"got a centre of shape {mean.shape} for {values.shape[2]} units; it is (unit), as in "
-            "centre=recording.values[:, 0].mean(axis=0)"
+            f"got a center of shape {mean.shape} for {values.shape[2]} units; it is (unit), as in "
+            "center=recording.values[:, 0].mean(axis=0)"
         )
     return leading_axes(
         summed_products(values, mean) / (values.shape[0] * values.shape[1]), mean, n_components

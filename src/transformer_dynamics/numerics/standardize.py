@@ -1,7 +1,7 @@
 """Massive units brought down to the size of the others.
 
 A unit is massive where its variance, pooled over samples and sites about one mean, is more than
-100 times the median variance of the units that vary. Standardised, its values are multiplied by
+100 times the median variance of the units that vary. Standardized, its values are multiplied by
 
     sqrt(median variance / its variance),
 
@@ -15,7 +15,7 @@ is scaled when it is read.
 
 Source: ours; massive activations are those of arXiv 2402.17762.
 
-Not handled: units that are large and hardly vary, which have no deviation to standardise.
+Not handled: units that are large and hardly vary, which have no deviation to standardize.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def unit_moments(recording: Recording) -> UnitMoments:
     return UnitMoments(means, variances)
 
 
-def standardisation(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """The massive units, and what to multiply each unit by to standardise them.
+def standardization(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """The massive units, and what to multiply each unit by to standardize them.
 
     Args:
         variance: pooled over samples and sites, `(unit)`.
@@ -87,7 +87,7 @@ def standardisation(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
         Indices of the massive units, ascending, `(massive)`, and factors `(unit)`, without unit: 1
         for the others.
 
-    >>> standardisation(np.array([1.0, 4.0, 10000.0, 0.0, 5.0]))
+    >>> standardization(np.array([1.0, 4.0, 10000.0, 0.0, 5.0]))
     (array([2]), array([1.       , 1.       , 0.0212132, 1.       , 1.       ]))
     """
     varying = variance[variance > 0]
@@ -98,11 +98,11 @@ def standardisation(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
     return massive, scale
 
 
-def standardised(recording: Recording) -> Recording:
+def standardized(recording: Recording) -> Recording:
     """The same states with the massive units scaled to the median unit's deviation.
 
-    Every measure of the population is thereby available with massive units standardised:
-    `td.paths.kinematics(td.massive.standardised(recording))`.
+    Every measure of the population is thereby available with massive units standardized:
+    `td.paths.kinematics(td.massive.standardized(recording))`.
 
     Args:
         recording: states `(sample, site, unit)`.
@@ -110,14 +110,14 @@ def standardised(recording: Recording) -> Recording:
     Returns:
         A recording of the same shape and dtype; one on disk stays there and is scaled when it is
         read. Units that are not massive keep their bits. The provenance lists the units under
-        `standardised_unit` and their factors under `standardised_factor`.
+        `standardized_unit` and their factors under `standardized_factor`.
 
     >>> from transformer_dynamics import Recording
     >>> states = np.random.default_rng(0).standard_normal((20, 5, 8)) * [1, 1, 1, 300, 1, 1, 1, 1]
-    >>> standardised(Recording.from_array(states)).provenance["standardised_unit"]
+    >>> standardized(Recording.from_array(states)).provenance["standardized_unit"]
     [3]
     """
-    massive, scale = standardisation(unit_moments(recording).pooled_variance)
+    massive, scale = standardization(unit_moments(recording).pooled_variance)
     dtype = recording.activation.dtype
     working = np.result_type(dtype, np.float32)
     values = recording.values if recording.in_memory else recording.activation.data
@@ -125,8 +125,8 @@ def standardised(recording: Recording) -> Recording:
         values = (values * scale.astype(working)).astype(dtype)
     result = recording.with_values(
         values,
-        standardised_unit=massive.tolist(),
-        standardised_factor=scale[massive].tolist(),
+        standardized_unit=massive.tolist(),
+        standardized_factor=scale[massive].tolist(),
     )
     if "source" in recording.activation.encoding:
         # Where a chunk that turns out to be altered is looked for.

@@ -38,9 +38,11 @@ def draw_1b(result: xr.Dataset) -> list[Drawing]:
         title=f"1B. Mean activation ({n_texts(result)})",
         x_label=SITE_LABEL,
         y_label="unit (rank at the last sublayer)",
-        colour_label="mean activation (stream units; end colors: 99th percentile)",
-        shows="The activation of every unit, mean over texts, from the first sublayer to the last.",
-        requires="Horizontal bands show continuity; sums of independent steps have them too.",
+        color_label="mean activation (stream units; end colors: 99th percentile)",
+        caption=(
+            "The activation of every unit, mean over texts, from the first sublayer to the last."
+        ),
+        interpretation="Horizontal bands show continuity; sums of independent steps have them too.",
     )
 
 
@@ -68,9 +70,9 @@ def draw_1c(result: xr.Dataset) -> list[Drawing]:
         title=f"1C. Correlation of adjacent sublayers ({n_texts(result)})",
         x_label="step (label of the sublayer it starts from)",
         y_label="unit (rank by its mean correlation)",
-        colour_label=R_LABEL,
-        shows="How well the value of each unit predicts its value at the next sublayer.",
-        requires="A plain random walk has sqrt(s/(s+1)) in every unit at step s.",
+        color_label=R_LABEL,
+        caption="How well the value of each unit predicts its value at the next sublayer.",
+        interpretation="A plain random walk has sqrt(s/(s+1)) in every unit at step s.",
     )
     means = lines(
         result,
@@ -78,8 +80,8 @@ def draw_1c(result: xr.Dataset) -> list[Drawing]:
         [plain_walk(result)],
         title="1C. Correlation of adjacent sublayers, mean and 5-95 % of units",
         y_label=R_LABEL,
-        shows="The mean over units of the same correlation, for the model and its controls.",
-        requires="Continuity beyond that of sums lies above the matched random walk.",
+        caption="The mean over units of the same correlation, for the model and its controls.",
+        interpretation="Continuity beyond that of sums lies above the matched random walk.",
     )
     return [*maps, means]
 
@@ -130,8 +132,10 @@ def draw_1d(result: xr.Dataset) -> list[Drawing]:
                 groups, model["mean"].values, model["share"].values, strict=True
             )
         ],
-        shows="How the correlations of single units spread over all pairs and over adjacent ones.",
-        requires="The paper finds adjacent sublayers of one layer above those of two layers.",
+        caption=(
+            "How the correlations of single units spread over all pairs and over adjacent ones."
+        ),
+        interpretation="The paper finds adjacent sublayers of one layer above those of two layers.",
         **words,
     )
     adjacent = Lines(
@@ -145,8 +149,8 @@ def draw_1d(result: xr.Dataset) -> list[Drawing]:
             )
             for condition, each in each_condition(result)
         ],
-        shows="The same histogram of adjacent pairs for the model and its controls.",
-        requires="A spread that the matched random walk shares is that of sums of updates.",
+        caption="The same histogram of adjacent pairs for the model and its controls.",
+        interpretation="A spread that the matched random walk shares is that of sums of updates.",
         **words,
     )
     return [kinds, adjacent]
@@ -223,8 +227,10 @@ def draw_1e(result: xr.Dataset) -> list[Drawing]:
             [plain_walk(result)],
             title=f"1E. Cosine of consecutive states, 95 % over texts ({n_texts(result)})",
             y_label="cosine (1)",
-            shows="How far the direction of the stream turns from one sublayer to the next.",
-            requires="A direction that settles beyond sums of updates lies above the random walk.",
+            caption="How far the direction of the stream turns from one sublayer to the next.",
+            interpretation=(
+                "A direction that settles beyond sums of updates lies above the random walk."
+            ),
         )
     ]
 
@@ -251,8 +257,10 @@ def draw_1f(result: xr.Dataset) -> list[Drawing]:
             y_scale="log",
             title=f"1F. Speed, mean and 95 % over texts ({n_texts(result)})",
             y_label="speed (stream units per step)",
-            shows="How far the stream moves at each step, on a logarithmic scale.",
-            requires="The matched random walk has the model's own step sizes, so it cannot decide.",
+            caption="How far the stream moves at each step, on a logarithmic scale.",
+            interpretation=(
+                "The matched random walk has the model's own step sizes, so it cannot decide."
+            ),
         )
     ]
 
@@ -274,10 +282,10 @@ def draw_1g(result: xr.Dataset) -> list[Drawing]:
     """Units by step with the kernel estimate, then with the copula."""
     words = {
         "x_label": "step (label of the sublayer it starts from)",
-        "colour_label": "mutual information (nats)",
-        "shows": "How many nats each unit shares with its value at the next sublayer.",
-        "requires": (
-            f"The first step starts from a function of the last token alone, here of "
+        "color_label": "mutual information (nats)",
+        "caption": "How many nats each unit shares with its value at the next sublayer.",
+        "interpretation": (
+            "The first step starts from a function of the last token alone, here of "
             f"{_distinct(result)}: the kernel estimate then reads noise as information."
         ),
     }
@@ -340,8 +348,8 @@ def draw_1h(result: xr.Dataset) -> list[Drawing]:
             [Series(name="plain walk, ln(s+1)/2", x=steps, y=walk, role="reference")],
             title=f"1H. Information, mean over units, {estimate} ({n_texts(result)})",
             y_label="mutual information (nats)",
-            shows="The mean over units of the information that adjacent sublayers share.",
-            requires=(
+            caption="The mean over units of the information that adjacent sublayers share.",
+            interpretation=(
                 "Information lost early lies below the random walk at steps that do not start from "
                 f"a few distinct tokens; here there are {_distinct(result)}."
             ),

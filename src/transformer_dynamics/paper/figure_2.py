@@ -35,7 +35,7 @@ POINTS = "permuted_points"
 TRACE_NULLS = (
     "sign_flipped_increments",
     "permuted_increments",
-    "phase_randomised_increments",
+    "phase_randomized_increments",
     "random_walk",
     "sign_flipped_layers",
     "autoregressive_increments",
@@ -66,8 +66,8 @@ def draw_portraits(result: xr.Dataset) -> list[Drawing]:
             x_label="activation over its largest magnitude (1)",
             y_label="gradient over the largest activation (1 per sublayer)",
             paths=paths,
-            shows="Mean traces of units at even quantiles of the count, with their gradients.",
-            requires="A periodic orbit closes and repeats; a random walk turns as often.",
+            caption="Mean traces of units at even quantiles of the count, with their gradients.",
+            interpretation="A periodic orbit closes and repeats; a random walk turns as often.",
         )
     ]
 
@@ -125,8 +125,8 @@ def draw_counts(result: xr.Dataset) -> list[Drawing]:
         Histogram(
             title=f"2. Rotation counts and nulls; plain walk: {walk:.2f} ({n_texts(result)})",
             groups=groups,
-            shows="Signed turns of every unit, beside one draw of each null of the mean trace.",
-            requires=(
+            caption="Signed turns of every unit, beside one draw of each null of the mean trace.",
+            interpretation=(
                 "The paper's permuted points turn either way, so they cannot show what a walk "
                 "does; orbits would have to exceed the nulls that keep the increments."
             ),
@@ -142,8 +142,10 @@ def draw_counts(result: xr.Dataset) -> list[Drawing]:
                 )
                 for name, each in each_condition(result)
             ],
-            shows="Signed turns of every unit in the model and its controls.",
-            requires="What shuffled texts or an untrained network do as well was not learned.",
+            caption="Signed turns of every unit in the model and its controls.",
+            interpretation=(
+                "What shuffled texts or an untrained network do as well was not learned."
+            ),
             **words,
         ),
     ]

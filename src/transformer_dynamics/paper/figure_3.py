@@ -45,8 +45,10 @@ def draw_3a(result: xr.Dataset) -> list[Drawing]:
             y_label="units (count)",
             series=[Series(name="encoder, then decoder", x=np.arange(widths.size), y=widths)],
             y_scale="log",
-            shows="How the stream is narrowed to two numbers and widened again.",
-            requires="The widths fall by one ratio from layer to layer, as the paper has them.",
+            caption="How the stream is narrowed to two numbers and widened again.",
+            interpretation=(
+                "The widths fall by one ratio from layer to layer, as the paper has them."
+            ),
         )
     ]
 
@@ -84,8 +86,8 @@ def draw_3b(result: xr.Dataset) -> list[Drawing]:
                 )
                 for name, each in each_condition(result)
             ],
-            shows="The way of the mean over texts through the bottleneck, from depth to depth.",
-            requires=(
+            caption="The way of the mean over texts through the bottleneck, from depth to depth.",
+            interpretation=(
                 "Each condition has an autoencoder of its own, so places and scales cannot be "
                 "compared; a walk's path is curved as well."
             ),
@@ -119,8 +121,8 @@ def draw_3c(result: xr.Dataset) -> list[Drawing]:
             "length",
             title=f"3C. Latent step length, mean and 5-95 % of {_scored(result)}",
             y_label="|z[s+1] - z[s]| (1)",
-            shows="How far each text moves through the bottleneck at every step.",
-            requires="Lengths are in each autoencoder's own unit; compare where they peak.",
+            caption="How far each text moves through the bottleneck at every step.",
+            interpretation="Lengths are in each autoencoder's own unit; compare where they peak.",
         )
     ]
 
@@ -176,8 +178,8 @@ def draw_3d(result: xr.Dataset) -> list[Drawing]:
             along="site",
             title=f"3D. Variance explained about the global mean, 95 % over {_scored(result)}",
             y_label="explained variance (1)",
-            shows="How much of the variance of each sublayer two numbers per state explain.",
-            requires="About the global mean the depth of a state alone explains much.",
+            caption="How much of the variance of each sublayer two numbers per state explain.",
+            interpretation="About the global mean the depth of a state alone explains much.",
         ),
         lines(
             error,
@@ -186,8 +188,10 @@ def draw_3d(result: xr.Dataset) -> list[Drawing]:
             y_scale="log",
             title=f"3D. Error over the sublayer's own variance, 95 % over {_scored(result)}",
             y_label="1 - explained variance about the sublayer's own mean (1)",
-            shows="The error of the same reconstruction over the variance between texts.",
-            requires="Above 1 two numbers describe a text worse than its sublayer's mean does.",
+            caption="The error of the same reconstruction over the variance between texts.",
+            interpretation=(
+                "Above 1 two numbers describe a text worse than its sublayer's mean does."
+            ),
         ),
     ]
 

@@ -55,13 +55,13 @@ def draw_4a(result: xr.Dataset) -> list[Drawing]:
             x_label=f"PC1 ({STREAM}; {100 * shares[0]:.1f} % of pooled variance)",
             y_label=f"PC2 ({STREAM}; {100 * shares[1]:.1f} % of pooled variance)",
             paths=[*paths, mean],
-            shows=(
+            caption=(
                 "The way of the mean and of single texts through the plane of the sublayers, "
                 "without the final site. With it "
                 f"the first component turns by {turned[0]:.1f} degrees and the second by "
                 f"{turned[1]:.1f}."
             ),
-            requires="A random walk is curved in its own principal plane as well.",
+            interpretation="A random walk is curved in its own principal plane as well.",
         )
     ]
 
@@ -129,8 +129,10 @@ def draw_4b(result: xr.Dataset) -> list[Drawing]:
                 )
                 for name, each in each_condition(result)
             ],
-            shows="How many principal components hold how much of the pooled variance.",
-            requires="A random walk with the model's step covariance holds as much in as few.",
+            caption="How many principal components hold how much of the pooled variance.",
+            interpretation=(
+                "A random walk with the model's step covariance holds as much in as few."
+            ),
         )
     ]
 
@@ -180,8 +182,8 @@ def draw_4c(result: xr.Dataset) -> list[Drawing]:
             x_label="sublayer (index)",
             y_label="share of the sublayer's variance (1)",
             series=series,
-            shows="How much of the variance of each sublayer the pooled components explain.",
-            requires=(
+            caption="How much of the variance of each sublayer the pooled components explain.",
+            interpretation=(
                 "About the global mean a drift that all texts share is explained as well; about "
                 "the own mean only what tells the texts apart counts."
             ),
@@ -193,8 +195,10 @@ def draw_4c(result: xr.Dataset) -> list[Drawing]:
             along="site",
             title=f"4C. Variance {words}, {most} components",
             y_label=first.y_label,
-            shows="The same share of all components for the model and its controls.",
-            requires="A low dimension that was learned exceeds that of the untrained network.",
+            caption="The same share of all components for the model and its controls.",
+            interpretation=(
+                "A low dimension that was learned exceeds that of the untrained network."
+            ),
         )
         drawings += [first, every]
     return drawings
@@ -258,11 +262,11 @@ def draw_4d(result: xr.Dataset) -> list[Drawing]:
                 labels=[str(start) for start in result["start"].values],
                 points=field["point_score"].values,
                 arrows=field["displacement"].values,
-                shows=(
+                caption=(
                     "Where the states of one prompt, replaced by points of the plane, are carried; "
                     "an arrow ends at the last site where fewer sublayers follow."
                 ),
-                requires=(
+                interpretation=(
                     "All points share what lies off the plane, so arrows that agree are no sign of "
                     "an attractor by themselves."
                 ),
@@ -299,8 +303,8 @@ def _error_lines(result: xr.Dataset, words: str) -> Lines:
         y_label=f"mean squared error ({STREAM}^2)",
         series=hidden,
         y_scale="log",
-        shows="How far the replaced states lie from the trajectory of the prompt, over depth.",
-        requires="Recovery is a fall below zero update, which ignores the perturbation.",
+        caption="How far the replaced states lie from the trajectory of the prompt, over depth.",
+        interpretation="Recovery is a fall below zero update, which ignores the perturbation.",
     )
 
 

@@ -50,8 +50,8 @@ def draw_table(result: xr.Dataset) -> list[Drawing]:
             title="Every number over that of its fair control, 95 % over texts",
             x_label="value over that of the control (1)",
             intervals=rows,
-            shows="How far the numbers of the model lie from those of their fair control.",
-            requires="A number at 1 is what the control gives as well.",
+            caption="How far the numbers of the model lie from those of their fair control.",
+            interpretation="A number at 1 is what the control gives as well.",
         )
     ]
 

@@ -22,25 +22,24 @@ from transformer_dynamics.perturbation.jacobians.spectrum import (
     spectrum,
 )
 from transformer_dynamics.perturbation.layers import skip_and_swap
-from transformer_dynamics.perturbation.states.contracting_band import band
+from transformer_dynamics.perturbation.states.contracting_band import contracting_band
 from transformer_dynamics.perturbation.states.flow_field import basin, basin_profile, flow_field
 from transformer_dynamics.perturbation.states.recovery import recovery
 from transformer_dynamics.perturbation.states.slow_points import find_slow_points, slow_points
-from transformer_dynamics.perturbation.states.teleport import follow, teleport
+from transformer_dynamics.perturbation.states.teleport import teleport, track_states
 from transformer_dynamics.perturbation.states.truncation import truncation
 from transformer_dynamics.perturbation.systems import System, systems
 
 __all__ = [
     "System",
-    "band",
     "basin",
     "basin_profile",
     "community_gain",
     "composed_ranks",
+    "contracting_band",
     "effective_rank",
     "find_slow_points",
     "flow_field",
-    "follow",
     "jacobian_lens",
     "jacobians",
     "lyapunov_exponents",
@@ -52,5 +51,6 @@ __all__ = [
     "step_jacobians",
     "systems",
     "teleport",
+    "track_states",
     "truncation",
 ]

@@ -32,8 +32,8 @@ from transformer_dynamics.model.layer_edits import LayerEdits
 from transformer_dynamics.nulls.flow_maps import moved_displacement, turned_updates
 from transformer_dynamics.perturbation.systems import (
     Progress,
+    ProgressCounter,
     System,
-    Work,
     chosen_texts,
     gathered,
     texts_followed,
@@ -78,7 +78,7 @@ def skip_and_swap(
         raise InputError(f"got n_tokens={n_tokens}; give one at least: n_tokens=32")
     texts = chosen_texts(systems, n_texts, seed)
     followed = texts_followed(systems, texts)
-    work = Work(sum(map(len, followed.values())), on_progress)
+    work = ProgressCounter(sum(map(len, followed.values())), on_progress)
     results = {
         system.name: [
             _edited(system, system.tokens(text)[:n_tokens], seed + text)

@@ -253,7 +253,7 @@ def step_names(sites: Sequence[str]) -> list[str]:
     return [f"{start} to {stop}" for start, stop in pairwise(sites)]
 
 
-class Work:
+class ProgressCounter:
     """Counts pieces of work and tells of them."""
 
     def __init__(self, total: int, on_progress: Progress | None) -> None:

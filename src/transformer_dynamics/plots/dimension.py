@@ -57,8 +57,8 @@ def _overall(result: xr.Dataset) -> Intervals:
         title="Held-out variance about the global mean",
         x_label="share of variance explained, all sites together (1)",
         intervals=rows,
-        shows=" ".join(attribute(result, "finding")),
-        requires=(
+        caption=" ".join(attribute(result, "finding")),
+        interpretation=(
             "For a low-dimensional curved path of each text, the autoencoder would have to beat "
             "both PCA of equal rank and the site's mean, which knows nothing of the text."
         ),
@@ -76,8 +76,8 @@ def _gain(result: xr.Dataset) -> Intervals:
         title="What the autoencoder gains on PCA of equal rank",
         x_label="explained by the autoencoder - by PCA, about the global mean (1)",
         intervals=rows,
-        shows=" ".join(attribute(result, "finding")),
-        requires=(
+        caption=" ".join(attribute(result, "finding")),
+        interpretation=(
             "That the interval lies above zero, and that the autoencoder beats the site's mean "
             "too: bending along the path that all texts share is a gain on PCA as well. The "
             "interval is over texts and leaves out the training's own luck."
@@ -115,11 +115,11 @@ def _autoencoder_by_site(result: xr.Dataset) -> Lines:
         y_label="squared error / variance about the site's mean (1)",
         y_scale="log",
         series=[*series, one],
-        shows=(
+        caption=(
             "Where a few numbers say more about a text's state than its depth does (below 1), and "
             "where they say less (above 1)."
         ),
-        requires=(
+        interpretation=(
             "That the error is well below 1 at most sites; an error of 1 means that the numbers "
             "only tell how deep the state lies."
         ),
@@ -141,8 +141,8 @@ def _paths(result: xr.Dataset, narrowest: int) -> Paths:
         x_label="latent 1 (1)",
         y_label="latent 2 (1)",
         paths=paths,
-        shows="How the states of held-out texts move over depth in the bottleneck's plane.",
-        requires=(
+        caption="How the states of held-out texts move over depth in the bottleneck's plane.",
+        interpretation=(
             "That the latents tell texts apart, and that another seed gives the same shape: the "
             "plane of an autoencoder can be bent at will, so a curve in it shows nothing by itself."
         ),
@@ -167,8 +167,8 @@ def draw_pca(result: xr.Dataset) -> list[Drawing]:
             x_label=axes[0],
             y_label=axes[1],
             paths=[path],
-            shows="The mean path over depth along the directions in which all states vary most.",
-            requires=(
+            caption="The mean path over depth along the directions in which all states vary most.",
+            interpretation=(
                 "A curve would mean dynamics only if a walk's were less curved: its own first "
                 "components bend as well, with 0.61, 0.15 and 0.07 of the variance."
             ),
@@ -196,8 +196,8 @@ def _share_lines(result: xr.Dataset, title: str, shares: Mapping[str, Floats]) -
         x_label="site (index)",
         y_label=y_label,
         series=series,
-        shows="How much of the variance at each site a few components hold.",
-        requires=(
+        caption="How much of the variance at each site a few components hold.",
+        interpretation=(
             "For a low-dimensional stream the share would have to be high about each site's own "
             "mean and on other texts; about the global mean a common drift alone makes it high."
         ),
@@ -223,7 +223,7 @@ def draw_held_out(result: xr.Dataset) -> list[Drawing]:
         y=np.minimum(counts / result.attrs["n_units"], 1.0),
         role="reference",
     )
-    # Massive units or not, the colours are those of the readings: lines, and points.
+    # Massive units or not, the colors are those of the readings: lines, and points.
     kinds = MASSIVE if attribute(result, "massive_unit") else MASSIVE[:1]
     lines = [
         Series(
@@ -244,11 +244,11 @@ def draw_held_out(result: xr.Dataset) -> list[Drawing]:
             x_label="components, fitted on other texts (number)",
             y_label="share of variance explained (1)",
             series=[*lines, chance],
-            shows=(
+            caption=(
                 "How many directions, found on half of the texts, it takes to describe the other "
                 "half: about the mean of all sites, and about each site's own mean."
             ),
-            requires=(
+            interpretation=(
                 "That few directions are enough about the site's own mean too; about the global "
                 "mean the way all texts share, or a few massive units, is enough to make it so."
             ),
@@ -276,8 +276,8 @@ def _held_out_by_site(result: xr.Dataset, massive: str) -> Lines:
             )
             for reading in READINGS
         ],
-        shows="Depth at which few components explain most of the between-text variance.",
-        requires=(
+        caption="Depth at which few components explain most of the between-text variance.",
+        interpretation=(
             "That the texts differ in more than their last token: at the first sites texts that "
             "end alike are alike, and few directions hold all there is."
         ),
@@ -294,7 +294,7 @@ def draw_dimension(result: xr.Dataset) -> list[Drawing]:
         return Series(name=name, x=index, y=values, labels=labels, **kwargs)
 
     shares = result["fraction"].values
-    # Three of the model's lines can be told apart by colour; the others wait in the legend.
+    # Three of the model's lines can be told apart by color; the others wait in the legend.
     two = [
         line(
             f"1/{1 / share:.0f} of the samples", result["two_nn"].values[:, place], hidden=order > 2
@@ -314,9 +314,11 @@ def draw_dimension(result: xr.Dataset) -> list[Drawing]:
                 ),
                 line("as it is", result["participation_ratio"].values, role="detail"),
             ],
-            shows="How many directions share the variance between texts at each depth.",
-            requires="Texts must be independent of each other, and no single massive unit may hold "
-            "most of the variance, or the number is about that unit.",
+            caption="How many directions share the variance between texts at each depth.",
+            interpretation=(
+                "Texts must be independent of each other, and no single massive unit may hold "
+                "most of the variance, or the number is about that unit."
+            ),
         ),
         Lines(
             title="TwoNN dimension of the samples at each site",
@@ -326,9 +328,11 @@ def draw_dimension(result: xr.Dataset) -> list[Drawing]:
                 *two,
                 line("Gaussian cloud of the same covariance, all samples", gaussian, role="null"),
             ],
-            shows="The local dimension of the cloud of texts, on ever fewer of them.",
-            requires="The lines for fewer samples must lie on the one for all: where they part, "
-            "texts are too few. Only what lies below the Gaussian cloud goes beyond covariance.",
+            caption="The local dimension of the cloud of texts, on ever fewer of them.",
+            interpretation=(
+                "The lines for fewer samples must lie on the one for all: where they part, "
+                "texts are too few. Only what lies below the Gaussian cloud goes beyond covariance."
+            ),
         ),
         *(
             Histogram(
@@ -343,9 +347,11 @@ def draw_dimension(result: xr.Dataset) -> list[Drawing]:
                     ),
                 ],
                 y_label="share of samples per bin (1)",
-                shows="How many dimensions the way of a text through depth takes up.",
-                requires="The model's paths must part from those with the same step lengths and no "
-                "direction kept, which also are curved and of low dimension.",
+                caption="How many dimensions the way of a text through depth takes up.",
+                interpretation=(
+                    "The model's paths must part from those with the same step lengths and no "
+                    "direction kept, which also are curved and of low dimension."
+                ),
             )
             for noun, name in (
                 ("Participation ratio", "participation_ratio"),

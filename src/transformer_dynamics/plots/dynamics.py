@@ -63,10 +63,14 @@ def _shares(result: xr.Dataset) -> Intervals:
         title="Share of rotation in the steps",
         x_label="share of squared steps, or ratio of shares (1)",
         intervals=rows,
-        shows="How much of the reduced steps is one rotation, alone and over what any one linear "
-        "map explains; surrogates with their mean and middle 95 %.",
-        requires="The model must lie beyond the surrogates, which are as smooth; a large ratio of "
-        "two small shares is still a small rotation.",
+        caption=(
+            "How much of the reduced steps is one rotation, alone and over what any one linear "
+            "map explains; surrogates with their mean and middle 95 %."
+        ),
+        interpretation=(
+            "The model must lie beyond the surrogates, which are as smooth; a large ratio of "
+            "two small shares is still a small rotation."
+        ),
     )
 
 
@@ -85,10 +89,14 @@ def _by_step(result: xr.Dataset) -> Lines:
         x_label=STEP_LABEL,
         y_label="share of the step's squares explained (1)",
         series=[*series, *marks],
-        shows="How well one rotation, the same at all depths, tells each step of the texts; below "
-        "zero it is worse than standing still.",
-        requires="The share must be above zero over a range of depth, for attention and MLP steps "
-        "alike, for one rotation to describe the stream.",
+        caption=(
+            "How well one rotation, the same at all depths, tells each step of the texts; below "
+            "zero it is worse than standing still."
+        ),
+        interpretation=(
+            "The share must be above zero over a range of depth, for attention and MLP steps "
+            "alike, for one rotation to describe the stream."
+        ),
     )
 
 
@@ -109,9 +117,11 @@ def _plane(result: xr.Dataset, weighting: str) -> Paths:
             Path(name=f"sample {sample}", points=scores[sample], labels=labels, role="detail")
             for sample in samples
         ],
-        shows="Deviations of single texts from the mean path, in the plane that turns fastest.",
-        requires="Texts must turn in the same sense and at one speed; the plane is chosen to show "
-        "turning, so that surrogates turn in theirs too.",
+        caption="Deviations of single texts from the mean path, in the plane that turns fastest.",
+        interpretation=(
+            "Texts must turn in the same sense and at one speed; the plane is chosen to show "
+            "turning, so that surrogates turn in theirs too."
+        ),
     )
 
 
@@ -143,9 +153,11 @@ def _tangling(result: xr.Dataset) -> Lines:
                 role="null",
             ),
         ],
-        shows="Whether places that are close together are left in different directions.",
-        requires="The model must lie below the surrogates for its paths to be those of one smooth "
-        "field of flow; every layer has a field of its own.",
+        caption="Whether places that are close together are left in different directions.",
+        interpretation=(
+            "The model must lie below the surrogates for its paths to be those of one smooth "
+            "field of flow; every layer has a field of its own."
+        ),
     )
 
 
@@ -177,8 +189,12 @@ def _shares_by_lag(result: xr.Dataset) -> Lines:
         x_label="log2 of the lag in sites (1)",
         y_label="explained variance about the site's mean (1)",
         series=series,
-        shows="Whether rotating and stretching foretells later states better than standing still.",
-        requires="The law must lie above standing still, scaled, on texts it was not taken from.",
+        caption=(
+            "Whether rotating and stretching foretells later states better than standing still."
+        ),
+        interpretation=(
+            "The law must lie above standing still, scaled, on texts it was not taken from."
+        ),
     )
 
 
@@ -210,8 +226,8 @@ def _growth_lines(result: xr.Dataset) -> Lines:
         x_label=f"time of the later site ({one['time'].attrs['units']}s)",
         y_label="ln variance of a unit, mean over units (ln stream units²)",
         series=series,
-        shows="How the residual grows, and that it grows as the variance of the states does.",
-        requires="To be a law of its own, its growth must differ from that of the states.",
+        caption="How the residual grows, and that it grows as the variance of the states does.",
+        interpretation="To be a law of its own, its growth must differ from that of the states.",
     )
 
 
@@ -232,8 +248,8 @@ def _agreement(result: xr.Dataset) -> Lines:
         x_label="component by falling singular value (index)",
         y_label="cosine over samples at the two sites, mean over pairs (1)",
         series=[*series, reference],
-        shows="How far the i-th component of a later site is that of the earlier one.",
-        requires="Above one half the law helps a component, below it does harm.",
+        caption="How far the i-th component of a later site is that of the earlier one.",
+        interpretation="Above one half the law helps a component, below it does harm.",
     )
 
 
@@ -270,8 +286,10 @@ def _shapes(result: xr.Dataset) -> list[Drawing]:
                     *series,
                     Series(name=reference, x=index, y=expected, role="reference"),
                 ],
-                shows="Whether the residual is the isotropic Gaussian noise that the law asks for.",
-                requires="The lines must lie on the reference.",
+                caption=(
+                    "Whether the residual is the isotropic Gaussian noise that the law asks for."
+                ),
+                interpretation="The lines must lie on the reference.",
             )
         )
     return drawings
@@ -303,11 +321,11 @@ def draw_linear(result: xr.Dataset) -> list[Drawing]:
             x_label=STEP_LABEL,
             y_label="R² of the update against a baseline (1)",
             series=[*skill, zero, half],
-            shows=(
+            caption=(
                 "The share of the updates' squared length that the map explains beyond each "
                 "baseline, on texts it was not fitted on."
             ),
-            requires=(
+            interpretation=(
                 "Skill over the mean step with one scale: states without any relation reach one "
                 "half over the mean step alone, by regression to the mean."
             ),
@@ -343,8 +361,8 @@ def _one_map_lines(result: xr.Dataset, labels: list[str]) -> Lines:
         y_label="squared error / that of the mean step (1)",
         series=[*series, mean],
         y_scale="log",
-        shows="How much worse one law for all depths predicts each step than a law of its own.",
-        requires=(
+        caption="How much worse one law for all depths predicts each step than a law of its own.",
+        interpretation=(
             "For one dynamical system over depth the lines would have to agree; weighting the "
             "steps alike must not be what makes them."
         ),
@@ -367,8 +385,10 @@ def _eigenvalue_paths(result: xr.Dataset) -> Paths:
         y_label="imaginary part (1 per step)",
         paths=[*paths, Path(name="unit circle", points=unit, role="reference")],
         markers=True,
-        shows="Growth (outside the circle), decay (inside) and turning (off the axis) per step.",
-        requires="One map must predict about as well as a map per step; else it describes no step.",
+        caption="Growth (outside the circle), decay (inside) and turning (off the axis) per step.",
+        interpretation=(
+            "One map must predict about as well as a map per step; else it describes no step."
+        ),
     )
 
 
@@ -396,8 +416,8 @@ def _rolled_lines(result: xr.Dataset) -> list[Drawing]:
             x_label="log2 K, K the rank of the maps (1)",
             y_label=axis,
             series=by_rank,
-            shows="How many directions a linear model needs to foretell a text's own way.",
-            requires="A low-order system would level off at a small rank, and high.",
+            caption="How many directions a linear model needs to foretell a text's own way.",
+            interpretation="A low-order system would level off at a small rank, and high.",
         )
     ]
     for start in result["start"].values.tolist():
@@ -425,11 +445,13 @@ def _rolled_lines(result: xr.Dataset) -> list[Drawing]:
                 x_label="site (index)",
                 y_label="share of the squared distance from the mean path (1)",
                 series=series,
-                shows=(
+                caption=(
                     "How far a text's own way can be foretold from one site by linear maps of low "
                     "rank, on texts they were not fitted on."
                 ),
-                requires="The curves must lie above both staying as far away and the mean path.",
+                interpretation=(
+                    "The curves must lie above both staying as far away and the mean path."
+                ),
             )
         )
     return drawings

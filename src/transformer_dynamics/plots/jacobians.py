@@ -46,9 +46,11 @@ def draw_community_gain(result: xr.Dataset) -> list[Drawing]:
                     )
                     for system in result["system"].values.tolist()
                 ],
-                shows="Gain of small changes of each unit against its place between communities.",
-                requires="A dependence counts where it exceeds permuted units and the untrained "
-                "network, and remains with variance and strength regressed out.",
+                caption="Gain of small changes of each unit against its place between communities.",
+                interpretation=(
+                    "A dependence counts where it exceeds permuted units and the untrained "
+                    "network, and remains with variance and strength regressed out."
+                ),
             )
         )
     return drawings
@@ -78,10 +80,14 @@ def _over_depth(result: xr.Dataset, horizon: str, depth: Floats, labels: list[st
         x_label="site (index)",
         y_label="rank correlation over units (1)",
         series=series,
-        shows="Whether units between communities are amplified more (above 0) or less; partial: "
-        "log variance and strength regressed out.",
-        requires="The model must lie outside the permuted units and away from the untrained "
-        "network at the same depth.",
+        caption=(
+            "Whether units between communities are amplified more (above 0) or less; partial: "
+            "log variance and strength regressed out."
+        ),
+        interpretation=(
+            "The model must lie outside the permuted units and away from the untrained "
+            "network at the same depth."
+        ),
     )
 
 
@@ -95,8 +101,8 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
                 result.sel(reading=reading),
                 "symmetric_energy",
                 f"Symmetric energy of each layer's Jacobian ({reading})",
-                shows="How symmetric each layer's answer to a small deviation is; 0.5 is random.",
-                requires=(
+                caption="How symmetric each layer's answer to a small deviation is; 0.5 is random.",
+                interpretation=(
                     "A learned passage from rotating to symmetric layers would rise more than in "
                     "random updates of the same size and in the untrained network."
                 ),
@@ -107,8 +113,8 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
             result,
             "traceless_symmetric_energy",
             "Symmetric energy of each layer's update without its mean diagonal",
-            shows="The same without the part that scales every deviation alike.",
-            requires=(
+            caption="The same without the part that scales every deviation alike.",
+            interpretation=(
                 "Learned symmetry would differ from that of spectrum-matched updates, which have "
                 "about 0.5, and from the untrained network."
             ),
@@ -119,14 +125,14 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
             result,
             "effective_rank",
             "Effective rank of the product of layers so far",
-            shows="Over how many directions deviations still differ after so many layers.",
-            requires=(
+            caption="Over how many directions deviations still differ after so many layers.",
+            interpretation=(
                 "Layers that fit together to a bottleneck would be narrower than spectrum-matched "
                 "updates, which keep each layer's own low rank; random updates do not keep it."
             ),
         )
     )
-    for name, y_label, shows, requires in (
+    for name, y_label, caption, interpretation in (
         (
             "composed_singular_value",
             "singular value / largest (1)",
@@ -150,8 +156,8 @@ def draw_jacobians(result: xr.Dataset) -> list[Drawing]:
                     banded(result[name].sel(system=system), system)
                     for system in shown_systems(result)
                 ],
-                shows=shows,
-                requires=requires,
+                caption=caption,
+                interpretation=interpretation,
             )
         )
     return drawings
@@ -166,8 +172,8 @@ def draw_spectra(result: xr.Dataset) -> list[Drawing]:
             shown.sel(reading=reading),
             "henrici",
             f"Departure from normality of each layer's Jacobian ({reading})",
-            shows="How far each layer is from a matrix with orthogonal eigenvectors (0: normal).",
-            requires="Learned non-normality would differ from that of random updates.",
+            caption="How far each layer is from a matrix with orthogonal eigenvectors (0: normal).",
+            interpretation="Learned non-normality would differ from that of random updates.",
         )
         for reading in READINGS
     ]
@@ -179,8 +185,8 @@ def draw_spectra(result: xr.Dataset) -> list[Drawing]:
                 x_label="real part (1)",
                 y_label="imaginary part (1)",
                 markers=True,
-                shows="Where the layer's eigenvalues lie; off the real axis they rotate.",
-                requires=(
+                caption="Where the layer's eigenvalues lie; off the real axis they rotate.",
+                interpretation=(
                     "Rotation that is learned would put more of them off the axis than in random "
                     "updates, of which nearly all are complex."
                 ),

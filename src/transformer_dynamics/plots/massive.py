@@ -48,9 +48,11 @@ def _energy_lines(result: xr.Dataset) -> Lines:
         x_label=SITE_LABEL,
         y_label="share of the sum of squares over samples and units (1)",
         series=series,
-        shows="How much of the squared length of the states lies in one, two or three units.",
-        requires="Single units matter as units only where their share exceeds that of the top"
-        " units in a random basis, in which lengths and angles are the same.",
+        caption="How much of the squared length of the states lies in one, two or three units.",
+        interpretation=(
+            "Single units matter as units only where their share exceeds that of the top"
+            " units in a random basis, in which lengths and angles are the same."
+        ),
     )
 
 
@@ -69,14 +71,18 @@ def _change_intervals(result: xr.Dataset) -> Intervals:
     n_massive = int(result["n_massive_by_variance"].sel(basis="units"))
     return Intervals(
         title=f"What {n_massive} massive units carry of each result",
-        x_label="relative change when massive units are standardised (1)",
+        x_label="relative change when massive units are standardized (1)",
         y_label="result (each in its own unit)",
         intervals=rows,
-        shows="By what part each result changes when the massive units are given the deviation of"
-        " the median unit; the bar is the 95 % interval over texts. In a random basis no unit is"
-        " massive and nothing changes.",
-        requires="A result speaks of the population, and not of a few units, only if its change is"
-        " small beside what it is compared with.",
+        caption=(
+            "By what part each result changes when the massive units are given the deviation of the"
+            " median unit; the bar is the 95 % interval over texts. In a random basis no unit is"
+            " massive and nothing changes."
+        ),
+        interpretation=(
+            "A result speaks of the population, and not of a few units, only if its change is"
+            " small beside what it is compared with."
+        ),
     )
 
 
@@ -97,10 +103,12 @@ def _change_lines(result: xr.Dataset, names: Sequence[str], x_label: str) -> Lin
     return Lines(
         title=f"Where massive units carry the results: {nouns}",
         x_label=x_label,
-        y_label="relative change when massive units are standardised (1)",
+        y_label="relative change when massive units are standardized (1)",
         series=series,
-        shows="At which depths each result changes when the massive units are standardised.",
-        requires="A result at a site speaks of the population only where its line stays near zero.",
+        caption="At which depths each result changes when the massive units are standardized.",
+        interpretation=(
+            "A result at a site speaks of the population only where its line stays near zero."
+        ),
     )
 
 
@@ -121,7 +129,9 @@ def _ratio_lines(result: xr.Dataset) -> Lines:
         y_label="largest over samples of |x| / median |x| of the state (1)",
         series=[*series, threshold],
         y_scale="log",
-        shows="How far the largest activation at each site stands out from its state.",
-        requires="An activation is massive by magnitude only above the upper line, and with"
-        " |x| > 100 as well.",
+        caption="How far the largest activation at each site stands out from its state.",
+        interpretation=(
+            "An activation is massive by magnitude only above the upper line, and with"
+            " |x| > 100 as well."
+        ),
     )

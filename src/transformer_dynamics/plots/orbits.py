@@ -47,8 +47,8 @@ def _shares(result: xr.Dataset) -> Intervals:
         title=f"Share of {n_units} units found by each test",
         x_label="share of units with p at most 0.05 against all surrogates (1)",
         intervals=[*rows, chance],
-        shows="In which share of units each test finds recurrence that its surrogates lack.",
-        requires=(
+        caption="In which share of units each test finds recurrence that its surrogates lack.",
+        interpretation=(
             "For units to trace unstable periodic orbits, the transform at both embeddings and the "
             "encounters would have to find far more units than chance does."
         ),
@@ -86,8 +86,8 @@ def _peak(result: xr.Dataset) -> Lines:
         x_label="level (robust standard deviations from the unit's median)",
         y_label="unstable points per trace and level (count)",
         series=series,
-        shows="Where the local linear maps of a unit's traces would stay, and stay unstably.",
-        requires=(
+        caption="Where the local linear maps of a unit's traces would stay, and stay unstably.",
+        interpretation=(
             "An unstable periodic orbit would be a narrow peak well above both bands, as no "
             "surrogate has at any level: bands hold level by level, each surrogate may have peaks "
             "of its own, and this unit is the most prominent of many."
@@ -112,8 +112,8 @@ def _returns(result: xr.Dataset) -> Lines:
         x_label="time of return (sites)",
         y_label="close returns over their mean over times (%)",
         series=series,
-        shows="After how many sites traces are again where they were, and after how many rarely.",
-        requires=(
+        caption="After how many sites traces are again where they were, and after how many rarely.",
+        interpretation=(
             "Orbits of one period would raise that time of return, and its multiples, above what "
             "steps of the same sizes and linear noise of the same spectrum give."
         ),
@@ -133,8 +133,8 @@ def _growth(result: xr.Dataset) -> Histogram:
             ),
         ],
         y_label="share of units per bin (1)",
-        shows="How fast the paths of single units spiral outwards, if they do.",
-        requires=(
+        caption="How fast the paths of single units spiral outwards, if they do.",
+        interpretation=(
             "Orbits that repel would grow faster than paths whose steps have the same sizes and "
             "random signs: steps that grow over depth widen any path."
         ),
@@ -155,8 +155,8 @@ def draw_rotations(result: xr.Dataset) -> list[Drawing]:
                 Group(name="traces averaged over samples", values=mean_traces),
                 Group(name="traces of single samples", values=single, role="detail"),
             ],
-            shows="How often units turn in the plane of activation and gradient over depth.",
-            requires=(
+            caption="How often units turn in the plane of activation and gradient over depth.",
+            interpretation=(
                 "For orbits, units would have to come back to the same points; a count of turns "
                 "near the random walk's is what any sum of independent steps gives."
             ),
@@ -188,17 +188,19 @@ def draw_phase_portrait(result: xr.Dataset) -> list[Drawing]:
             x_label=ACTIVATION_LABEL,
             y_label="gradient (stream units per site)",
             paths=paths,
-            shows="Mean traces of a few units with their gradients, from few turns to many.",
-            requires="For orbits the curves would have to close and repeat, not only turn.",
+            caption="Mean traces of a few units with their gradients, from few turns to many.",
+            interpretation="For orbits the curves would have to close and repeat, not only turn.",
         ),
         Heatmap(
-            title="Mean trace of every unit (end colours: beyond the 99th percentile)",
+            title="Mean trace of every unit (end colors: beyond the 99th percentile)",
             x_label="site (label)",
             y_label="unit (rank by its value at the last site)",
-            colour_label=ACTIVATION_LABEL,
+            color_label=ACTIVATION_LABEL,
             values=activation[:, np.argsort(activation[-1], kind="stable")].T,
             x_names=names,
-            shows="The trace of every unit, averaged over samples.",
-            requires="Continuity of single units would show as horizontal bands; a walk has them.",
+            caption="The trace of every unit, averaged over samples.",
+            interpretation=(
+                "Continuity of single units would show as horizontal bands; a walk has them."
+            ),
         ),
     ]

@@ -49,9 +49,13 @@ def _cosine_lines(result: xr.Dataset) -> Lines:
         result,
         "cosine",
         "cosine of consecutive states (1)",
-        shows="How nearly a state points where the one before it pointed; 1 is the same direction.",
-        requires="Direction settles only where the cosine lies above the random walk's curve, which"
-        " rises as well, since each step is small beside the sum of all before it.",
+        caption=(
+            "How nearly a state points where the one before it pointed; 1 is the same direction."
+        ),
+        interpretation=(
+            "Direction settles only where the cosine lies above the random walk's curve, which"
+            " rises as well, since each step is small beside the sum of all before it."
+        ),
     )
     return replace(
         lines,
@@ -76,17 +80,23 @@ def draw_kinematics(result: xr.Dataset) -> list[Drawing]:
             "speed",
             f"speed ({STREAM_PER_STEP})",
             y_scale="log",
-            shows="How far a state moves at each step, and whether attention or MLP moves it more.",
-            requires="A rise is an acceleration only if it exceeds that of steps in random order"
-            " and is not the work of a few massive units.",
+            caption=(
+                "How far a state moves at each step, and whether attention or MLP moves it more."
+            ),
+            interpretation=(
+                "A rise is an acceleration only if it exceeds that of steps in random order"
+                " and is not the work of a few massive units."
+            ),
         ),
         _steps(
             result,
             "relative_speed",
             "speed / norm at the step's start (1 per step)",
-            shows="How far a state moves at each step beside its own length.",
-            requires="A fall means that updates grow less than the stream; a sum of equal steps"
-            " falls too.",
+            caption="How far a state moves at each step beside its own length.",
+            interpretation=(
+                "A fall means that updates grow less than the stream; a sum of equal steps"
+                " falls too."
+            ),
         ),
         _cosine_lines(result),
         Lines(
@@ -95,9 +105,11 @@ def draw_kinematics(result: xr.Dataset) -> list[Drawing]:
             y_label=f"norm ({STREAM})",
             series=[mean_with_band("norm", result["norm"].values, labels=sites)],
             y_scale="log",
-            shows="How long the states are at each site.",
-            requires="A rise is more than a sum of unrelated updates only where it exceeds the"
-            " square root of the summed squares of the steps.",
+            caption="How long the states are at each site.",
+            interpretation=(
+                "A rise is more than a sum of unrelated updates only where it exceeds the"
+                " square root of the summed squares of the steps."
+            ),
         ),
         Lines(
             title="Acceleration over depth",
@@ -106,9 +118,11 @@ def draw_kinematics(result: xr.Dataset) -> list[Drawing]:
             series=[
                 mean_with_band("acceleration", result["acceleration"].values, labels=turns, first=1)
             ],
-            shows="Where the speed rises (above zero) and falls from one step to the next.",
-            requires="Attention and MLP steps differ in length, so an alternating sign says nothing"
-            " of the trend; the trend must hold within each kind.",
+            caption="Where the speed rises (above zero) and falls from one step to the next.",
+            interpretation=(
+                "Attention and MLP steps differ in length, so an alternating sign says nothing"
+                " of the trend; the trend must hold within each kind."
+            ),
         ),
     ]
 
@@ -122,19 +136,24 @@ def _kinematics_along_tokens(result: xr.Dataset) -> list[Drawing]:
             y_label="mean speed of a text (stream units per token step)",
             series=by_site(result, "mean_speed", "speed"),
             y_scale="log",
-            shows="How far apart the states of neighbouring tokens are at each site.",
-            requires="Neighbours are alike only where the line lies below that of the same tokens"
-            " in random order." + sinks,
+            caption="How far apart the states of neighboring tokens are at each site.",
+            interpretation=(
+                "Neighbors are alike only where the line lies below that of the same tokens"
+                " in random order."
+            )
+            + sinks,
         ),
         Lines(
-            title="Cosine of neighbouring tokens, by site",
+            title="Cosine of neighboring tokens, by site",
             x_label=SITE_LABEL,
             y_label="mean cosine of a text (1)",
             series=by_site(result, "mean_cosine", "cosine"),
-            shows="How nearly the states of neighbouring tokens point the same way at each site.",
-            requires="Neighbours agree more than any two tokens of a text only where the line lies"
-            " above that of tokens in random order, which a direction that all states share lifts"
-            " as well.",
+            caption="How nearly the states of neighboring tokens point the same way at each site.",
+            interpretation=(
+                "Neighbors agree more than any two tokens of a text only where the line lies above"
+                " that of tokens in random order, which a direction that all states share lifts as"
+                " well."
+            ),
         ),
         Lines(
             title="Norm of the tokens' states, by site",
@@ -142,8 +161,8 @@ def _kinematics_along_tokens(result: xr.Dataset) -> list[Drawing]:
             y_label=f"mean norm of a text ({STREAM})",
             series=by_site(result, "mean_norm", "norm"),
             y_scale="log",
-            shows="How long the states of a text's tokens are at each site.",
-            requires="The mean stands for most tokens." + sinks,
+            caption="How long the states of a text's tokens are at each site.",
+            interpretation="The mean stands for most tokens." + sinks,
         ),
     ]
 
@@ -174,19 +193,24 @@ def draw_geometry(result: xr.Dataset) -> list[Drawing]:
             x_label="turn (index of its middle site)",
             y_label="turning angle (rad)",
             series=[angle, *_references(angle.x, "independent states, 2π/3")],
-            shows="How sharply the path turns at each site: 0 straight on, π straight back.",
-            requires="Steps go on in a common direction only where the angle lies below π/2, the"
-            " angle of unrelated steps.",
+            caption="How sharply the path turns at each site: 0 straight on, π straight back.",
+            interpretation=(
+                "Steps go on in a common direction only where the angle lies below π/2, the"
+                " angle of unrelated steps."
+            ),
         ),
         Histogram(
             title="Tortuosity of the samples' paths",
             x_label="path length / end-to-end distance (1)",
             groups=[Group(name="samples", values=result["tortuosity"].values)],
             y_label="share of samples per bin (1)",
-            shows="How much longer a sample's path is than the way from its first to its last"
-            " state.",
-            requires="A path is straight only if its tortuosity is near 1; S unrelated steps of"
-            " equal length have the square root of S.",
+            caption=(
+                "How much longer a sample's path is than the way from its first to its last state."
+            ),
+            interpretation=(
+                "A path is straight only if its tortuosity is near 1; S unrelated steps of"
+                " equal length have the square root of S."
+            ),
         ),
     ]
 
@@ -200,11 +224,15 @@ def _geometry_along_tokens(result: xr.Dataset) -> list[Drawing]:
             x_label=SITE_LABEL,
             y_label="mean turning angle of a text (rad)",
             series=[*angle, *_references(angle[0].x, permuted)],
-            shows="How sharply the path from token to token turns at each site: 0 straight on, π"
-            " straight back.",
-            requires="A model straightens the path of a text only if the angle falls with depth"
-            " and lies below that of the same tokens in random order; an untrained model must not"
-            " show the same.",
+            caption=(
+                "How sharply the path from token to token turns at each site: 0 straight on, π"
+                " straight back."
+            ),
+            interpretation=(
+                "A model straightens the path of a text only if the angle falls with depth and lies"
+                " below that of the same tokens in random order; an untrained model must not show"
+                " the same."
+            ),
         ),
         Lines(
             title="Tortuosity along the tokens of a text, by site",
@@ -212,10 +240,14 @@ def _geometry_along_tokens(result: xr.Dataset) -> list[Drawing]:
             y_label="path length / end-to-end distance (1)",
             series=by_site(result, "tortuosity", "tortuosity"),
             y_scale="log",
-            shows="How much longer the way from token to token is than that from the first to the"
-            " last.",
-            requires="A path leads somewhere only where it is straighter than the same tokens in"
-            " random order; longer texts have more tortuous paths, and an attention sink at either"
-            " end shortens none but hides the rest.",
+            caption=(
+                "How much longer the way from token to token is than that from the first to the"
+                " last."
+            ),
+            interpretation=(
+                "A path leads somewhere only where it is straighter than the same tokens in random"
+                " order; longer texts have more tortuous paths, and an attention sink at either end"
+                " shortens none but hides the rest."
+            ),
         ),
     ]

@@ -30,7 +30,9 @@ READINGS = {
 }
 
 
-def depth_lines(result: xr.Dataset, name: str, title: str, *, shows: str, requires: str) -> Lines:
+def depth_lines(
+    result: xr.Dataset, name: str, title: str, *, caption: str, interpretation: str
+) -> Lines:
     """One quantity of every system by layer, mean over texts with its 95 % band."""
     labels = [str(label) for label in result["step"].values]
     return Lines(
@@ -41,8 +43,8 @@ def depth_lines(result: xr.Dataset, name: str, title: str, *, shows: str, requir
             banded(result[name].sel(system=system), system, labels)
             for system in shown_systems(result)
         ],
-        shows=shows,
-        requires=requires,
+        caption=caption,
+        interpretation=interpretation,
     )
 
 
@@ -120,8 +122,8 @@ def draw_layers(result: xr.Dataset) -> list[Drawing]:
                 y_label=y_label,
                 series=series,
                 y_scale="log" if name == "kl" else "linear",
-                shows="What each edit of a single layer does to the predictions.",
-                requires=(
+                caption="What each edit of a single layer does to the predictions.",
+                interpretation=(
                     "Robustness that is learned would keep more when a layer is left out than "
                     "when the stream is moved as far at random, and more than the untrained "
                     "network keeps. An update turned at random moves the stream 1.41 times as far."
@@ -144,8 +146,8 @@ def draw_flow_field(result: xr.Dataset) -> list[Drawing]:
             labels=shown["site"].values.tolist(),
             points=shown["point_score"].values,
             arrows=shown["displacement"].values,
-            shows="Where states on a grid in the plane are carried next, at every depth.",
-            requires=(
+            caption="Where states on a grid in the plane are carried next, at every depth.",
+            interpretation=(
                 "For an attractor arrows would have to point inwards from all sides, at the "
                 "scale at which texts differ, and not all in the direction of the common drift."
             ),
@@ -169,8 +171,8 @@ def draw_basin(result: xr.Dataset) -> list[Drawing]:
                 )
                 for system in result["system"].values.tolist()
             ],
-            shows="How often a deviation of some size is pushed back in the next layer.",
-            requires=(
+            caption="How often a deviation of some size is pushed back in the next layer.",
+            interpretation=(
                 "A basin would be a share above one half out to some radius, in the model and not "
                 "in the untrained network."
             ),
@@ -215,8 +217,8 @@ def draw_truncation(result: xr.Dataset) -> list[Drawing]:
                 x_label="log2 of the number of directions K (1)",
                 y_label="KL from the clean next-token distribution (nats)",
                 series=series,
-                shows="How many directions the next token's distribution needs at this depth.",
-                requires=(
+                caption="How many directions the next token's distribution needs at this depth.",
+                interpretation=(
                     "Low-dimensional states would need few singular directions after every layer, "
                     "far fewer than of the mean and random ones, and few beside the units."
                 ),
@@ -239,8 +241,8 @@ def draw_slow_points(result: xr.Dataset) -> list[Drawing]:
                 banded(result["speed_ratio"].sel(system=system), system, labels)
                 for system in result["system"].values.tolist()
             ],
-            shows="How much slower than the clean state the slowest state nearby is, by layer.",
-            requires=(
+            caption="How much slower than the clean state the slowest state nearby is, by layer.",
+            interpretation=(
                 "A fixed point of a layer would have speed 0; a slow point is none, and the next "
                 "layer has other weights."
             ),
@@ -283,8 +285,8 @@ def draw_teleport(result: xr.Dataset) -> list[Drawing]:
                 y_label=y_label,
                 series=series,
                 y_scale="log",
-                shows="What is left of a displacement on its way to the end.",
-                requires=(
+                caption="What is left of a displacement on its way to the end.",
+                interpretation=(
                     "Correction would bring the model below 1 in all dimensions, below the "
                     "untrained network, and below zero update where the norm divides it."
                 ),
@@ -313,8 +315,10 @@ def trajectories(result: xr.Dataset) -> list[Paths]:
                     Path(name="put on the grid", points=np.concatenate(put[:-1]), role="null"),
                     Path(name="clean", points=np.hstack([clean, depth])),
                 ],
-                shows="How states put on the grid move in the plane, beside the clean trajectory.",
-                requires=(
+                caption=(
+                    "How states put on the grid move in the plane, beside the clean trajectory."
+                ),
+                interpretation=(
                     "For an attractor they would have to come together in all dimensions; on the "
                     "grid all share what was off the plane, so that they look alike from the start."
                 ),

@@ -23,7 +23,7 @@ KIND_NAMES = {
     "random": "random directions",
     "towards": "towards other texts",
 }
-# A factor of two ends the colour scale, unless nearly all ratios are closer to one.
+# A factor of two ends the color scale, unless nearly all ratios are closer to one.
 MOST = float(np.log(2.0))
 
 
@@ -70,16 +70,16 @@ def depth_maps(result: xr.Dataset) -> list[Heatmap]:
             title=f"By layer and horizon: {system}, {KIND_NAMES[kind]}",
             x_label="horizon (sublayers after the injection)",
             y_label=LAYER,
-            colour_label="ln(distance / initial distance) (nats), mean over texts",
+            color_label="ln(distance / initial distance) (nats), mean over texts",
             values=values,
             y_ticks=[(place, layers[place]) for place in range(0, n_layers, step)],
             limit=limit or MOST,
-            shows=(
+            caption=(
                 f"Displacements of size 1, the spread between texts; {_n_texts(result)}. Blue "
                 "shrinks, red grows, white stays as it is, as zero update does throughout; beyond "
                 f"{np.exp(limit or MOST):.2g}-fold one color; gray lies beyond the last site."
             ),
-            requires=(
+            interpretation=(
                 "A contracting band is a blue strip in the model that the untrained networks lack."
             ),
         )
@@ -112,11 +112,11 @@ def by_layer(result: xr.Dataset, kind: str, horizon: str) -> Lines:
         y_label="distance / initial distance (1)",
         series=series,
         y_scale="log",
-        shows=(
+        caption=(
             f"Displacements of size 1, geometric mean; {_n_texts(result)}. Band: 95 % bootstrap "
             "over texts for the model, range over seeds for the untrained networks."
         ),
-        requires=(
+        interpretation=(
             "Contraction brings the model below 1, the value of zero update, and below the "
             "untrained networks."
         ),
@@ -143,11 +143,11 @@ def by_horizon(result: xr.Dataset) -> Lines:
         y_label="distance / initial distance (1)",
         series=[*series, _zero_update(result)],
         y_scale="log",
-        shows=(
+        caption=(
             "Displacements of size 1, geometric mean with a 95 % bootstrap band over texts; "
             f"{_n_texts(result)}. Other kinds are in the legend."
         ),
-        requires="Contraction at a layer brings the ratio below 1 after the first sublayers.",
+        interpretation="Contraction at a layer brings the ratio below 1 after the first sublayers.",
     )
 
 
@@ -169,11 +169,11 @@ def by_size(result: xr.Dataset, horizon: str) -> Lines:
         y_label="distance / initial distance (1)",
         series=[*series, _zero_update(result)],
         y_scale="log",
-        shows=(
+        caption=(
             "Sizes in units of the spread between texts, geometric mean with a 95 % bootstrap band "
             f"over texts; {_n_texts(result)}. Other kinds are in the legend."
         ),
-        requires="A linear answer would be the same for all sizes.",
+        interpretation="A linear answer would be the same for all sizes.",
     )
 
 
@@ -195,12 +195,12 @@ def readout(result: xr.Dataset) -> Lines:
         y_label="KL / KL of zero update (1)",
         series=[*series, _zero_update(result)],
         y_scale="log",
-        shows=(
+        caption=(
             "KL of the unperturbed next-token distribution from the perturbed one, over that with "
             "the same displacement added to the final state; size 1, geometric mean with a 95 % "
             f"bootstrap band over texts; {_n_texts(result)}."
         ),
-        requires="Correction of what the prediction reads brings the ratio below 1.",
+        interpretation="Correction of what the prediction reads brings the ratio below 1.",
     )
 
 
@@ -216,8 +216,8 @@ def contracting(result: xr.Dataset) -> Lines:
             Series(name=f"text {int(row['text'])}", x=_layers(result), y=row.values)
             for row in some.transpose("sample", "start")
         ],
-        shows=f"The model's answer to infinitesimal displacements; N = {some.sizes['sample']}.",
-        requires="A contracting band has more than half of the directions below 1.",
+        caption=f"The model's answer to infinitesimal displacements; N = {some.sizes['sample']}.",
+        interpretation="A contracting band has more than half of the directions below 1.",
     )
 
 

@@ -57,7 +57,7 @@ def plot(
 def together(
     recordings: Mapping[str, Recording], measure: str, variable: str, parameters: Mapping[str, Any]
 ) -> Drawing:
-    """One drawing of a variable on several recordings, the first in the colour of the model.
+    """One drawing of a variable on several recordings, the first in the color of the model.
 
     Raises:
         InputError: see `plot`.

@@ -32,10 +32,14 @@ def draw_dsa(result: xr.Dataset) -> list[Drawing]:
                     zip(result["pair"].values, values, strict=True)
                 )
             ],
-            shows="How far the linear rules of motion of two recordings are apart, beside what the "
-            "choice of texts gives and what the same states without their order give.",
-            requires="For two rules to count as alike, their distance must be about that of the "
-            "halves, and the skill of both maps well above 0; the maps are averages over depth.",
+            caption=(
+                "How far the linear rules of motion of two recordings are apart, beside what the "
+                "choice of texts gives and what the same states without their order give."
+            ),
+            interpretation=(
+                "For two rules to count as alike, their distance must be about that of the "
+                "halves, and the skill of both maps well above 0; the maps are averages over depth."
+            ),
         )
     ]
 
@@ -64,13 +68,15 @@ def draw_comparison(result: xr.Dataset) -> list[Drawing]:
             title=f"{title} of all sites",
             x_label=f"site of {names[0]} (index)",
             y_label=f"site of {names[1]} (index)",
-            colour_label=y_label,
+            color_label=y_label,
             values=result[name].values.T,
             x_names=[str(label) for label in result["site"].values],
             symmetric=False,
-            shows="Where along the depth of one recording the other arranges the samples alike.",
-            requires="A ridge means that both pass through the same stages only if it is far above "
-            "the null of the figure before, and higher than with an untrained twin.",
+            caption="Where along the depth of one recording the other arranges the samples alike.",
+            interpretation=(
+                "A ridge means that both pass through the same stages only if it is far above "
+                "the null of the figure before, and higher than with an untrained twin."
+            ),
         )
         for name, title, y_label, _ in titles
     ]
@@ -110,22 +116,26 @@ def _matched_lines(result: xr.Dataset, name: str, title: str, y_label: str, side
                 role="null",
             ),
         ],
-        shows="How alike the two recordings arrange the same samples, beside samples that are not "
-        "paired.",
-        requires=f"That the line lies {side} the null says only that both depend on the text; for "
-        "it to be learned, it must differ from a comparison with an untrained twin.",
+        caption=(
+            "How alike the two recordings arrange the same samples, beside samples that are not "
+            "paired."
+        ),
+        interpretation=(
+            f"That the line lies {side} the null says only that both depend on the text; for "
+            "it to be learned, it must differ from a comparison with an untrained twin."
+        ),
     )
 
 
 @figure("similarity.between_sites")
 def draw_similarity(result: xr.Dataset) -> list[Drawing]:
-    """Both numbers between neighbouring sites beside their nulls, and between all sites."""
+    """Both numbers between neighboring sites beside their nulls, and between all sites."""
     walk = "it must differ from the walk, which shares as much with its past"
     return [
-        _neighbour_lines(
+        _neighbor_lines(
             result,
             "cka",
-            "Debiased CKA of neighbouring sites",
+            "Debiased CKA of neighboring sites",
             "CKA (1; 1: same up to rotation)",
             f"for it to say that a step depends on the state it is added to, {walk}",
         ),
@@ -133,18 +143,20 @@ def draw_similarity(result: xr.Dataset) -> list[Drawing]:
             title="Debiased CKA of all sites",
             x_label="site (index)",
             y_label="other site (index)",
-            colour_label="CKA (1)",
+            color_label="CKA (1)",
             values=result["cka"].values.T,
             x_names=[str(label) for label in result["site"].values],
             symmetric=False,
-            shows="Blocks are stretches of depth in which the samples keep their arrangement.",
-            requires="A block means a stage only if its edge is sharper than the slow decay that "
-            "any sum of independent steps shows, and if a few large units do not make it.",
+            caption="Blocks are stretches of depth in which the samples keep their arrangement.",
+            interpretation=(
+                "A block means a stage only if its edge is sharper than the slow decay that "
+                "any sum of independent steps shows, and if a few large units do not make it."
+            ),
         ),
-        _neighbour_lines(
+        _neighbor_lines(
             result,
             "procrustes",
-            "Procrustes distance of neighbouring sites",
+            "Procrustes distance of neighboring sites",
             "Procrustes distance (1; 0: same, √2 at most)",
             f"for it to say that a step depends on the state it is added to, {walk}; its size by "
             "itself depends on the numbers of samples and units",
@@ -153,29 +165,33 @@ def draw_similarity(result: xr.Dataset) -> list[Drawing]:
             title="Procrustes distance of all sites",
             x_label="site (index)",
             y_label="other site (index)",
-            colour_label="distance (1)",
+            color_label="distance (1)",
             values=result["procrustes"].values.T,
             x_names=[str(label) for label in result["site"].values],
             symmetric=False,
-            shows="How much of the arrangement of the samples no rotation carries from one site "
-            "to another.",
-            requires="Distances are comparable only within this figure, since they fall as units "
-            "outnumber samples, and are those of the leading components.",
+            caption=(
+                "How much of the arrangement of the samples no rotation carries from one site "
+                "to another."
+            ),
+            interpretation=(
+                "Distances are comparable only within this figure, since they fall as units "
+                "outnumber samples, and are those of the leading components."
+            ),
         ),
     ]
 
 
-def _neighbour_lines(
-    result: xr.Dataset, name: str, title: str, y_label: str, requires: str
+def _neighbor_lines(
+    result: xr.Dataset, name: str, title: str, y_label: str, interpretation: str
 ) -> Lines:
     labels = [str(label) for label in result["step"].values]
     steps = np.arange(len(labels))
     mean, sd = (
-        result[f"neighbour_{name}_permuted{suffix}"].values.astype(np.float64)
+        result[f"neighbor_{name}_permuted{suffix}"].values.astype(np.float64)
         for suffix in ("", "_sd")
     )
     line = Series(
-        name="neighbouring sites", x=steps, y=result[f"neighbour_{name}"].values, labels=labels
+        name="neighboring sites", x=steps, y=result[f"neighbor_{name}"].values, labels=labels
     )
     return Lines(
         title=title,
@@ -186,7 +202,7 @@ def _neighbour_lines(
             Series(
                 name="independent steps",
                 x=steps,
-                y=result[f"neighbour_{name}_walk"].values,
+                y=result[f"neighbor_{name}_walk"].values,
                 labels=labels,
                 role="null",
             ),
@@ -200,7 +216,9 @@ def _neighbour_lines(
                 role="null",
             ),
         ],
-        shows="How much each step rearranges the samples, beside a walk of the same steps taken "
-        "independently and beside samples that are not paired at all.",
-        requires=f"That neighbours are alike means nothing by itself; {requires}.",
+        caption=(
+            "How much each step rearranges the samples, beside a walk of the same steps taken "
+            "independently and beside samples that are not paired at all."
+        ),
+        interpretation=f"That neighbors are alike means nothing by itself; {interpretation}.",
     )

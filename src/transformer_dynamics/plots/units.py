@@ -39,13 +39,15 @@ def _correlations(result: xr.Dataset) -> Heatmap:
         title=f"Correlation of units in order of their communities, {site}",
         x_label="unit, in order of community (community, 0 the largest)",
         y_label="unit, in the same order (index)",
-        colour_label="|r| over samples (1), up to the 99.9th percentile",
+        color_label="|r| over samples (1), up to the 99.9th percentile",
         values=result["correlation"].values,
         x_ticks=ticks,
         symmetric=False,
-        shows="Absolute correlation of pairs of units; the largest community comes first.",
-        requires="Sorting by communities shows blocks in noise too; modularity must exceed that of "
-        "its nulls.",
+        caption="Absolute correlation of pairs of units; the largest community comes first.",
+        interpretation=(
+            "Sorting by communities shows blocks in noise too; modularity must exceed that of "
+            "its nulls."
+        ),
     )
 
 
@@ -71,10 +73,13 @@ def _modularity(result: xr.Dataset) -> Lines:
         x_label="site (index)",
         y_label="modularity (1)",
         series=series,
-        shows=f"Modularity per site; nulls with the mean and range of {result.sizes['draw']} "
-        "draws.",
-        requires="Communities of units must exceed independent units, and a random basis if they "
-        "belong to single units.",
+        caption=(
+            f"Modularity per site; nulls with the mean and range of {result.sizes['draw']} draws."
+        ),
+        interpretation=(
+            "Communities of units must exceed independent units, and a random basis if they "
+            "belong to single units."
+        ),
     )
 
 
@@ -105,8 +110,8 @@ def _agreement(result: xr.Dataset) -> Lines:
         x_label="site (index)",
         y_label="agreement (1; 0: chance, 1: equal)",
         series=series,
-        shows="How far the communities of one site are those of the next one studied.",
-        requires="Communities that persist agree about as well as two runs at one site do.",
+        caption="How far the communities of one site are those of the next one studied.",
+        interpretation="Communities that persist agree about as well as two runs at one site do.",
     )
 
 
@@ -120,8 +125,8 @@ def draw_density(result: xr.Dataset) -> list[Drawing]:
             x_label="site (index)",
             y_label="density (1)",
             series=indices,
-            shows="Three readings of how many units are active, side by side over depth.",
-            requires=(
+            caption="Three readings of how many units are active, side by side over depth.",
+            interpretation=(
                 "Density would have to rise in the two scale-free readings; the absolute one "
                 "rises with the norm alone."
             ),
@@ -132,8 +137,10 @@ def draw_density(result: xr.Dataset) -> list[Drawing]:
             y_label="norm (stream units)",
             series=[_over_samples(result, "norm", "norm")],
             y_scale="log",
-            shows="The length of the states over depth, on which absolute readings depend.",
-            requires="Nothing is claimed of it; it is what the other readings must be freed of.",
+            caption="The length of the states over depth, on which absolute readings depend.",
+            interpretation=(
+                "Nothing is claimed of it; it is what the other readings must be freed of."
+            ),
         ),
     ]
 
@@ -172,15 +179,15 @@ def draw_mutual_information(result: xr.Dataset) -> list[Drawing]:
     if "n_distinct_first" in result:
         distinct = result["n_distinct_first"]
         source += f"; {distinct.item()} {distinct.attrs['units']}"
-    title = f"Information between neighbouring sites ({source})"
+    title = f"Information between neighboring sites ({source})"
     return [
         Lines(
             title=title,
             x_label=STEP_LABEL,
             y_label=INFORMATION_LABEL,
             series=series,
-            shows="How many nats a unit's value shares with its value at the next site.",
-            requires=(
+            caption="How many nats a unit's value shares with its value at the next site.",
+            interpretation=(
                 "A loss of the past would be a fall below the walk's curve at steps whose states "
                 "are not near-discrete."
             ),
@@ -208,12 +215,14 @@ def draw_correlation(result: xr.Dataset) -> list[Drawing]:
         series += [points] if at.size else []
     return [
         Lines(
-            title="Correlation of single units between neighbouring sites",
+            title="Correlation of single units between neighboring sites",
             x_label=STEP_LABEL,
             y_label=CORRELATION_LABEL,
             series=series,
-            shows="How well a unit's value at one site tells its value at the next, over samples.",
-            requires="Continuity beyond that of sums would lie above the plain walk's curve.",
+            caption=(
+                "How well a unit's value at one site tells its value at the next, over samples."
+            ),
+            interpretation="Continuity beyond that of sums would lie above the plain walk's curve.",
         )
     ]
 
@@ -226,11 +235,13 @@ def draw_correlation_pairs(result: xr.Dataset) -> list[Drawing]:
             title="Correlation of single units between all pairs of sites, mean over units",
             x_label="site (label)",
             y_label="other site (index)",
-            colour_label=CORRELATION_LABEL,
+            color_label=CORRELATION_LABEL,
             values=result["mean"].values.T,
             x_names=[str(name) for name in result["site"].values],
-            shows="Over which stretches of depth units keep their value.",
-            requires="Stages of processing would be blocks; a walk fades with distance evenly.",
+            caption="Over which stretches of depth units keep their value.",
+            interpretation=(
+                "Stages of processing would be blocks; a walk fades with distance evenly."
+            ),
         )
     ]
 
@@ -254,7 +265,7 @@ def draw_correlation_by_lag(result: xr.Dataset) -> list[Drawing]:
             x_label="lag (sites)",
             y_label=CORRELATION_LABEL,
             series=series,
-            shows="How fast units lose their value with distance over depth.",
-            requires="Memory beyond that of sums would fall more slowly than the plain walk.",
+            caption="How fast units lose their value with distance over depth.",
+            interpretation="Memory beyond that of sums would fall more slowly than the plain walk.",
         )
     ]

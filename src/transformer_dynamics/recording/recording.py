@@ -400,5 +400,5 @@ def chunk_rows(n_sites: int, n_units: int, itemsize: int) -> int:
 
 
 def turn_coords(recording: Recording) -> dict[str, Any]:
-    """Coordinates for a result along `turn`, the middle one of three neighbouring sites."""
+    """Coordinates for a result along `turn`, the middle one of three neighboring sites."""
     return {"turn": ("turn", np.array(recording.sites[1:-1], dtype=object))}

@@ -45,26 +45,38 @@ REFERENCES = (
     "Benjamini and Hochberg (1995), JRSS B 57, 289: false discovery rate",
 )
 METHODS = (
-    "Intervals are 95 % intervals of a bootstrap over texts, or over groups of texts where these "
-    "are known: percentile intervals, corrected for bias and skew (BCa) where there are fewer than "
-    "100, and shifted to the statistic where they would not contain it. Units are never resampled.",
-    "A null model is a recording of the same shape that shares some structure of the recording and "
-    "lacks the property that is claimed. A null decides a claim only if the claim can be supported "
-    "against it and the null does not fix the statistic; the reason is given for each.",
-    "Nulls that are drawn from the recording: p = (1 + number of draws that give at least as much) "
-    "/ (1 + draws); drawing ends once 20 draws do, and after 100 draws where the null is only "
-    "shown. Untrained twins of several seeds: Student's t "
-    "of a new observation, with the variance over seeds and over texts. Nulls of one recording "
-    "(shuffled tokens, zero update): Student's t of the paired difference over texts. The effect "
-    "is the difference in standard deviations over draws, seeds or texts, as the table says.",
-    "A claim is supported when its whole interval lies beyond its threshold and it exceeds every "
-    "deciding null, the largest p being adjusted over the claims (Benjamini-Hochberg) at 5 %; "
-    "reproduced, not beyond null, when a deciding null gives as much; undecided when an interval "
-    "contains the threshold or a deciding null is missing.",
+    (
+        "Intervals are 95 % intervals of a bootstrap over texts, or over groups of texts where"
+        " these are known: percentile intervals, corrected for bias and skew (BCa) where there are"
+        " fewer than 100, and shifted to the statistic where they would not contain it. Units are"
+        " never resampled."
+    ),
+    (
+        "A null model is a recording of the same shape that shares some structure of the recording"
+        " and lacks the property that is claimed. A null decides a claim only if the claim can be"
+        " supported against it and the null does not fix the statistic; the reason is given for"
+        " each."
+    ),
+    (
+        "Nulls that are drawn from the recording: p = (1 + number of draws that give at least as"
+        " much) / (1 + draws); drawing ends once 20 draws do, and after 100 draws where the null is"
+        " only shown. Untrained twins of several seeds: Student's t of a new observation, with the"
+        " variance over seeds and over texts. Nulls of one recording (shuffled tokens, zero"
+        " update): Student's t of the paired difference over texts. The effect is the difference in"
+        " standard deviations over draws, seeds or texts, as the table says."
+    ),
+    (
+        "A claim is supported when its whole interval lies beyond its threshold and it exceeds"
+        " every deciding null, the largest p being adjusted over the claims (Benjamini-Hochberg) at"
+        " 5 %; reproduced, not beyond null, when a deciding null gives as much; undecided when an"
+        " interval contains the threshold or a deciding null is missing."
+    ),
     "Claims are tested on the sublayers, every site but the final one; measures are at every site.",
-    "Perturbations change the state of the last token and follow it over depth, with its context "
-    "held fixed, in some of the texts; claims about them are compared with untrained twins and "
-    "with controls that ignore the perturbation.",
+    (
+        "Perturbations change the state of the last token and follow it over depth, with its"
+        " context held fixed, in some of the texts; claims about them are compared with untrained"
+        " twins and with controls that ignore the perturbation."
+    ),
 )
 
 
@@ -81,7 +93,7 @@ def write_report(
     Args:
         path: the file to write.
         results: results of measures, by any name; each names its measure in its attrs.
-        verdicts: what `td.test_claims` returns.
+        verdicts: what `td.evaluate_claims` returns.
         recording: for the texts and the provenance.
         run: further provenance, as `run.json` holds it.
 
@@ -136,7 +148,9 @@ class _Figures:
         for drawing in drawings:
             name = f"figure-{len(self._figures) + 1}"
             self._figures[name] = json.loads(drawing.figure().to_json())
-            entries.append({"id": name, "shows": drawing.shows, "requires": drawing.requires})
+            entries.append(
+                {"id": name, "caption": drawing.caption, "interpretation": drawing.interpretation}
+            )
         return entries
 
     def as_json(self) -> str:

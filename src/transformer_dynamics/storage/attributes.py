@@ -21,8 +21,8 @@ JSON_WORDS = {"true": True, "false": False, "null": None}
 def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """The same attrs with JSON text for what is neither text nor a number.
 
-    >>> plain_attributes({"units": "nats", "massive_unit": [4, 11], "centred": True})
-    {'units': 'nats', 'massive_unit': '[4, 11]', 'centred': 'true'}
+    >>> plain_attributes({"units": "nats", "massive_unit": [4, 11], "centered": True})
+    {'units': 'nats', 'massive_unit': '[4, 11]', 'centered': 'true'}
     """
     return {name: _plain(value) for name, value in attrs.items()}
 

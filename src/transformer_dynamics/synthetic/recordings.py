@@ -63,7 +63,7 @@ def independent_states(
     """Gaussian states without any relation between sites.
 
     Known answers: correlation, cosine and mutual information between sites are 0 on average; the
-    turning angle is 2 pi/3 for many units, since neighbouring steps share a state; the speed is
+    turning angle is 2 pi/3 for many units, since neighboring steps share a state; the speed is
     `scale` sqrt(2 n_units) in mean square; the participation ratio of a site is n_units for many
     samples.
 

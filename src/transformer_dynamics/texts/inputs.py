@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.texts.tokenization import tokenise
+from transformer_dynamics.texts.tokenization import tokenize
 
 # Entries of an encoding that change nothing of what runs.
 HARMLESS = {
@@ -88,7 +88,7 @@ def as_inputs(
         )
     strings = None
     if not lists:
-        lists, strings = _tokenised(entries, tokenizer, bos)
+        lists, strings = _tokenized(entries, tokenizer, bos)
     _require_known(lists, vocabulary)
     source = getattr(texts, "source", "given")
     selection = getattr(texts, "selection", {})
@@ -331,16 +331,16 @@ def _run(row: Sequence[int], pad: int) -> int:
     return next((place for place, token in enumerate(row) if token != pad), len(row))
 
 
-def _tokenised(
+def _tokenized(
     entries: Sequence[_Entry], tokenizer: Any, bos: str
 ) -> tuple[list[list[int]], list[str]]:
     """Ids and strings of strings and chats."""
     strings = [entry if isinstance(entry, str) else "" for entry in entries]
-    lists = tokenise(tokenizer, strings, bos)
+    lists = tokenize(tokenizer, strings, bos)
     for index, entry in enumerate(entries):
         if isinstance(entry, _Chat):
             strings[index] = _rendered(tokenizer, entry.messages)
-            (lists[index],) = tokenise(tokenizer, [strings[index]], bos, special=False)
+            (lists[index],) = tokenize(tokenizer, [strings[index]], bos, special=False)
     return lists, strings
 
 

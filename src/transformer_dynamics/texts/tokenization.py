@@ -8,7 +8,7 @@ from typing import Any
 from transformer_dynamics.errors import RecordingError
 
 
-def tokenise(
+def tokenize(
     tokenizer: Any, texts: Sequence[str], bos: str = "tokenizer", *, special: bool = True
 ) -> list[list[int]]:
     """Token ids of each text, without padding.

@@ -71,7 +71,7 @@ def test_a_plane_is_explained_whole():
     # A flat sheet is where PCA is best, and the result says so.
     assert (result["gain_high"] < 0).all()
     assert "is worse than PCA of equal rank" in attribute(result, "finding")[0]
-    assert "is worse than PCA" in draw_autoencoder(result)[0].shows
+    assert "is worse than PCA" in draw_autoencoder(result)[0].caption
 
 
 def test_a_curved_sheet_is_where_the_autoencoder_beats_pca():
@@ -110,8 +110,8 @@ def test_both_denominators_follow_their_formulas():
     oracle = PCA(1, svd_solver="full").fit(values[fitted].reshape(-1, 20))
     rebuilt = oracle.inverse_transform(oracle.transform(values[scored].reshape(-1, 20)))
     error = ((values[scored] - rebuilt.reshape(-1, 3, 20)) ** 2).sum(axis=(0, 2))
-    for about, centre in (("global mean", oracle.mean_), ("site mean", values[fitted].mean(0))):
-        whole = ((values[scored] - centre) ** 2).sum(axis=(0, 2))
+    for about, center in (("global mean", oracle.mean_), ("site mean", values[fitted].mean(0))):
+        whole = ((values[scored] - center) ** 2).sum(axis=(0, 2))
         at = {"described_by": "PCA", "about": about, "bottleneck": 1}
         np.testing.assert_allclose(result["explained"].sel(at), 1 - error / whole)
         np.testing.assert_allclose(result["overall"].sel(at), 1 - error.sum() / whole.sum())
@@ -155,7 +155,7 @@ def test_training_is_what_torch_does():
         name: torch.tensor(array, requires_grad=True)
         for name, array in initial_weights(10, 2, 3, seed=4).items()
     }
-    optimiser = torch.optim.Adam(weights.values(), lr=1e-3, fused=False)
+    optimizer = torch.optim.Adam(weights.values(), lr=1e-3, fused=False)
     rows = torch.tensor((states.training - states.mean) / states.scale, dtype=torch.float32)
 
     def run(batch):
@@ -172,9 +172,9 @@ def test_training_is_what_torch_does():
         order = np.random.default_rng((4, 2, epoch)).permutation(50)
         for start in range(0, 50, 16):
             batch = rows[order[start : start + 16]]
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             ((run(batch) - batch) ** 2).mean().backward()
-            optimiser.step()
+            optimizer.step()
     assert np.argmin(trained.history) == 2
     for name, array in trained.weights.items():
         np.testing.assert_allclose(array, weights[name].detach(), atol=2e-5, err_msg=name)
@@ -289,8 +289,8 @@ def test_defaults_on_a_tiny_recording():
     )
     for drawing in draw_autoencoder(result):
         assert drawing.x_label.endswith(")")
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
         assert drawing.figure().data
         drawing.plot()
 

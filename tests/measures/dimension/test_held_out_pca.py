@@ -16,7 +16,7 @@ from transformer_dynamics.plots.dimension import draw_held_out
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute
 
-RECORDED, STANDARDISED = "as recorded", "massive units standardised"
+RECORDED, STANDARDIZED = "as recorded", "massive units standardized"
 
 
 def states(n_samples=60, n_sites=4, n_units=12, seed=0):
@@ -58,8 +58,8 @@ def test_measure_agrees_with_scikit_learn_in_all_readings():
                 "about_site_mean": (mean, pooled.components_),
                 "own_components": (mean, own.components_),
             }
-            for name, (centre, components) in readings.items():
-                away = values[scored, site] - centre
+            for name, (center, components) in readings.items():
+                away = values[scored, site] - center
                 share = ((away @ components[:count].T) ** 2).sum() / (away**2).sum()
                 found = result[f"explained_{name}"].sel(massive=RECORDED, n_components=count)
                 np.testing.assert_allclose(found[site], share, rtol=1e-9, err_msg=name)
@@ -105,7 +105,7 @@ def test_massive_units_are_told_apart():
     assert attribute(result, "massive_unit") == [7]
     own = result["overall"].sel(reading="own components", n_components=1)
     assert own.sel(massive=RECORDED) > 0.99
-    assert own.sel(massive=STANDARDISED) < 0.15
+    assert own.sel(massive=STANDARDIZED) < 0.15
     fitted, _ = split_texts(np.arange(80))
     rows = values[fitted].reshape(-1, 30)
     scale = np.ones(30)
@@ -113,10 +113,10 @@ def test_massive_units_are_told_apart():
     expected = measured(values * scale, counts=(1,))
     for name in ("overall", "explained_about_global_mean"):
         np.testing.assert_allclose(
-            result[name].sel(massive=STANDARDISED), expected[name].sel(massive=RECORDED)
+            result[name].sel(massive=STANDARDIZED), expected[name].sel(massive=RECORDED)
         )
     drawings = draw_held_out(result)
-    assert "massive units standardised" in drawings[1].title
+    assert "massive units standardized" in drawings[1].title
 
 
 def test_samples_of_a_text_stay_together():
@@ -155,8 +155,8 @@ def test_default_numbers_draw_on_a_tiny_recording():
         result = held_out_pca(Recording.from_array(states(12, 7, 16)))
     for drawing in draw_held_out(result):
         assert drawing.plot().get_ylabel().endswith("(1)")
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
         assert drawing.figure().data
 
 

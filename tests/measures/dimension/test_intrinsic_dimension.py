@@ -279,7 +279,7 @@ def test_attrs_and_drawings():
     assert [line.hidden for line in local.series] == [False] * 3 + [True, False]
     assert [group.role for group in paths[0].groups] == ["model", "null"]
     for drawing in drawings:
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
         assert drawing.plot().get_xlabel() == drawing.x_label
         assert drawing.figure().data

@@ -95,7 +95,7 @@ def test_one_high_dimensional_random_walk():
         steps = np.random.default_rng(seed).standard_normal((1, 61, 400))
         axes = principal_axes(steps.cumsum(axis=1), 3)
         ratios.append(axes.variance / axes.total_variance)
-    # The centred walk's covariance over its 61 points has eigenvalues 1/(4 sin^2(k pi / 122)).
+    # The centered walk's covariance over its 61 points has eigenvalues 1/(4 sin^2(k pi / 122)).
     eigenvalues = 1 / (4 * np.sin(np.arange(1, 61) * np.pi / 122) ** 2)
     expected = eigenvalues[:3] / eigenvalues.sum()
     np.testing.assert_allclose(expected, [0.61, 0.15, 0.07], atol=0.005)
@@ -121,11 +121,11 @@ def test_shares_per_site_follow_their_formulas():
     result = measured(values, n_components=2)
     loading, mean = result["loading"].values, result["mean"].values
     for site in range(5):
-        for name, centre in (
+        for name, center in (
             ("explained_about_global_mean", mean),
             ("explained_about_site_mean", values[:, site].mean(axis=0)),
         ):
-            deviation = values[:, site] - centre
+            deviation = values[:, site] - center
             share = ((deviation @ loading.T) ** 2).sum() / (deviation**2).sum()
             np.testing.assert_allclose(result[name][site], share)
     gap = result["explained_about_global_mean"] - result["explained_about_site_mean"]
@@ -150,15 +150,15 @@ def test_the_largest_loading_is_positive():
     )
 
 
-def test_a_given_centre_takes_the_place_of_the_mean():
+def test_a_given_center_takes_the_place_of_the_mean():
     values = states(20, 5, 6).astype(np.float64)
-    centre = values[:, 0].mean(axis=0)
-    axes = principal_axes(values, 2, centre=centre)
-    rows = values.reshape(-1, 6) - centre
+    center = values[:, 0].mean(axis=0)
+    axes = principal_axes(values, 2, center=center)
+    rows = values.reshape(-1, 6) - center
     eigenvalues = np.linalg.eigvalsh(rows.T @ rows / len(rows))
     np.testing.assert_allclose(axes.variance, eigenvalues[:-3:-1])
     np.testing.assert_allclose(axes.total_variance, (rows**2).sum() / len(rows))
-    np.testing.assert_allclose(axes.project(centre), 0, atol=1e-12)
+    np.testing.assert_allclose(axes.project(center), 0, atol=1e-12)
 
 
 @given(st.integers(0, 2**16), st.floats(0.125, 8), st.floats(-100, 100))
@@ -197,10 +197,10 @@ def test_top_units_and_massive_units_are_reported():
     assert abs(result["loading"].values[0, 4]) > 0.99
 
 
-def test_standardising_massive_units_is_what_it_says():
+def test_standardizing_massive_units_is_what_it_says():
     values = massive_states()
     plain = measured(values)
-    result = measured(values, standardise_massive=True)
+    result = measured(values, standardize_massive=True)
     rows = values.reshape(-1, 20).astype(np.float64)
     variance = rows.var(axis=0)
     for unit in (4, 11):
@@ -214,7 +214,7 @@ def test_standardising_massive_units_is_what_it_says():
     )
     np.testing.assert_allclose(result["top_unit_share"], plain["top_unit_share"])
     assert attribute(result, "massive_unit") == [4, 11]
-    assert attribute(result, "parameters")["standardise_massive"] is True
+    assert attribute(result, "parameters")["standardize_massive"] is True
     # What stands out now is the unit that is large without being massive.
     assert abs(result["loading"].values[0, 7]) > 0.95
     sites = rows.reshape(50, 6, 20)
@@ -223,12 +223,12 @@ def test_standardising_massive_units_is_what_it_says():
     np.testing.assert_allclose(result["explained_about_site_mean"], share)
 
 
-def test_without_massive_units_standardising_changes_nothing():
+def test_without_massive_units_standardizing_changes_nothing():
     values = states(20, 5, 8)
-    plain, standardised = measured(values), measured(values, standardise_massive=True)
+    plain, standardized = measured(values), measured(values, standardize_massive=True)
     assert attribute(plain, "massive_unit") == []
     for name in plain.data_vars:
-        np.testing.assert_array_equal(plain[name], standardised[name])
+        np.testing.assert_array_equal(plain[name], standardized[name])
 
 
 def test_massive_is_against_the_units_that_vary():
@@ -326,20 +326,20 @@ def test_impossible_numbers_of_components_are_refused(measure, shape, n_componen
 
 
 @pytest.mark.parametrize(
-    ("values", "centre", "message"),
+    ("values", "center", "message"),
     [
         (np.ones((3, 4)), None, r"\(sample, site, unit\)"),
-        (np.ones((3, 2, 4)), np.ones(3), "centre of shape"),
+        (np.ones((3, 2, 4)), np.ones(3), "center of shape"),
         (np.full((3, 2, 4), np.nan), None, "not finite"),
         (np.full((3, 2, 4), np.inf), np.ones(4), "not finite"),
         (np.ones((3, 2, 4)), np.full(4, np.nan), "not finite"),
     ],
 )
-def test_what_the_kernel_refuses(values, centre, message):
+def test_what_the_kernel_refuses(values, center, message):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=message):
-            principal_axes(values, 1, centre=centre)
+            principal_axes(values, 1, center=center)
 
 
 @pytest.mark.parametrize("measure", [pca, pca_per_site])
@@ -382,7 +382,7 @@ def test_the_recording_is_not_changed():
     values = states(8, 4, 5).astype(np.float64)
     before = values.copy()
     recording = Recording.from_array(values)
-    pca(recording, standardise_massive=True)
+    pca(recording, standardize_massive=True)
     pca_per_site(recording)
     principal_axes(values, 2).project(values)
     np.testing.assert_array_equal(values, before)

@@ -18,7 +18,7 @@ def cube(n_points, n_axes, *, seed=0):
 
 
 def by_tree(points, discard=0.1):
-    """The same fit from exact neighbours of another search."""
+    """The same fit from exact neighbors of another search."""
     distances, _ = cKDTree(points).query(points, k=3)
     logs = np.sort(np.log(distances[:, 2] / distances[:, 1]))
     kept = logs[: int(len(points) * (1 - discard))]
@@ -67,8 +67,8 @@ def test_rotation_scale_and_shift_change_nothing(scale, seed):
 
 def test_clusters_far_apart_keep_the_digits_of_small_distances():
     rng = np.random.default_rng(3)
-    centres = 1e6 * rng.standard_normal((3, 5))
-    clusters = (rng.random((100, 5)) + centres[:, np.newaxis]).reshape(-1, 5)
+    centers = 1e6 * rng.standard_normal((3, 5))
+    clusters = (rng.random((100, 5)) + centers[:, np.newaxis]).reshape(-1, 5)
     np.testing.assert_allclose(two_nn(clusters), by_tree(clusters), rtol=1e-6)
 
 
@@ -105,7 +105,7 @@ def test_decimation_is_flat_on_a_plane_and_falls_with_noise_across_it():
     sheet = np.concatenate([rng.random((4000, 2)), np.zeros((4000, 3))], axis=1)
     flat = decimated_two_nn(sheet, n_parts=(1, 4, 16))
     np.testing.assert_allclose(flat, 2, rtol=0.1)
-    # Neighbours among all points lie within the noise, among a sixteenth beyond it.
+    # Neighbors among all points lie within the noise, among a sixteenth beyond it.
     noisy = decimated_two_nn(sheet + 0.01 * rng.standard_normal(sheet.shape), n_parts=(1, 4, 16))
     assert noisy[0] > noisy[1] > noisy[2]
     assert noisy[0] > 1.2 * noisy[2]

@@ -258,8 +258,8 @@ def test_errors_name_the_call_that_works():
 
 def test_figures_say_what_they_show_and_what_they_need():
     for drawing in draw_linear(linear_maps(follow([INVARIANT] * 4, noise=0.1))):
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
         for label in (drawing.x_label, drawing.y_label):
             assert label.endswith(")")
         assert drawing.plot().get_title()

@@ -241,8 +241,8 @@ def test_errors_name_the_call_that_works(bad):
 
 def test_figures_say_what_they_show_and_what_they_need(simulated):
     for drawing in draw_rotate_and_stretch(simulated[0]):
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
         for label in (drawing.x_label, drawing.y_label):
             assert label.endswith(")")
         assert drawing.plot().get_title()

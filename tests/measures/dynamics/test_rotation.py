@@ -258,7 +258,7 @@ def test_attrs_coordinates_and_drawings():
     np.testing.assert_array_equal(equal.paths[0].points, result["jpc_score"].values[1, 0])
     assert [line.role for line in tangled.series] == ["model", "detail", "null"]
     for drawing in drawings:
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
         assert drawing.plot().get_xlabel() == drawing.x_label
         assert drawing.figure().data

@@ -11,7 +11,7 @@ from transformer_dynamics.measures.massive.effects import effects, participation
 from transformer_dynamics.measures.paths.geometry import path_geometry
 from transformer_dynamics.measures.paths.kinematics import kinematics
 from transformer_dynamics.model.labels import transformer_labels
-from transformer_dynamics.numerics.standardize import standardised
+from transformer_dynamics.numerics.standardize import standardized
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.stats import text_weights
 from transformer_dynamics.storage.attributes import attribute
@@ -117,7 +117,7 @@ def test_each_result_is_that_of_its_measure_on_both_versions():
     recording = walk()
     result = activations(recording, n_draws=9)
     for version, each in zip(
-        result["version"].values, (recording, standardised(recording)), strict=True
+        result["version"].values, (recording, standardized(recording)), strict=True
     ):
         found = result.sel(version=version)
         paths = kinematics(each).mean("sample")
@@ -134,7 +134,7 @@ def test_each_result_is_that_of_its_measure_on_both_versions():
 
 
 def test_a_massive_unit_of_known_size_carries_what_it_must():
-    # Steps of D units: |d|^2 is D - 1 + factor^2 as recorded and D standardised.
+    # Steps of D units: |d|^2 is D - 1 + factor^2 as recorded and D standardized.
     result = activations(walk(400, 8, 100, factor=60.0), n_draws=49)
     change = result["relative_change"].sel(quantity="speed")
     # The mean of |d|: nearly the massive unit's own, 60 sqrt(2/pi), plus the rest's part.
@@ -164,7 +164,7 @@ def test_without_a_massive_unit_every_change_is_zero():
 def test_draws_are_those_of_resampled_texts():
     """Every draw recomputed from the resampled states, components and all."""
     recording = walk(n_units=6)  # fewer units than the subspace in which components may turn
-    versions = (recording, standardised(recording))
+    versions = (recording, standardized(recording))
     found = {each.name: each for each in effects(versions, np.arange(24), n_draws=5, seed=7)}
     weights = text_weights(recording.text_index, 5, seed=7)
     for draw, counts in enumerate(np.round(weights * 24).astype(int), start=1):
@@ -304,7 +304,7 @@ def test_coordinates_attrs_and_drawings():
     np.testing.assert_allclose(states.series[0].y, other / recorded - 1)
     assert ratios.series[2].y.tolist() == [1000.0] * 5
     for drawing in result.td.drawings:
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
         assert drawing.plot().get_xlabel() == drawing.x_label
         assert drawing.figure().data

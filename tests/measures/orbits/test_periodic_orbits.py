@@ -16,7 +16,6 @@ from transformer_dynamics.measures.orbits.periodic_orbits import (
 )
 from transformer_dynamics.nulls.trace_surrogates import flipped_signs
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.registry import MEASURES
 from transformer_dynamics.storage.attributes import attribute
 
 N_SURROGATES = 39
@@ -230,8 +229,8 @@ def test_a_tiny_recording_gives_nan_and_one_warning():
 def test_drawings_say_what_they_show(logistic):
     drawings = logistic.td.drawings
     for drawing in drawings:
-        assert drawing.shows.endswith(".")
-        assert drawing.requires.endswith(".")
+        assert drawing.caption.endswith(".")
+        assert drawing.interpretation.endswith(".")
         assert drawing.plot().get_xlabel().endswith(")")
         assert drawing.figure().data
     peak = drawings[1]

@@ -17,7 +17,7 @@ LONG = (1, 1, 20_000)
 
 
 def density_peaks(traces, low, high, n_bins=200, **options):
-    """Centres of the bins with the most points, the most populated first."""
+    """Centers of the bins with the most points, the most populated first."""
     points, multiplier = transformed_points(traces, **options)
     with np.errstate(invalid="ignore"):
         kept = points[np.isfinite(points) & (multiplier > 1)]
@@ -188,12 +188,12 @@ def test_close_returns_of_a_cycle_are_its_period_and_multiples():
 def test_outward_growth_of_a_logarithmic_spiral(growth):
     angle = np.linspace(0, 25, 300)
     spiral = np.exp(growth * angle)[:, None] * np.stack([np.cos(angle), -np.sin(angle)], axis=1)
-    centre = np.array([3.0, -1.0])
-    slope = outward_growth(spiral + centre, centre=centre)
+    center = np.array([3.0, -1.0])
+    slope = outward_growth(spiral + center, center=center)
     assert slope == pytest.approx(growth, abs=1e-10)
     # Read the other way round the angle falls, and so the sign turns.
     mirrored = spiral * [1, -1]
-    assert outward_growth(mirrored, centre=np.zeros(2)) == pytest.approx(-growth, abs=1e-10)
+    assert outward_growth(mirrored, center=np.zeros(2)) == pytest.approx(-growth, abs=1e-10)
 
 
 def test_outward_growth_about_the_centroid_of_a_slow_spiral():

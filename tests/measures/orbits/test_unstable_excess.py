@@ -4,7 +4,7 @@ import pytest
 import orbit_maps as maps
 from transformer_dynamics.measures.orbits.unstable_excess import (
     AROUND,
-    level_centres,
+    level_centers,
     level_counts,
     longest_period,
     text_halves,
@@ -131,8 +131,8 @@ def test_counts_by_level_agree_with_a_histogram():
     points[0, 0, :3] = np.nan, np.inf, -np.inf
     keep = np.random.default_rng(1).random(points.shape) < 0.5
     counts = level_counts(points, keep, per_sample=True)
-    width = level_centres()[1] - level_centres()[0]
-    edges = np.append(level_centres() - width / 2, level_centres()[-1] + width / 2)
+    width = level_centers()[1] - level_centers()[0]
+    edges = np.append(level_centers() - width / 2, level_centers()[-1] + width / 2)
     for sample, unit in np.ndindex(5, 2):
         kept = points[sample, unit][keep[sample, unit]]
         expected, _ = np.histogram(kept[np.isfinite(kept)], edges)

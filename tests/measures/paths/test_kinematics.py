@@ -230,7 +230,7 @@ def test_coordinates_attrs_and_stamp():
     }
     for name in result.data_vars:
         assert result[name].attrs["pooling"].startswith("none")
-        assert "neither normalised" in result[name].attrs["vectors"]
+        assert "neither normalized" in result[name].attrs["vectors"]
     assert result.attrs["measure"] == "paths.kinematics"
 
 

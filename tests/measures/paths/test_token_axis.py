@@ -138,7 +138,7 @@ def test_permuting_changes_the_order_and_nothing_else():
     np.testing.assert_array_equal(result[name], again[name])
     assert (result[name] != other[name]).all()
     np.testing.assert_array_equal(result["speed"], other["speed"])
-    assert (result[name] > result["mean_speed"]).all()  # a walk's neighbours are near
+    assert (result[name] > result["mean_speed"]).all()  # a walk's neighbors are near
     assert "mean_norm_permuted" not in result
 
 
@@ -242,8 +242,8 @@ def test_results_keep_their_attrs_and_drawings_on_disk(measured, tmp_path):
     assert all("units" in back[name].attrs for name in back.data_vars)
     assert all("definition" in back[name].attrs for name in back.data_vars)
     for drawing in back.td.drawings:
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
         assert drawing.x_label == "site (index)"
         assert drawing.plot().get_ylabel() == drawing.y_label
         assert drawing.figure().data
@@ -263,5 +263,5 @@ def test_over_depth_every_drawing_says_what_it_shows():
     recording = Recording.from_array(np.random.default_rng(0).standard_normal((5, 4, 3)))
     for measured in (kinematics, path_geometry):
         drawings = measured(recording).td.drawings
-        assert all(drawing.shows for drawing in drawings)
-        assert all(drawing.requires for drawing in drawings)
+        assert all(drawing.caption for drawing in drawings)
+        assert all(drawing.interpretation for drawing in drawings)

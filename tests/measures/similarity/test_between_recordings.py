@@ -8,7 +8,7 @@ from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.similarity.between_recordings import between_recordings
 from transformer_dynamics.measures.similarity.between_sites import cka, procrustes_distance
-from transformer_dynamics.measures.similarity.cka_procrustes import u_centred, weighted_hsic
+from transformer_dynamics.measures.similarity.cka_procrustes import u_centered, weighted_hsic
 from transformer_dynamics.measures.similarity.pairing import matched_samples
 from transformer_dynamics.plots.similarity import draw_comparison
 from transformer_dynamics.recording.recording import Recording
@@ -58,10 +58,10 @@ def test_weighted_hsic_is_the_sum_over_distinct_samples():
     weights[0] = 1.0
     expected = [weighted_by_definition(first, second, each) for each in weights]
     np.testing.assert_allclose(weighted_hsic(first, second, weights), expected, rtol=1e-9)
-    # Any scale of the weights, and U-centring, change nothing.
-    centred = u_centred(first), u_centred(second)
-    np.testing.assert_allclose(weighted_hsic(*centred, weights / 7), expected, rtol=1e-9)
-    np.testing.assert_allclose(expected[0] * 6 * 3, (centred[0] * centred[1]).sum(), rtol=1e-9)
+    # Any scale of the weights, and U-centering, change nothing.
+    centered = u_centered(first), u_centered(second)
+    np.testing.assert_allclose(weighted_hsic(*centered, weights / 7), expected, rtol=1e-9)
+    np.testing.assert_allclose(expected[0] * 6 * 3, (centered[0] * centered[1]).sum(), rtol=1e-9)
 
 
 def test_weighted_hsic_needs_four_samples():
@@ -255,8 +255,8 @@ def test_a_result_says_what_it_is_and_is_drawn_from_disk(tmp_path):
     for drawing in drawings:
         assert drawing.figure().data
         assert drawing.plot().get_xlabel() == drawing.x_label
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
     model, null = drawings[0].series
     np.testing.assert_array_equal(model.low, result["matched_cka_low"])
     assert null.role == "null"

@@ -16,7 +16,7 @@ from transformer_dynamics.measures.similarity.between_sites import (
     cka,
     procrustes_distance,
 )
-from transformer_dynamics.measures.similarity.cka_procrustes import u_centred
+from transformer_dynamics.measures.similarity.cka_procrustes import u_centered
 from transformer_dynamics.plots.similarity import draw_similarity
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.storage.attributes import attribute
@@ -70,10 +70,10 @@ def test_cka_agrees_with_the_published_forms(n_units):
     np.testing.assert_allclose(cka(x, y, debiased=False), biased, rtol=1e-10)
 
 
-def test_u_centred_rows_sum_to_zero():
-    centred = u_centred(gaussian(4, 9, 5) @ gaussian(5, 5, 9))
-    np.testing.assert_allclose(centred.sum(axis=0), 0, atol=1e-13)
-    assert (np.diag(centred) == 0).all()
+def test_u_centered_rows_sum_to_zero():
+    centered = u_centered(gaussian(4, 9, 5) @ gaussian(5, 5, 9))
+    np.testing.assert_allclose(centered.sum(axis=0), 0, atol=1e-13)
+    assert (np.diag(centered) == 0).all()
 
 
 @pytest.mark.parametrize("debiased", [True, False])
@@ -196,7 +196,7 @@ def test_the_measure_is_the_kernels_of_all_pairs():
             np.testing.assert_allclose(here["cka"], cka(*pair), rtol=1e-9)
             np.testing.assert_allclose(here["procrustes"], procrustes_distance(*pair), atol=1e-7)
     for name in ("cka", "procrustes"):
-        np.testing.assert_array_equal(result[f"neighbour_{name}"], np.diag(result[name], 1))
+        np.testing.assert_array_equal(result[f"neighbor_{name}"], np.diag(result[name], 1))
         np.testing.assert_array_equal(result[name], result[name].values.T)
     np.testing.assert_allclose(result["variance_held"], 1)
 
@@ -222,26 +222,26 @@ def test_permuted_samples_are_0_on_average_and_as_scattered_as_by_hand():
     orders = [rng.permutation(40) for _ in range(400)]
     for name, kernel in (("cka", cka), ("procrustes", procrustes_distance)):
         hand = [kernel(values[:, 0], values[order, 1]) for order in orders]
-        sd = result[f"neighbour_{name}_permuted_sd"].values[0]
+        sd = result[f"neighbor_{name}_permuted_sd"].values[0]
         np.testing.assert_allclose(sd, np.std(hand, ddof=1), rtol=0.2)
-        mean = result[f"neighbour_{name}_permuted"].values[0]
+        mean = result[f"neighbor_{name}_permuted"].values[0]
         assert abs(mean - np.mean(hand)) < 5 * sd / np.sqrt(200)
-    assert abs(result["neighbour_cka_permuted"].values).max() < 0.03
-    assert (result["neighbour_cka"] > 0.4).all()
+    assert abs(result["neighbor_cka_permuted"].values).max() < 0.03
+    assert (result["neighbor_cka"] > 0.4).all()
 
 
 def test_a_random_walk_is_its_own_null_and_a_rotation_is_not():
     walk = between_sites(synthetic.random_walk(n_samples=300, n_sites=5, n_units=60, seed=3))
     expected = np.arange(1, 5) / np.arange(2, 6)
-    np.testing.assert_allclose(walk["neighbour_cka"], expected, atol=0.04)
-    np.testing.assert_allclose(walk["neighbour_cka_walk"], expected, atol=0.04)
+    np.testing.assert_allclose(walk["neighbor_cka"], expected, atol=0.04)
+    np.testing.assert_allclose(walk["neighbor_cka_walk"], expected, atol=0.04)
     np.testing.assert_allclose(
-        walk["neighbour_procrustes"], walk["neighbour_procrustes_walk"], atol=0.03
+        walk["neighbor_procrustes"], walk["neighbor_procrustes_walk"], atol=0.03
     )
     turning = between_sites(synthetic.rotation(n_samples=60, n_sites=5, n_units=12, seed=3))
-    np.testing.assert_allclose(turning["neighbour_cka"], 1, rtol=1e-6)
-    assert (turning["neighbour_procrustes"] < 1e-5).all()
-    assert (turning["neighbour_cka_walk"][1:] < 0.9).all()
+    np.testing.assert_allclose(turning["neighbor_cka"], 1, rtol=1e-6)
+    assert (turning["neighbor_procrustes"] < 1e-5).all()
+    assert (turning["neighbor_cka_walk"][1:] < 0.9).all()
 
 
 def test_a_site_at_rest_is_nan_and_the_others_are_not():
@@ -259,7 +259,7 @@ def test_a_site_at_rest_is_nan_and_the_others_are_not():
         undefined = np.isnan(result[name].values)
         assert undefined[1].all()
         assert undefined.sum() == 7
-        assert np.isnan(result[f"neighbour_{name}_permuted"]).values.tolist() == [True, True, False]
+        assert np.isnan(result[f"neighbor_{name}_permuted"]).values.tolist() == [True, True, False]
     assert np.isnan(result["variance_held"]).values.tolist() == [False, True, False, False]
 
 
@@ -317,10 +317,10 @@ def test_drawings_carry_both_nulls():
     lines, heatmap, distances, _ = draw_similarity(result)
     for drawing, name in ((lines, "cka"), (distances, "procrustes")):
         model, walk, permuted = drawing.series
-        np.testing.assert_array_equal(model.y, result[f"neighbour_{name}"])
-        np.testing.assert_array_equal(walk.y, result[f"neighbour_{name}_walk"])
+        np.testing.assert_array_equal(model.y, result[f"neighbor_{name}"])
+        np.testing.assert_array_equal(walk.y, result[f"neighbor_{name}_walk"])
         assert (walk.role, permuted.role) == ("null", "null")
         assert drawing.y_label.endswith(")")
-        assert drawing.shows
-        assert drawing.requires
+        assert drawing.caption
+        assert drawing.interpretation
     assert heatmap.values.shape == (5, 5)

@@ -108,8 +108,8 @@ def test_a_small_recording_gives_no_warning():
     assert attribute(result, "parameters")["n_delays"] == 2
     (drawing,) = draw_dsa(result)
     assert [row.role for row in drawing.intervals] == ["model", "null", "null", "null"]
-    assert drawing.shows
-    assert drawing.requires
+    assert drawing.caption
+    assert drawing.interpretation
     assert drawing.figure().data
 
 

@@ -143,7 +143,7 @@ def test_the_weighted_copula_is_its_definition():
 
 def test_ksg_against_scikit_learn():
     values = random_walk(400, 3, 5)
-    result = mutual_information(Recording.from_array(values), estimator="ksg", neighbours=4)
+    result = mutual_information(Recording.from_array(values), estimator="ksg", neighbors=4)
     for step in range(2):
         for unit in range(5):
             first, second = values[:, step, [unit]], values[:, step + 1, unit]
@@ -200,7 +200,7 @@ def test_ksg_of_discrete_states_is_their_entropy():
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_the_order_of_the_sites_does_not_matter(estimator):
     recording = Recording.from_array(random_walk(100))
-    options = {"estimator": estimator, "neighbours": 5}
+    options = {"estimator": estimator, "neighbors": 5}
     forward = information_between(recording, "1.state", "4.state", **options)["information"]
     backward = information_between(recording, "4.state", "1.state", **options)["information"]
     assert forward.dims == ("unit",)
@@ -266,7 +266,7 @@ def test_moments_of_a_site_that_fixes_the_next_are_undefined(estimator):
 
 
 @pytest.mark.parametrize("options", [{"estimator": name} for name in ("gaussian", "copula", "kde")]
-    + [{"estimator": "ksg", "neighbours": 1}, {"subtract_permutations": 2}])  # fmt: skip
+    + [{"estimator": "ksg", "neighbors": 1}, {"subtract_permutations": 2}])  # fmt: skip
 @pytest.mark.parametrize("n_samples", [2, 3, 4])
 def test_fewer_than_four_samples_define_no_information(n_samples, options):
     recording = Recording.from_array(np.random.default_rng(1).standard_normal((n_samples, 3, 60)))
@@ -354,8 +354,8 @@ def test_negative_zero_is_no_state_of_its_own():
     ("options", "said"),
     [
         ({"estimator": "histogram"}, "estimator='histogram'.*gaussian, copula, ksg, kde"),
-        ({"estimator": "ksg", "neighbours": 0}, "neighbours=0 for 20 samples"),
-        ({"estimator": "ksg", "neighbours": 20}, "neighbours=20 for 20 samples"),
+        ({"estimator": "ksg", "neighbors": 0}, "neighbors=0 for 20 samples"),
+        ({"estimator": "ksg", "neighbors": 20}, "neighbors=20 for 20 samples"),
         ({"subtract_permutations": -1}, "subtract_permutations=-1"),
     ],
 )

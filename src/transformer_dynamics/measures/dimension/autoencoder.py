@@ -19,7 +19,7 @@ scored texts; they leave out the scatter over initial weights.
 Source: arXiv 2502.12131, which reports 0.60 to 0.77 for two numbers, without PCA of equal rank and
 without the second denominator. Cost: see `autoencoder_training`; it grows with the recording only
 where all its states are asked for. Not handled: massive units weigh in the squared error as they
-are (measure `population.standardised(recording)`); late sites, which vary more, do too.
+are (measure `population.standardized(recording)`); late sites, which vary more, do too.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _errors(parts: _Parts, autoencoders: Sequence[Autoencoder | None]) -> Floats
         axes = parts.states.axes(most)
     else:
         rows = parts.states.training[:, np.newaxis]
-        axes = principal_axes(rows, min(most, len(rows)), centre=parts.states.mean)
+        axes = principal_axes(rows, min(most, len(rows)), center=parts.states.mean)
     scores = axes.project(parts.scored)
     for place, autoencoder in enumerate(autoencoders):
         if autoencoder is not None:

@@ -5,12 +5,12 @@ Encoder and decoder have k layers of units each. Layer i = 0 ... k - 1 of the en
     round(D r^i) units,    r = (bottleneck / D)^(1 / (k - 1)),
 
 so that layer 0 is the stream itself and the last is the bottleneck; the decoder is its mirror
-image. The k - 1 maps between them are linear, followed by layer normalisation and a rectifier,
+image. The k - 1 maps between them are linear, followed by layer normalization and a rectifier,
 except the last of each half, which is linear alone.
 
 States go in as (x - mean) / scale and come out as mean + scale y: one mean per unit and one scale
 for all units, the root mean square of the deviations of the training states over units. One scalar
-keeps the weights in the range they are initialised for and leaves the geometry as it is; a scale
+keeps the weights in the range they are initialized for and leaves the geometry as it is; a scale
 per unit would change what variance explained means, and make units that hardly vary count as much
 as those that carry the signal.
 

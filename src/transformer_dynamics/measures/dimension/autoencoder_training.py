@@ -9,7 +9,7 @@ weights and the order of each epoch come from generators of their own (the order
 the epoch's number, so that the number is all of the generator's state that there is to keep); no
 global generator is read or seeded.
 
-With a folder, weights, the state of the optimiser, the best weights and the epoch are written there
+With a folder, weights, the state of the optimizer, the best weights and the epoch are written there
 every few epochs, each time in one file that is whole or not there. Training that was interrupted
 goes on from it and ends with the very same weights; one that is finished is read back.
 
@@ -110,7 +110,7 @@ class _State:
 
     Attributes:
         weights: as they are.
-        first: running mean of gradients, of the optimiser.
+        first: running mean of gradients, of the optimizer.
         second: running mean of their squares.
         best: weights of the epoch with the least validation error.
         steps: batches seen.
@@ -251,7 +251,7 @@ class _Trainer:
         self._options, self._entropy, self._state = options, entropy, state
         for weight in state.weights.values():
             weight.requires_grad_()
-        self._optimiser = _optimiser(state, options)
+        self._optimizer = _optimizer(state, options)
 
     @property
     def done(self) -> bool:
@@ -268,9 +268,9 @@ class _Trainer:
 
         epoch = len(self._state.history)
         for rows in self._source.batches((*self._entropy, epoch)):
-            self._optimiser.zero_grad()
+            self._optimizer.zero_grad()
             self._error(rows).backward()
-            self._optimiser.step()
+            self._optimizer.step()
             self._state.steps += 1
         with torch.no_grad():
             self._state.history.append(self._validation_error())
@@ -300,19 +300,19 @@ def _begin(weights: Mapping[str, NDArray[Any]], options: AutoencoderOptions) -> 
     return _State(tensors(weights), tensors(zeros), tensors(zeros), tensors(weights))
 
 
-def _optimiser(state: _State, options: AutoencoderOptions) -> torch.optim.Adam:
+def _optimizer(state: _State, options: AutoencoderOptions) -> torch.optim.Adam:
     """Adam whose running means are the state's own tensors."""
     import torch
 
     # One call for all weights: called one by one, small layers take longer than their arithmetic.
-    optimiser = torch.optim.Adam(state.weights.values(), lr=options.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(state.weights.values(), lr=options.learning_rate, fused=True)
     for name, weight in state.weights.items():
-        optimiser.state[weight] = {
+        optimizer.state[weight] = {
             "step": torch.tensor(float(state.steps), device=weight.device),
             "exp_avg": state.first[name],
             "exp_avg_sq": state.second[name],
         }
-    return optimiser
+    return optimizer
 
 
 def _tensor(array: NDArray[Any], options: AutoencoderOptions) -> Tensor:

@@ -1,7 +1,7 @@
 """Variance that principal components explain of texts they were not fitted on.
 
 Components are fitted on half of the texts and scored on the other half. With the K leading
-components P of the fitted half and a centre c taken from the fitted half too, K components explain
+components P of the fitted half and a center c taken from the fitted half too, K components explain
 
     sum_n |P (x[n, s] - c)|^2 / sum_n |x[n, s] - c|^2,    n over the texts of the other half,
 
@@ -18,12 +18,12 @@ components even on noise: with N samples, N - 1 components explain everything. H
 and K directions chosen at random explain K/D of D units.
 
 A few massive units can hold nearly all variance, and then one component is enough and says
-nothing. All readings are given as recorded and with the massive units standardised side by side
+nothing. All readings are given as recorded and with the massive units standardized side by side
 (those of more than 100 times the median unit's pooled variance in the fitted half, scaled to the
 deviation of the median unit, as in `dimension.pca`).
 
 Source: the paper under test, arXiv 2502.12131, fits and scores on the same states; held-out
-scoring, the readings and the standardisation are ours.
+scoring, the readings and the standardization are ours.
 
 Cost: for N samples in each half, S sites and D units, N S D^2 operations for the pooled
 covariance, N S D min(N, D) for the sites' own, and the leading eigenvectors of one D x D and of S
@@ -53,7 +53,7 @@ from transformer_dynamics.numerics.principal_axes import (
     summed_products,
 )
 from transformer_dynamics.numerics.splits import split_texts
-from transformer_dynamics.numerics.standardize import standardisation, unit_moments
+from transformer_dynamics.numerics.standardize import standardization, unit_moments
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 from transformer_dynamics.stats.bootstrap import percentile_interval, text_weights, uniform_weights
@@ -61,14 +61,14 @@ from transformer_dynamics.stats.bootstrap import percentile_interval, text_weigh
 N_COMPONENTS = (1, 2, 3, 5, 10, 20, 50, 100)
 N_BOOTSTRAP = 499
 READINGS = ("about global mean", "about site mean", "own components")
-MASSIVE = ("as recorded", "massive units standardised")
+MASSIVE = ("as recorded", "massive units standardized")
 
 
 def leading_directions(deviations: Floats, n_directions: int) -> Floats:
     """Unit vectors in rows, `(direction, unit)`, along which rows vary most, by falling variance.
 
     Args:
-        deviations: `(row, unit)`, centred already.
+        deviations: `(row, unit)`, centered already.
         n_directions: how many, at most min(rows, units).
 
     Returns:
@@ -117,7 +117,7 @@ def captured_squares(
 
 
 def held_out_squares(
-    fitted: NDArray[Any], scored: NDArray[Any], counts: Sequence[int], *, standardise: bool = False
+    fitted: NDArray[Any], scored: NDArray[Any], counts: Sequence[int], *, standardize: bool = False
 ) -> tuple[Floats, Floats]:
     """Squared deviations of scored rows within the K leading components of fitted rows, and in all.
 
@@ -128,7 +128,7 @@ def held_out_squares(
         fitted: rows that the mean and the components come from, `(row, unit)`.
         scored: other rows, `(row, unit)`.
         counts: the K, each at least 1.
-        standardise: whether to scale the massive units of the fitted rows (variance above 100
+        standardize: whether to scale the massive units of the fitted rows (variance above 100
             times the median unit's) to the median unit's deviation first.
 
     Returns:
@@ -146,8 +146,8 @@ def held_out_squares(
     deviations -= offset
     require_finite(deviations.sum(axis=0))
     away = scored - first - offset
-    if standardise:
-        _, scale = standardisation(np.einsum("nu,nu->u", deviations, deviations) / len(deviations))
+    if standardize:
+        _, scale = standardization(np.einsum("nu,nu->u", deviations, deviations) / len(deviations))
         deviations, away = deviations * scale, away * scale
     most = min(len(deviations) - 1, deviations.shape[1])
     wanted = [count for count in counts if count <= most]
@@ -158,7 +158,7 @@ def held_out_squares(
 
 @dataclass(frozen=True)
 class _Squares:
-    """Squares of the scored samples, as recorded and standardised, for each reading.
+    """Squares of the scored samples, as recorded and standardized, for each reading.
 
     Attributes:
         captured: within the components, `(massive, reading, sample, site, count)`.
@@ -175,16 +175,16 @@ def _squares(fitted: Recording, scored: Recording, counts: Sequence[int]) -> _Sq
     """Score all readings, a site at a time."""
     moments = unit_moments(fitted)
     require_finite(moments.variance)
-    centre = moments.mean[0] + (moments.mean - moments.mean[0]).mean(axis=0)
-    massive, factors = standardisation(moments.pooled_variance)
+    center = moments.mean[0] + (moments.mean - moments.mean[0]).mean(axis=0)
+    massive, factors = standardization(moments.pooled_variance)
     scales = [np.ones_like(factors), factors][: 2 if massive.size else 1]
-    pooled = _pooled_directions(fitted, centre, scales, counts)
+    pooled = _pooled_directions(fitted, center, scales, counts)
     shape = (len(scales), 3, scored.shape[0], scored.shape[1])
     captured, whole = np.empty((*shape, len(counts))), np.empty(shape)
     for site, (states, away) in enumerate(zip(_by_site(fitted), _by_site(scored), strict=True)):
         for place, (scale, directions) in enumerate(zip(scales, pooled, strict=True)):
             readings = (
-                captured_squares((away - centre) * scale, directions, counts),
+                captured_squares((away - center) * scale, directions, counts),
                 captured_squares((away - moments.mean[site]) * scale, directions, counts),
                 held_out_squares(states * scale, away * scale, counts),
             )
@@ -192,7 +192,7 @@ def _squares(fitted: Recording, scored: Recording, counts: Sequence[int]) -> _Sq
                 captured[place, reading, :, site], whole[place, reading, :, site] = inside, full
     # Below this a sum of squares is rounding of the states' size, and no denominator.
     whole[whole <= ROUNDING * whole[:, :1].mean(axis=(2, 3), keepdims=True)] = 0
-    # Without massive units there is nothing to standardise, and the two are the same.
+    # Without massive units there is nothing to standardize, and the two are the same.
     both = [0, len(scales) - 1]
     return _Squares(captured[both], whole[both], massive)
 
@@ -205,13 +205,13 @@ def _by_site(recording: Recording) -> Iterator[Floats]:
 
 
 def _pooled_directions(
-    fitted: Recording, centre: Floats, scales: Sequence[Floats], counts: Sequence[int]
+    fitted: Recording, center: Floats, scales: Sequence[Floats], counts: Sequence[int]
 ) -> list[Floats]:
     """Leading directions of all sites stacked, `(direction, unit)`, for each scale of the units."""
     n_samples, n_sites, n_units = fitted.shape
     scatter = np.zeros((n_units, n_units))
     for _, values in fitted.blocks():
-        scatter += summed_products(values, centre)
+        scatter += summed_products(values, center)
     most = min(n_samples * n_sites - 1, n_units)
     n_directions = max((count for count in counts if count <= most), default=1)
     return [_directions_of(scatter * scale[:, None] * scale, n_directions) for scale in scales]
@@ -257,7 +257,7 @@ def held_out_pca(
     Returns:
         `explained_about_global_mean`, `explained_about_site_mean`, `explained_own_components`
         `(massive, site, n_components)`: shares by the formulas at the head of this module, as
-        recorded and with massive units standardised. `overall` `(massive, reading, n_components)`:
+        recorded and with massive units standardized. `overall` `(massive, reading, n_components)`:
         the same with both sums taken over all sites, where late sites count more, since they vary
         more; `overall_low`, `overall_high`: 95 % over the scored texts. NaN, with one
         `UndefinedWarning`, where there are not so many components (units; fitted samples - 1 for

@@ -11,9 +11,9 @@ directions a point can be left in; a curved sheet has 2, whatever its participat
 From N points the participation ratio is biased low, to about 1 / (1/true + 1/N), so at most N - 1.
 The corrected one is the ratio of the unbiased estimates of (tr C)^2 and tr C^2 (U-statistics over
 four distinct points, in closed form); the ratio of two unbiased estimates keeps a bias of order
-1/N. It takes independent points, so the points of a path, neighbours in depth, get none.
+1/N. It takes independent points, so the points of a path, neighbors in depth, get none.
 
-TwoNN and its decimation are those of `neighbours`. In many dimensions 512 points are too few for
+TwoNN and its decimation are those of `neighbors`. In many dimensions 512 points are too few for
 it, and it is biased low; a Gaussian cloud of as many points, with exactly the site's sample
 covariance, stands beside it and tells what a linear cloud would give. At the first site the state
 is a function of the last token alone, so samples coincide there: TwoNN keeps one of each, the
@@ -24,7 +24,7 @@ A path of S sites is S points. Each sample's path is measured by itself and noth
 a cloud of all paths would have the dimension of the spread between samples. Beside each stands the
 path with the same step lengths and all steps at right angles, which is what a random walk in many
 dimensions is (participation ratio 2.5 for equal steps), because a path is sampled in order and not
-at random: TwoNN then compares the lengths of neighbouring steps, large where they are alike.
+at random: TwoNN then compares the lengths of neighboring steps, large where they are alike.
 
 Sources: Facco et al. 2017 (arXiv 1803.06992) for TwoNN and decimation; the unbiased estimates in
 closed form are those of Himeno and Yamada (2014), compare arXiv 2509.26560. Path of right angles
@@ -34,7 +34,7 @@ Cost, for N samples, S sites, D units: 6 S N^2 D for the products and the distan
 fractions, 4 S N min(N, D)^2 for the Gaussian clouds and N S^2 D for the paths; a site in float64 at
 a time.
 
-Not handled: noise below the distance of neighbours (which TwoNN counts as dimensions), samples that
+Not handled: noise below the distance of neighbors (which TwoNN counts as dimensions), samples that
 depend on each other, and massive activations, which dominate variance and distance.
 """
 
@@ -51,7 +51,7 @@ from transformer_dynamics.measures.dimension.two_nn import (
     DISCARD,
     UNDEFINED,
     as_points,
-    centred,
+    centered,
     distinct,
     distinct_decimated_two_nn,
     distinct_two_nn,
@@ -122,7 +122,7 @@ def corrected_participation_ratio(points: NDArray[Any]) -> Floats:
 
 def _traces(points: Floats) -> tuple[Floats, Floats, Floats]:
     """With the scatter G of `(..., point, axis)`: tr G, tr G^2 and sum |x|^4, each `(...)`."""
-    deviations = centred(points)
+    deviations = centered(points)
     n_points, n_axes = points.shape[-2:]
     turned = np.swapaxes(deviations, -1, -2)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -166,7 +166,7 @@ def gaussian_cloud(points: NDArray[Any], *, seed: int = 0) -> Floats:
 
 
 def _gaussian_cloud(points: Floats, rng: np.random.Generator) -> Floats:
-    deviations = centred(points)
+    deviations = centered(points)
     n_points, n_axes = points.shape
     if n_points == 1 or not np.isfinite(deviations).all():
         return deviations
@@ -229,10 +229,10 @@ CORRECTED = (
 )
 FEW_POINTS = (
     "biased low in many dimensions, where the samples are too few for a constant density up to the "
-    "second neighbour: trust it where the fractions agree"
+    "second neighbor: trust it where the fractions agree"
 )
 TWO_NN = "slope of -ln(1 - i/N) on the i-th smallest ln(r2/r1), through the origin"
-IN_ORDER = "not corrected: the points of a path are neighbours in depth and not independent draws"
+IN_ORDER = "not corrected: the points of a path are neighbors in depth and not independent draws"
 DOUBLE = "the path with the same step lengths and all steps at right angles"
 ATTRS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "participation_ratio": (
@@ -291,7 +291,8 @@ def intrinsic_dimension(
         InputError: an option is out of its range.
 
     >>> from transformer_dynamics.nulls import synthetic
-    >>> result = intrinsic_dimension(synthetic.independent_states(n_samples=200, n_sites=12, n_units=10))
+    >>> cloud = synthetic.independent_states(n_samples=200, n_sites=12, n_units=10)
+    >>> result = intrinsic_dimension(cloud)
     >>> result["participation_ratio_corrected"].mean().item()
     10.0...
     """

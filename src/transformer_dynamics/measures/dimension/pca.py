@@ -1,6 +1,6 @@
 """Principal components of the stream: the plane, or space, that holds most of its variance.
 
-All samples and sites are stacked and centred on one global mean mu (N S rows of D units), as in
+All samples and sites are stacked and centered on one global mean mu (N S rows of D units), as in
 the paper. The components are the leading eigenvectors of the covariance
 
     C = sum over n, s of (x[n, s] - mu)(x[n, s] - mu)^T / (N S),
@@ -13,10 +13,10 @@ given with two denominators, since the two differ hugely:
 
 The first is high wherever the components hold the way from site to site; only the second says
 whether they hold what tells the samples apart. Massive activations can be the first components on
-their own, so the share of variance of the top units is reported, and they can be standardised: a
+their own, so the share of variance of the top units is reported, and they can be standardized: a
 unit is massive where its pooled variance is more than 100 times the median variance of the units
-that vary, and its standardised value is mu_u + (x_u - mu_u) sqrt(median variance / variance of u)
-(see `standardisation`, which does the same for every other measure).
+that vary, and its standardized value is mu_u + (x_u - mu_u) sqrt(median variance / variance of u)
+(see `standardization`, which does the same for every other measure).
 
 A random walk in many dimensions is curved in its principal components too, and its first three
 explain 0.61, 0.15 and 0.07, so neither a curve nor a large share shows structure by itself.
@@ -48,7 +48,7 @@ from transformer_dynamics.numerics.principal_axes import (
     require_finite,
     summed_products,
 )
-from transformer_dynamics.numerics.standardize import standardisation
+from transformer_dynamics.numerics.standardize import standardization
 from transformer_dynamics.recording.moments.moments import Moments
 from transformer_dynamics.recording.moments.products import Products
 from transformer_dynamics.recording.recording import Recording
@@ -74,7 +74,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "mean_score": (("site", "component"), {**SCORE, "pooling": "mean over samples"}),
     "explained_about_global_mean": (("site",), ABOUT_MEAN),
     "explained_about_site_mean": (("site",), ABOUT_SITE),
-    "top_unit_share": (("top",), {**POOLED, "standardised": "no, as recorded"}),
+    "top_unit_share": (("top",), {**POOLED, "standardized": "no, as recorded"}),
     "top_unit": (("top",), {"definition": "indices of the units by falling pooled variance"}),
 }
 
@@ -86,7 +86,7 @@ def _top_units(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
 
 
 @dataclass(frozen=True)
-class _Centres:
+class _Centers:
     """Mean of each site as the first sample's state and the mean of what others differ from it.
 
     Kept apart, so that samples that agree deviate by exactly zero, and not by a rounding error.
@@ -103,11 +103,11 @@ class _Centres:
         return mean
 
 
-def _centres(recording: Recording | Moments) -> _Centres:
+def _centers(recording: Recording | Moments) -> _Centers:
     """Means over samples, `(site, unit)`."""
     if isinstance(recording, Moments):
         means = recording.products.mean
-        return _Centres(means, np.zeros_like(means))
+        return _Centers(means, np.zeros_like(means))
     first: Floats | None = None
     with np.errstate(invalid="ignore"):
         for _, values in recording.blocks():
@@ -117,7 +117,7 @@ def _centres(recording: Recording | Moments) -> _Centres:
                 offset[site] += (states - first[site]).sum(axis=0)
     assert first is not None  # a recording has a sample
     require_finite(offset)
-    return _Centres(first, offset / recording.shape[0])
+    return _Centers(first, offset / recording.shape[0])
 
 
 def _covariance(recording: Recording | Moments, mean: Floats) -> Floats:
@@ -146,7 +146,7 @@ def _full_products(moments: Moments) -> Products:
 
 
 def _site_shares(
-    recording: Recording | Moments, axes: PrincipalAxes, centres: _Centres, scale: Floats
+    recording: Recording | Moments, axes: PrincipalAxes, centers: _Centers, scale: Floats
 ) -> tuple[NDArray[np.float32] | None, Floats, Floats]:
     """Scores `(sample, site, component)` and the two shares of each site's variance `(site)`.
 
@@ -155,16 +155,16 @@ def _site_shares(
     if isinstance(recording, Moments):
         scores, (parts, wholes) = None, _sums_of_moments(recording, axes, scale)
     else:
-        scores, (parts, wholes) = _sums_of_states(recording, axes, centres, scale)
+        scores, (parts, wholes) = _sums_of_states(recording, axes, centers, scale)
     wholes[wholes <= ROUNDING * wholes[0].sum()] = 0
     about_global, about_site = np.minimum(ratio(parts, wholes), 1.0)
     return scores, about_global, about_site
 
 
 def _sums_of_states(
-    recording: Recording, axes: PrincipalAxes, centres: _Centres, scale: Floats
+    recording: Recording, axes: PrincipalAxes, centers: _Centers, scale: Floats
 ) -> tuple[NDArray[np.float32], Floats]:
-    """Scores, and projected and whole sums of squares `(part, centre, site)`."""
+    """Scores, and projected and whole sums of squares `(part, center, site)`."""
     n_samples, n_sites, _ = recording.shape
     scores = np.empty((n_samples, n_sites, len(axes.components)), dtype=np.float32)
     sums = np.zeros((2, 2, n_sites))
@@ -174,14 +174,14 @@ def _sums_of_states(
             projected = deviations @ axes.components.T
             scores[rows, site] = projected
             sums[:, 0, site] += np.vdot(projected, projected), np.vdot(deviations, deviations)
-            deviations = (states - centres.first[site] - centres.offset[site]) * scale
+            deviations = (states - centers.first[site] - centers.offset[site]) * scale
             projected = deviations @ axes.components.T
             sums[:, 1, site] += np.vdot(projected, projected), np.vdot(deviations, deviations)
     return scores, sums
 
 
 def _sums_of_moments(moments: Moments, axes: PrincipalAxes, scale: Floats) -> Floats:
-    """Projected and whole sums of squares `(part, centre, site)`."""
+    """Projected and whole sums of squares `(part, center, site)`."""
     products = _full_products(moments)
     weighted = axes.components * scale
     within = np.stack(
@@ -195,7 +195,7 @@ def _sums_of_moments(moments: Moments, axes: PrincipalAxes, scale: Floats) -> Fl
     return np.stack([within + moments.n_samples * shift, within], axis=1)
 
 
-def _centred(states: Floats) -> Floats:
+def _centered(states: Floats) -> Floats:
     """Takes the mean over samples away from `(sample, unit)`, in place."""
     # The first sample goes first: samples that agree become zero, not their mean's rounding error.
     with np.errstate(invalid="ignore"):
@@ -215,14 +215,14 @@ def _counted(**sizes: int) -> dict[str, NDArray[np.int64]]:
     of_moments=True,
 )
 def pca(
-    recording: Recording | Moments, *, n_components: int = 3, standardise_massive: bool = False
+    recording: Recording | Moments, *, n_components: int = 3, standardize_massive: bool = False
 ) -> xr.Dataset:
     """Principal components of all samples and sites, stacked about one global mean.
 
     Args:
         recording: the states, or their moments with full covariances.
         n_components: how many components, at most min(units, samples times sites).
-        standardise_massive: whether to scale massive units to the median unit's deviation first.
+        standardize_massive: whether to scale massive units to the median unit's deviation first.
 
     Returns:
         `loading` `(component, unit)`; `mean` `(unit)`; float32 `score` `(sample, site, component)`,
@@ -244,16 +244,16 @@ def pca(
     """
     n_samples, n_sites, n_units = recording.shape
     require_components(n_components, n_samples * n_sites, n_units)
-    centres = _centres(recording)
-    mean = centres.pooled
+    centers = _centers(recording)
+    mean = centers.pooled
     covariance = _covariance(recording, mean)
     top, top_share = _top_units(np.diag(covariance))
-    massive, scale = standardisation(np.diag(covariance))
-    if not standardise_massive:
+    massive, scale = standardization(np.diag(covariance))
+    if not standardize_massive:
         scale = np.ones_like(scale)
     covariance *= scale[:, np.newaxis] * scale
     axes = leading_axes(covariance, mean, n_components)
-    scores, about_global, about_site = _site_shares(recording, axes, centres, scale)
+    scores, about_global, about_site = _site_shares(recording, axes, centers, scale)
     shares = {
         "explained_variance_ratio": ratio(axes.variance, np.asarray(axes.total_variance)),
         "explained_about_global_mean": about_global,
@@ -261,7 +261,7 @@ def pca(
         "top_unit_share": top_share,
     }
     warn_undefined(shares, NO_VARIANCE, stacklevel=3)
-    site_means = centres.first + centres.offset
+    site_means = centers.first + centers.offset
     arrays = {
         "loading": axes.components,
         "mean": mean,
@@ -303,7 +303,7 @@ def pca_per_site(recording: Recording, *, n_components: int = 3) -> xr.Dataset:
     variance, total = np.empty((n_sites, n_components)), np.empty(n_sites)
     for sites, values in recording.site_blocks():
         for site, states in enumerate(site_states(values), start=sites.start):
-            variance[site], total[site] = _leading_variance(_centred(states), n_components)
+            variance[site], total[site] = _leading_variance(_centered(states), n_components)
         del values, states
     shares = np.minimum(ratio(variance, total[:, np.newaxis]), 1.0)
     warn_undefined({"explained_variance_ratio": shares}, NO_VARIANCE, stacklevel=3)

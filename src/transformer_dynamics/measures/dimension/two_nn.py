@@ -1,4 +1,4 @@
-"""TwoNN: how many dimensions a set of points has locally, from its nearest neighbours.
+"""TwoNN: how many dimensions a set of points has locally, from its nearest neighbors.
 
 With r1 and r2 the distances of a point to its nearest and second nearest other point,
 
@@ -18,11 +18,11 @@ fewer than 10.
 
 Source: Facco et al. 2017 (arXiv 1803.06992).
 
-Cost, for N points in D dimensions: a product of N^2 D and 2 N^2 for the neighbours, in blocks of
+Cost, for N points in D dimensions: a product of N^2 D and 2 N^2 for the neighbors, in blocks of
 rows; decimation to 1/2, 1/4, 1/8 costs as much again.
 
-Not handled: noise below the distance of neighbours, which counts as dimensions, and points on a
-lattice or in a row, whose neighbours are not where chance put them.
+Not handled: noise below the distance of neighbors, which counts as dimensions, and points on a
+lattice or in a row, whose neighbors are not where chance put them.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ DISCARD = 0.1
 BLOCK_ROWS = 512
 # Distances come from a matrix product, |x|^2 + |y|^2 - 2 x y. Of squares below this share of |x|^2
 # the rounding would be felt, and they are taken again as |x - y|^2.
-CANCELLED = 1e-6
+CANCELED = 1e-6
 # Ratios of distances that all differ from 1 by rounding alone have no slope.
 ROUNDING = 1e-9
 
-UNDEFINED = f"there are fewer than {MIN_POINTS} distinct points, or neighbours at equal distances"
+UNDEFINED = f"there are fewer than {MIN_POINTS} distinct points, or neighbors at equal distances"
 
 
 def two_nn(points: NDArray[Any], *, discard: float = DISCARD) -> Floats:
-    """Intrinsic dimension from the ratio of the distances to the two nearest neighbours.
+    """Intrinsic dimension from the ratio of the distances to the two nearest neighbors.
 
     Args:
         points: `(..., point, axis)`; one of each set of points that coincide is kept.
@@ -56,7 +56,7 @@ def two_nn(points: NDArray[Any], *, discard: float = DISCARD) -> Floats:
 
     Returns:
         `(...)`, dimensionless, float64; NaN, with one `UndefinedWarning`, for fewer than 10
-        distinct points, points that are not finite, or neighbours all at equal distances.
+        distinct points, points that are not finite, or neighbors all at equal distances.
 
     Raises:
         InputError: `points` has fewer than two axes, or `discard` is out of its range.
@@ -156,7 +156,7 @@ def require_parts(n_parts: tuple[int, ...]) -> None:
         )
 
 
-def centred(points: Floats) -> Floats:
+def centered(points: Floats) -> Floats:
     """Points `(..., point, axis)` less their mean; exactly zero where all are equal."""
     # The first point goes first: equal points become zero, not their mean's rounding error.
     with np.errstate(invalid="ignore"):
@@ -193,7 +193,7 @@ def distinct_decimated_two_nn(
 
 def _nearest_two(points: Floats) -> tuple[Floats, Floats]:
     """Distances of each of `(point, axis)` to its nearest and second nearest other point."""
-    deviations = centred(points)
+    deviations = centered(points)
     squares = np.einsum("pa,pa->p", deviations, deviations)
     nearest = np.empty((len(points), 2))
     for start in range(0, len(points), BLOCK_ROWS):
@@ -204,7 +204,7 @@ def _nearest_two(points: Floats) -> tuple[Floats, Floats]:
         distances += squares[rows, np.newaxis]
         distances[np.arange(rows.size), rows] = np.inf
         nearest[rows] = np.sort(np.partition(distances, 1, axis=1)[:, :2], axis=1)
-    for row in np.flatnonzero(nearest[:, 0] < CANCELLED * squares):
+    for row in np.flatnonzero(nearest[:, 0] < CANCELED * squares):
         apart = np.delete(deviations, row, axis=0) - deviations[row]
         nearest[row] = np.sort(np.einsum("pa,pa->p", apart, apart))[:2]
     np.sqrt(nearest, out=nearest)

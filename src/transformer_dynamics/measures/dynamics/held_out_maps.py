@@ -94,20 +94,20 @@ def common_basis(values: NDArray[Any], n_components: int) -> tuple[Floats, Float
     Each site's second moment about the pooled mean is divided by its trace before they are added:
     the late sites, which vary most, would decide alone otherwise.
     """
-    centre = values.mean(axis=(0, 1), dtype=np.float64)
-    total = np.zeros((centre.size, centre.size))
+    center = values.mean(axis=(0, 1), dtype=np.float64)
+    total = np.zeros((center.size, center.size))
     for site in range(values.shape[1]):
-        deviations = values[:, site].astype(np.float64) - centre
+        deviations = values[:, site].astype(np.float64) - center
         power = float(np.vdot(deviations, deviations))
         if power > 0:
             total += deviations.T @ (deviations / power)
-    chosen = [centre.size - n_components, centre.size - 1]
-    return centre, scipy.linalg.eigh(total, subset_by_index=chosen)[1][:, ::-1]
+    chosen = [center.size - n_components, center.size - 1]
+    return center, scipy.linalg.eigh(total, subset_by_index=chosen)[1][:, ::-1]
 
 
-def in_basis(values: NDArray[Any], centre: Floats, basis: Floats) -> Floats:
+def in_basis(values: NDArray[Any], center: Floats, basis: Floats) -> Floats:
     """Components of states, `(sample, site, component)`, a site in float64 at a time."""
-    return np.stack([(states - centre) @ basis for states in site_states(values)], axis=1)
+    return np.stack([(states - center) @ basis for states in site_states(values)], axis=1)
 
 
 def one_maps(before: Floats, after: Floats) -> list[AffineMap]:
@@ -173,8 +173,8 @@ class _Fold:
         The models are the mean step and `MODELS`. And sums of squares of the updates about their
         training mean, within the components and whole, `(step, 2)`.
         """
-        centre, basis = common_basis(self.values[self.training], self.most)
-        scores = in_basis(self.values, centre, basis)
+        center, basis = common_basis(self.values[self.training], self.most)
+        scores = in_basis(self.values, center, basis)
         train, test = scores[self.training], scores[~self.training]
         maps = one_maps(train[:, :-1], train[:, 1:])
         errors, kept = [], []

@@ -73,7 +73,7 @@ class RotationFit:
 
 
 def jpca(paths: NDArray[Any]) -> RotationFit:
-    """Fit one map to the steps of all paths, as they are: centre and reduce them before.
+    """Fit one map to the steps of all paths, as they are: center and reduce them before.
 
     Args:
         paths: `(path, point, axis)`, finite, at least two points and two axes.

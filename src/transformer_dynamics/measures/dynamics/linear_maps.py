@@ -149,8 +149,8 @@ def _starts(sites: Sequence[str], starts: Sequence[str] | None) -> list[int]:
 
 def _eigenvalues(recording: Recording, most: int) -> tuple[Floats, Floats]:
     """Modulus and angle of the eigenvalues of the maps for all depths, `(fit, eigenvalue)`."""
-    centre, basis = common_basis(recording.values, most)
-    scores = in_basis(recording.values, centre, basis)
+    center, basis = common_basis(recording.values, most)
+    scores = in_basis(recording.values, center, basis)
     maps = one_maps(scores[:, :-1], scores[:, 1:])
     found = np.stack([np.linalg.eigvals(fitted.matrix.T) for fitted in maps])
     order = np.lexsort((-found.imag, -np.abs(found)))

@@ -31,21 +31,21 @@ PENALTIES = tuple(float(penalty) for penalty in np.geomspace(1e-8, 1e4, 13))
 
 @dataclass(frozen=True)
 class AffineMap:
-    """y = offset + (z - centre) matrix.
+    """y = offset + (z - center) matrix.
 
     Attributes:
-        centre: training mean of the inputs, `(input)`.
+        center: training mean of the inputs, `(input)`.
         matrix: `(input, output)`.
         offset: training mean of the targets, `(output)`.
     """
 
-    centre: Floats
+    center: Floats
     matrix: Floats
     offset: Floats
 
     def __call__(self, inputs: Floats) -> Floats:
         """Predictions `(sample, output)`."""
-        predicted: Floats = self.offset + (inputs - self.centre) @ self.matrix
+        predicted: Floats = self.offset + (inputs - self.center) @ self.matrix
         return predicted
 
 
@@ -112,10 +112,10 @@ def dynamic_modes(before: Floats, after: Floats, *, weights: Floats | None = Non
     """
     shares = np.full(len(before), 1.0) if weights is None else weights
     shares = shares / shares.sum()
-    centre, offset = shares @ before, shares @ after
+    center, offset = shares @ before, shares @ after
     roots = np.sqrt(shares)[:, np.newaxis]
-    matrix = scipy.linalg.lstsq((before - centre) * roots, (after - offset) * roots)[0]
-    return AffineMap(centre, matrix, offset)
+    matrix = scipy.linalg.lstsq((before - center) * roots, (after - offset) * roots)[0]
+    return AffineMap(center, matrix, offset)
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,9 @@ class _Spectrum:
 
     @classmethod
     def of(cls, inputs: Floats, targets: Floats) -> _Spectrum:
-        centred = inputs - inputs.mean(axis=0)
-        values, vectors = np.linalg.eigh(centred.T @ centred)
-        products = vectors.T @ (centred.T @ (targets - targets.mean(axis=0)))
+        centered = inputs - inputs.mean(axis=0)
+        values, vectors = np.linalg.eigh(centered.T @ centered)
+        products = vectors.T @ (centered.T @ (targets - targets.mean(axis=0)))
         return cls(np.maximum(values, 0.0), vectors, products)
 
     def shrinkage(self, penalty: float) -> Floats:

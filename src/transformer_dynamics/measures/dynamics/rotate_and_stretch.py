@@ -1,6 +1,6 @@
 """The rotate-and-stretch law: later states by the singular vectors and values of all, plus noise.
 
-With X(t) = U(t) Sigma(t) V(t)' the uncentred states of site t over samples, the law reads
+With X(t) = U(t) Sigma(t) V(t)' the uncentered states of site t over samples, the law reads
 
     x(t + tau) = U(t + tau) diag(sigma(t + tau)/sigma(t)) U(t)' x(t) + w
     w isotropic and Gaussian, variance of each unit alpha exp(lambda (t + tau))
@@ -70,13 +70,13 @@ FITS: dict[str, Matching] = {"published": "order", "held_out": "order", "followe
 LAGS = (1, 2, 4, 8, 16, 32)
 N_BOOTSTRAP = 199
 SHARE = {"units": "1", "denominator": "sum over samples of |x(t + tau)|^2"}
-CENTRED = {"units": "1", "denominator": "variance of x(t + tau) about its training mean"}
+CENTERED = {"units": "1", "denominator": "variance of x(t + tau) about its training mean"}
 LOG = {"units": "ln(stream units^2)", "definition": "variance of one unit's residual over samples"}
 SHAPE_ATTRS = {
     "excess_kurtosis": {"units": "1", "definition": "per unit, unbiased, mean over units"},
     "normal_distance": {
         "units": "1",
-        "definition": "Kolmogorov distance to a normal distribution, units standardised and pooled",
+        "definition": "Kolmogorov distance to a normal distribution, units standardized and pooled",
     },
     "participation": {"units": "1", "definition": "(tr C)^2 / tr C^2 over the number of units"},
     "largest_eigenvalue": {"units": "1", "denominator": "mean eigenvalue of C"},
@@ -253,7 +253,7 @@ def _dataset(
     squared = {"units": "stream units^2", "definition": "variance of one unit at time 0"}
     variables: dict[str, Any] = {
         "explained_square": ((*pair, "predictor"), gathered.square, SHARE),
-        "explained_variance": ((*pair, "predictor"), gathered.variance, CENTRED),
+        "explained_variance": ((*pair, "predictor"), gathered.variance, CENTERED),
         "log_variance": ((*pair, "average"), gathered.log_variance, LOG),
         "agreement": (("lag", "component"), mean, {"units": "1", "pooling": "mean over pairs"}),
         "alpha": ("average", growth["alpha"], squared),

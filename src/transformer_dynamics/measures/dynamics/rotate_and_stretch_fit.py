@@ -98,7 +98,7 @@ class FittedLaw:
         mean, mean_there = known.mean(axis=0), there.mean(axis=0)
         product, power = float(np.vdot(known, there)), float(np.vdot(known, known))
         scale = _quotient(product, power)
-        centred_scale = _quotient(
+        centered_scale = _quotient(
             product - len(known) * float(mean @ mean_there),
             power - len(known) * float(mean @ mean),
         )
@@ -110,7 +110,7 @@ class FittedLaw:
         of_variance = [
             residual - offset,
             about - (start - mean),
-            about - centred_scale * (start - mean),
+            about - centered_scale * (start - mean),
             about,
         ]
         floor = (4 * np.finfo(self._values.dtype).eps) ** 2 * np.vdot(stop, stop)
@@ -174,20 +174,20 @@ def _variances(residual: Floats, weights: Floats, floor: float) -> tuple[Floats,
 
 def _shape(residual: Floats, floor: float) -> Floats:
     """Each of `SHAPES`; NaN where there is no residual."""
-    centred = residual - residual.mean(axis=0)
-    spread = centred.std(axis=0)
+    centered = residual - residual.mean(axis=0)
+    spread = centered.std(axis=0)
     varying = spread**2 > floor / residual.size
     if len(residual) < 4 or not varying.any():
         return np.full(len(SHAPES), np.nan)
-    standard = centred[:, varying] / spread[varying]
+    standard = centered[:, varying] / spread[varying]
     squares = standard**2
     n, moment = len(standard), float(np.mean(squares**2))
     kurtosis = (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * (moment - 3) + 6)
     pooled = np.sort(standard.ravel()[:: -(-standard.size // MOST_POOLED)])
     expected, places = scipy.special.ndtr(pooled), np.arange(pooled.size + 1) / pooled.size
     distance = max(float((places[1:] - expected).max()), float((expected - places[:-1]).max()))
-    n_samples, n_units = centred.shape
-    gram = centred @ centred.T if n_samples < n_units else centred.T @ centred
+    n_samples, n_units = centered.shape
+    gram = centered @ centered.T if n_samples < n_units else centered.T @ centered
     trace = float(np.trace(gram))
     participation = trace**2 / float(np.vdot(gram, gram)) / n_units
     return np.array([kurtosis, distance, participation, _largest(gram) * n_units / trace])

@@ -1,6 +1,6 @@
 """Singular vectors of the states of each site, followed over depth, and the law built on them.
 
-Per site, uncentred, X(t) = U(t) Sigma(t) V(t)', with the samples in columns; the law is
+Per site, uncentered, X(t) = U(t) Sigma(t) V(t)', with the samples in columns; the law is
 
     x(t + tau) ~ U(t + tau) diag(sigma(t + tau) / sigma(t)) U(t)' x(t)
 
@@ -49,7 +49,7 @@ class SingularBasis:
 
 
 def singular_basis(states: Floats, n_components: int) -> SingularBasis:
-    """The leading singular vectors of `(sample, unit)`, uncentred, by falling singular value.
+    """The leading singular vectors of `(sample, unit)`, uncentered, by falling singular value.
 
     Directions in which the states have no extent beyond rounding are left out.
 

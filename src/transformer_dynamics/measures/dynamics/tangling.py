@@ -75,11 +75,11 @@ def tangling_of(paths: Floats, softening: float) -> Floats:
     """As `tangling`, of float64 paths that are known to be such, and without a warning."""
     n_axes = paths.shape[-1]
     with np.errstate(invalid="ignore"):
-        centred = paths - paths.reshape(-1, n_axes)[0]
-        centred = centred - centred.reshape(-1, n_axes).mean(axis=0)
-        variance = np.vdot(centred, centred) * n_axes / centred.size
-        steps = np.diff(centred, axis=-2)
-        places = (centred[..., 1:, :] + centred[..., :-1, :]) / 2
+        centered = paths - paths.reshape(-1, n_axes)[0]
+        centered = centered - centered.reshape(-1, n_axes).mean(axis=0)
+        variance = np.vdot(centered, centered) * n_axes / centered.size
+        steps = np.diff(centered, axis=-2)
+        places = (centered[..., 1:, :] + centered[..., :-1, :]) / 2
     if not variance > 0 or not np.isfinite(variance):
         return np.full(steps.shape[:-1], np.nan)
     steps, places = steps.reshape(-1, n_axes), places.reshape(-1, n_axes)

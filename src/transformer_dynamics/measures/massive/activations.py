@@ -5,7 +5,7 @@ Two definitions, side by side, since neither implies the other:
     by magnitude   an activation with |x| > 100 and |x| > 1000 median over units of |x| of the same
                    state (Sun et al. 2024); a unit that has one in some sample
     by variance    a unit whose variance, pooled over samples and sites, is more than 100 times the
-                   median unit's (`standardisation`, `pca`)
+                   median unit's (`standardization`, `pca`)
 
 The first is about single states, the second about what dominates variances and distances. Sun et
 al. say "at least or around 1000"; the limit here is sharp, and how near a site comes to it stands
@@ -14,12 +14,12 @@ the units are ranked by energy, sum over samples of x^2, and by variance about t
 and the share that the first 1, 2 and 3 hold is given, beside the same in a random basis (one
 orthogonal matrix for all sites): all lengths and angles are the same there, and no unit is massive.
 How much of each result on the population is the work of the units that are massive by variance is
-what changes when they are standardised (`massive_effects`).
+what changes when they are standardized (`massive_effects`).
 
 Sources: arXiv 2402.17762 (magnitude); the rest ours.
 
 Cost: one pass for the shares and medians, one product with a D x D matrix, and the kinematics,
-geometry, PCA and participation ratio of the recording and of its standardised version; 6 s for
+geometry, PCA and participation ratio of the recording and of its standardized version; 6 s for
 512 x 61 x 576 on one core. Of more than 512 samples, the random basis and the participation ratio
 take 512, a seeded choice.
 
@@ -45,8 +45,8 @@ from transformer_dynamics.numerics.standardize import (
     MASSIVE_FACTOR,
     UnitMoments,
     moments_of_states,
-    standardisation,
-    standardised,
+    standardization,
+    standardized,
 )
 from transformer_dynamics.recording.recording import Recording, turn_coords
 from transformer_dynamics.registry import NULLS, measure
@@ -57,7 +57,7 @@ LEAST_MAGNITUDE = 100.0
 N_TOP = 3
 # Samples of the random basis and the participation ratio: their cost grows with the square.
 MOST_SAMPLES = 512
-VERSIONS = ("as recorded", "standardised")
+VERSIONS = ("as recorded", "standardized")
 LEAST_RATIO = 1000.0
 # The bases that states are looked at in: the units, and a random rotation of them.
 BASES = ("units", "random")
@@ -140,7 +140,7 @@ def _shares(profiles: list[_Profile]) -> dict[str, Any]:
     energies = [each.moments.variance + each.moments.mean**2 for each in profiles]
     by_energy = [_top_shares(energy) for energy in energies]
     by_variance = [_top_shares(each.moments.variance) for each in profiles]
-    pooled = [standardisation(each.moments.pooled_variance)[0] for each in profiles]
+    pooled = [standardization(each.moments.pooled_variance)[0] for each in profiles]
     three, two = ("basis", "site", "top"), ("basis", "site")
     energy = {"units": "1", "denominator": "the site's energy, sum over samples and units of x^2"}
     own = {"units": "1", "denominator": "the site's variance about its own mean, over all units"}
@@ -223,7 +223,7 @@ def _changes(found: list[Effect], n_texts: int) -> dict[str, Any]:
     attrs = {
         "units": "1",
         "denominator": "the result as recorded",
-        "definition": "mean over the profile of (standardised - recorded) / |recorded|",
+        "definition": "mean over the profile of (standardized - recorded) / |recorded|",
     }
     interval = {**attrs, "pooling": "percentile interval at 95 %, texts drawn with replacement"}
     return variables | {
@@ -274,9 +274,9 @@ def activations(recording: Recording, *, n_draws: int = 499, seed: int = 0) -> x
         samples = np.sort(rng.choice(samples, MOST_SAMPLES, replace=False))
     profile = _profile(recording)
     rotated = NULLS.get("random_basis").function(recording.select(samples=samples), seed=seed)
-    by_variance, _ = standardisation(profile.moments.pooled_variance)
+    by_variance, _ = standardization(profile.moments.pooled_variance)
     carriers, carrier_coords = _carriers(profile, by_variance)
-    found = effects((recording, standardised(recording)), samples, n_draws=n_draws, seed=seed)
+    found = effects((recording, standardized(recording)), samples, n_draws=n_draws, seed=seed)
     changes = _changes(found, np.unique(recording.groups).size)
     shares = _shares([profile, _profile(rotated)])
     _warn(shares | changes)

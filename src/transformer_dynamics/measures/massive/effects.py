@@ -1,12 +1,12 @@
 """Results on the population with massive units and without them.
 
-A result is measured on the recording and again with the massive units standardised. Its profile is
+A result is measured on the recording and again with the massive units standardized. Its profile is
 the mean over samples per site, step or turn; its relative change is
 
-    mean over the profile of (standardised - as recorded) / |as recorded|,
+    mean over the profile of (standardized - as recorded) / |as recorded|,
 
 so every depth counts the same however long the states are there. The interval comes from drawing
-texts with replacement, the same draws for both, with the factors of the standardisation as they
+texts with replacement, the same draws for both, with the factors of the standardization as they
 are. Three results are not means over samples, and are drawn so:
 
     tortuosity            the mean over samples of each path's own
@@ -55,12 +55,12 @@ QUANTITIES = (*KINEMATICS, *GEOMETRY, "explained_variance", "participation_ratio
 
 @dataclass(frozen=True)
 class Effect:
-    """One result, as recorded and with massive units standardised.
+    """One result, as recorded and with massive units standardized.
 
     Attributes:
         name: of the result.
         along: the dimension of its profile, or nothing.
-        profiles: `(version, point)`: as recorded, standardised.
+        profiles: `(version, point)`: as recorded, standardized.
         changes: its relative change, `(draw)`; the first is that of all texts as they are.
     """
 
@@ -94,7 +94,7 @@ def effects(
     """The relative change of every result.
 
     Args:
-        versions: the recording, and the same with massive units standardised.
+        versions: the recording, and the same with massive units standardized.
         samples: those that the participation ratio is taken of, `(sample,)`.
         n_draws: of texts, for the intervals.
         seed: of the draws.

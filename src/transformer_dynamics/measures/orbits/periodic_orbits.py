@@ -53,9 +53,9 @@ from transformer_dynamics.measures.orbits.recurrence import (
     transformed_points,
     window_sites,
 )
-from transformer_dynamics.measures.orbits.traces import relative, standardised, subset
+from transformer_dynamics.measures.orbits.traces import relative, standardized, subset
 from transformer_dynamics.measures.orbits.unstable_excess import (
-    level_centres,
+    level_centers,
     level_counts,
     text_halves,
     unstable_excess,
@@ -101,7 +101,7 @@ def marks(traces: Floats, max_time: int) -> Marks:
         traces: `(sample, unit, site)`, in stream units.
         max_time: longest time of return, in sites.
     """
-    scaled, _, _ = standardised(relative(traces))
+    scaled, _, _ = standardized(relative(traces))
     transform = [
         [_unstable_points(scaled, embedding, period) for period in PERIODS]
         for embedding in EMBEDDINGS
@@ -206,7 +206,7 @@ def periodic_orbits(
         embedding=list(EMBEDDINGS),
         period=list(PERIODS),
         time=np.arange(1, max_time + 1),
-        level=level_centres(),
+        level=level_centers(),
     ).assign_attrs(pooling=f"{traces.shape[0]} samples per unit, {traces.shape[1]} units")
 
 
@@ -242,7 +242,7 @@ def _surrogates(
 def _tests(traces: Floats, observed: Marks, draws: dict[str, Marks]) -> xr.Dataset:
     """The three tests and what they find."""
     n_samples, _, n_sites = traces.shape
-    _, middle, deviation = standardised(relative(traces))
+    _, middle, deviation = standardized(relative(traces))
     combination, per_unit = ("embedding", "period", "unit"), ("unit",)
     dims = {"transform": combination, "returns": per_unit, "encounters": per_unit}
     places = {"transform": "level", "returns": "time", "encounters": "once"}
@@ -263,7 +263,7 @@ def _tests(traces: Floats, observed: Marks, draws: dict[str, Marks]) -> xr.Datas
                 np.stack([pooled(of_draw, axis=0) for of_draw in of_draws.values()]) / divisor,
             )
         if name == "transform":
-            level = level_centres()[tested[0][2]] * deviation + middle
+            level = level_centers()[tested[0][2]] * deviation + middle
             result["peak"] = (combination, np.where(defined, level, np.nan))
     result = result.isel(once=0)
     for variable, values in result.data_vars.items():

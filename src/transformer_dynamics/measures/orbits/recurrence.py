@@ -26,7 +26,7 @@ same side or each time across it: with the increments d[1..5],
 
 Close return (Lathrop and Kostelich, PRA 40, 4028, 1989): |x[s+p] - x[s]| < radius.
 
-Outward growth: slope of ln radius over the angle covered clockwise, about a centre.
+Outward growth: slope of ln radius over the angle covered clockwise, about a center.
 
 Known answers: logistic map x -> 4 x (1 - x): fixed point 3/4, period two at (5 -+ sqrt 5)/8; Henon
 map (1.4, 0.3): fixed point 0.6314; the share of close returns of the tent map on [0, 1] at period p
@@ -199,7 +199,7 @@ def close_returns(traces: NDArray[Any], max_period: int, *, radius: float) -> ND
     return counts
 
 
-def outward_growth(points: NDArray[Any], *, centre: NDArray[Any] | None = None) -> Floats:
+def outward_growth(points: NDArray[Any], *, center: NDArray[Any] | None = None) -> Floats:
     """Slope of ln radius over the angle covered, by least squares.
 
     The angle counts clockwise, the way paths in the plane of activation and gradient go: a path
@@ -207,18 +207,18 @@ def outward_growth(points: NDArray[Any], *, centre: NDArray[Any] | None = None) 
 
     Args:
         points: paths in a plane, `(..., site, axis)` with two axes.
-        centre: `(..., axis)`; by default each path's centroid.
+        center: `(..., axis)`; by default each path's centroid.
 
     Returns:
-        `(...)`, per radian; NaN for a path that meets its centre, does not turn or is not finite.
+        `(...)`, per radian; NaN for a path that meets its center, does not turn or is not finite.
 
     >>> angle = np.linspace(0, 20, 200)
     >>> spiral = np.exp(0.1 * angle)[:, None] * np.stack([np.cos(angle), -np.sin(angle)], axis=1)
-    >>> outward_growth(spiral, centre=np.zeros(2)).round(6)
+    >>> outward_growth(spiral, center=np.zeros(2)).round(6)
     np.float64(0.1)
     """
     paths = points.astype(np.float64)
-    middle = paths.mean(axis=-2) if centre is None else np.asarray(centre, dtype=np.float64)
+    middle = paths.mean(axis=-2) if center is None else np.asarray(center, dtype=np.float64)
     x, y = np.moveaxis(paths - middle[..., np.newaxis, :], -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         radius = np.log(np.hypot(x, y))

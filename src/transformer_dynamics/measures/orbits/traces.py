@@ -5,14 +5,14 @@ traces together. Two things stand in the way: the stream grows over depth, and m
 trace is shared by all samples.
 
     relative      x[n, u, s] / g[s],   g[s] the median over n and u of |x[n, u, s]|
-    standardised  (x - median) / (interquartile range / 1.349),   per unit, over samples and sites
+    standardized  (x - median) / (interquartile range / 1.349),   per unit, over samples and sites
 
 The surrogates keep what would otherwise pass for an orbit, and each is exact for its hypothesis:
 
 - Sign-flipped increments, one sign per step and unit, the same for all samples. If a unit's steps
   are independent over depth and as likely up as down, whatever their sizes, their growth, and
   whatever the samples share of them, a flipped recording is as likely as the recording itself, and
-  the test is exact. Increments permuted or phase-randomised do not keep growth over depth, and
+  the test is exact. Increments permuted or phase-randomized do not keep growth over depth, and
   signs or phases drawn per sample do not keep the shared path: a walk whose samples share most of
   their path then is found to be full of orbits, since every place on the path is a pile of points.
 - Shared phases: relative traces whose Fourier phases are turned by random angles, the same for all
@@ -91,14 +91,14 @@ def relative(traces: NDArray[Any]) -> Floats:
     return np.asarray(traces / np.where(sizes > 0, sizes, 1.0), dtype=np.float64)
 
 
-def standardised(traces: Floats) -> tuple[Floats, Floats, Floats]:
+def standardized(traces: Floats) -> tuple[Floats, Floats, Floats]:
     """Traces of each unit about its median, over its robust standard deviation.
 
     Args:
         traces: `(sample, unit, site)`.
 
     Returns:
-        Standardised traces `(sample, unit, site)`, and median and deviation `(unit)`, both over
+        Standardized traces `(sample, unit, site)`, and median and deviation `(unit)`, both over
         samples and sites. All NaN for a unit half of whose values are equal.
     """
     low, middle, high = np.quantile(traces, [0.25, 0.5, 0.75], axis=(0, 2))

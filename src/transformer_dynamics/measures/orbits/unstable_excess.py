@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from transformer_dynamics.measures.orbits.recurrence import transformed_points
-from transformer_dynamics.measures.orbits.traces import relative, standardised
+from transformer_dynamics.measures.orbits.traces import relative, standardized
 from transformer_dynamics.numerics.arrays import Floats
 
 LEVEL_LIMIT = 3.0
@@ -78,7 +78,7 @@ class UnstableExcess(NamedTuple):
     period: NDArray[np.int64]
 
 
-def level_centres() -> Floats:
+def level_centers() -> Floats:
     """Middles of the levels, `(level)`, in robust standard deviations from a unit's median."""
     return np.asarray(-LEVEL_LIMIT + LEVEL_WIDTH * (np.arange(N_LEVELS) + 0.5))
 
@@ -137,7 +137,7 @@ def unstable_excess(
         for fewer than six sites, for one text only and for units whose values do not vary.
     """
     periods = range(1, longest_period(traces.shape[-1]) + 1)
-    scaled, _, deviation = standardised(relative(traces))
+    scaled, _, deviation = standardized(relative(traces))
     n_units = traces.shape[1]
     varies = np.isfinite(deviation)
     signed, total = _counts(scaled, periods)
@@ -151,7 +151,7 @@ def unstable_excess(
         found, place = _greatest(
             signed[:, texts, half].sum(axis=1), total[:, texts, half].sum(axis=1)
         )
-        level[fold], period[fold] = level_centres()[place], np.asarray(periods)[found]
+        level[fold], period[fold] = level_centers()[place], np.asarray(periods)[found]
         others = weights[:, ~texts]
         near = _beside(others, signed[:, ~texts, 1 - half], found, place)
         excess += near[..., AROUND] - _mean_around(near, place)

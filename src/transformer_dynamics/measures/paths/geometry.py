@@ -18,8 +18,8 @@ tokens instead of sites (see `token_axis`): arXiv 2311.04930 reports that those 
 later layers.
 
 Source: the elementary geometry of polygonal paths; compare arXiv 2606.09287. Vectors are as
-recorded, neither normalised nor centred, and nothing is pooled over samples (that paper mixes
-normalised and raw vectors, which is why it is said).
+recorded, neither normalized nor centered, and nothing is pooled over samples (that paper mixes
+normalized and raw vectors, which is why it is said).
 
 Cost: one pass over the states, a few sites in float64 at a time.
 
@@ -196,7 +196,7 @@ def path_geometry(recording: Recording, *, axis: Axis = "depth", seed: int = 0) 
         `(text, site)`, `(token_turn, site)` and `(token, site)` instead, texts one after the
         other, with `mean_turning_angle` and `n_tokens` per text; beside what the order of a text's
         tokens can change stands that of a random order, `..._permuted`. Nothing is pooled over
-        samples, no vector is normalised. `tortuosity` is NaN where a path ends where it began and
+        samples, no vector is normalized. `tortuosity` is NaN where a path ends where it began and
         `turning_angle` where a step has length zero, with one `UndefinedWarning` for both, and a
         text's mean where it has too few tokens.
 

@@ -9,8 +9,8 @@ With the step d[n, s] = x[n, s+1] - x[n, s] of sample n,
     second difference |d[s+1] - d[s]|
     cosine            x[s] . x[s+1] / (|x[s]| |x[s+1]|)
 
-all Euclidean, of the vectors as recorded: nothing is normalised or centred, and nothing is pooled
-over samples (arXiv 2606.09287 mixes normalised and raw vectors, which is why it is said here). A
+all Euclidean, of the vectors as recorded: nothing is normalized or centered, and nothing is pooled
+over samples (arXiv 2606.09287 mixes normalized and raw vectors, which is why it is said here). A
 plain random walk over depth has constant speed and a cosine of sqrt(s/(s+1)) between its s-th
 state and the next, s = 1, 2, ..., so a cosine that rises over depth shows no learning by itself.
 
@@ -207,7 +207,7 @@ def kinematics(recording: Recording, *, axis: Axis = "depth", seed: int = 0) -> 
         `(token_turn, site)`, texts one after the other; their means per text `mean_...`
         `(text, site)`, beside those of each text's tokens in random order, `mean_..._permuted`;
         and `n_tokens` `(text)`. Units are in each variable's attrs. Nothing is pooled over samples,
-        no vector is normalised. `cosine` and `relative_speed` are NaN, with one `UndefinedWarning`
+        no vector is normalized. `cosine` and `relative_speed` are NaN, with one `UndefinedWarning`
         for both, where a state has length zero, and a text's means where it has too few tokens.
 
     Raises:

@@ -25,7 +25,7 @@ Cost: two passes of the kernel, a text at a time; a recording on disk is read on
 
 Not handled: attention sinks. The first token of a text can be a hundred times as long as the others
 and then decides the mean speed, path length and tortuosity; record without it,
-`positions="skip:1"`, or standardise the massive units first.
+`positions="skip:1"`, or standardize the massive units first.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ def _dataset(
         attrs = {
             "units": quantity.units,
             "definition": f"{quantity.definition}; s counts the tokens of a text",
-            "vectors": "as recorded, neither normalised nor centred",
+            "vectors": "as recorded, neither normalized nor centered",
         }
         if quantity.along != "path":
             own = {**attrs, "pooling": f"none: one value per {quantity.along} and site"}

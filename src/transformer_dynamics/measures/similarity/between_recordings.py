@@ -1,7 +1,7 @@
 """Similarity of two recordings of the same samples: a model and its twin, or two models.
 
 With X_s the states of one recording at site s and Y_t those of the other at site t, both
-`(sample, unit)`, centred over samples and of unit Frobenius norm, every pair (s, t) is compared by
+`(sample, unit)`, centered over samples and of unit Frobenius norm, every pair (s, t) is compared by
 debiased linear CKA and by the Procrustes distance, as `similarity` defines them. Sites at the
 **same relative depth**, index / (number of sites - 1) in each recording, are looked at more
 closely:
@@ -29,7 +29,7 @@ depths, the weighted form and the jackknife: ours.
 Cost: two times that of the matrices of `similarity`; per site at the same depth ten products of
 (draw, n) x (n, n). Not handled: samples that were not matched; layers of two models matched by what
 they do and not by where they lie; more than `n_samples` samples; pairs of samples of one text,
-which count as independent (an interval over texts is as wide as it should be, its centre may be
+which count as independent (an interval over texts is as wide as it should be, its center may be
 high).
 """
 
@@ -56,7 +56,7 @@ from transformer_dynamics.measures.similarity.cka_procrustes import (
 )
 from transformer_dynamics.measures.similarity.pairing import matched_samples
 from transformer_dynamics.numerics.arrays import Floats, ratio, warn_undefined
-from transformer_dynamics.numerics.parallel import threads
+from transformer_dynamics.numerics.parallel import thread_pool
 from transformer_dynamics.recording.recording import Recording, site_coords
 from transformer_dynamics.registry import comparison
 from transformer_dynamics.stats.bootstrap import percentile_interval
@@ -83,7 +83,7 @@ def _without_groups(
         distance[group] = procrustes_of_pairs(*units)
 
     if len(groups) > 1:
-        with threads() as pool:
+        with thread_pool() as pool:
             list(pool.map(fill, range(len(groups))))
     return distance
 

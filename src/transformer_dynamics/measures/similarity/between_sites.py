@@ -1,6 +1,6 @@
-"""Similarity of the states at two sites: centred kernel alignment and Procrustes distance.
+"""Similarity of the states at two sites: centered kernel alignment and Procrustes distance.
 
-Both compare two sets of states of the same samples, X `(sample, unit)` and Y, each centred on its
+Both compare two sets of states of the same samples, X `(sample, unit)` and Y, each centered on its
 mean over samples, and neither changes when a set is rotated, shifted or scaled as a whole. With the
 linear Gram matrices K = X X^T and L = Y Y^T,
 
@@ -15,9 +15,9 @@ sets rises towards 1 as units outnumber samples; it is given by `cka(..., debias
 Procrustes distance has no such correction: of unrelated sets it is well below sqrt(2) and falls as
 units outnumber samples, so it can be read only beside its null.
 
-Two nulls stand beside the profile of neighbouring sites: **permuted samples** (pairing destroyed;
+Two nulls stand beside the profile of neighboring sites: **permuted samples** (pairing destroyed;
 debiased CKA about 0) and **independent steps**, a walk that takes the recording's own steps, each
-with its samples permuted. Neighbouring states share all but one step, and so does that walk: in an
+with its samples permuted. Neighboring states share all but one step, and so does that walk: in an
 isotropic walk of equal steps the CKA of states s and t > s, counted from one, is s/t. Only a
 difference from the walk says that steps depend on the state they are added to, or on each other.
 
@@ -48,14 +48,14 @@ from transformer_dynamics.measures.similarity.cka_procrustes import (
     cka_of_all,
     cka_of_pairs,
     independent_steps,
-    neighbours,
+    neighbors,
     permuted_pairs,
     procrustes_of_all,
     require_draws,
     state_sets,
-    u_centred,
+    u_centered,
 )
-from transformer_dynamics.numerics.arrays import Floats, require_sites, standardised, warn_undefined
+from transformer_dynamics.numerics.arrays import Floats, require_sites, standardized, warn_undefined
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -72,7 +72,7 @@ UNDEFINED = (
 
 
 def cka(x: NDArray[np.floating], y: NDArray[np.floating], *, debiased: bool = True) -> float:
-    """Linear centred kernel alignment of two sets of states of the same samples.
+    """Linear centered kernel alignment of two sets of states of the same samples.
 
     Args:
         x: `(sample, unit)`.
@@ -93,9 +93,9 @@ def cka(x: NDArray[np.floating], y: NDArray[np.floating], *, debiased: bool = Tr
     1.0
     """
     _require_pair(x, y, FEWEST_SAMPLES if debiased else 2, "cka")
-    grams = [each @ each.T for each in (standardised(x), standardised(y))]
+    grams = [each @ each.T for each in (standardized(x), standardized(y))]
     if debiased:
-        grams = [u_centred(gram) for gram in grams]
+        grams = [u_centered(gram) for gram in grams]
     value = cka_of_pairs(grams[0][np.newaxis], grams[1][np.newaxis])
     warn_undefined({"cka": value}, "a set of states does not vary", stacklevel=2)
     return float(value[0])
@@ -104,7 +104,7 @@ def cka(x: NDArray[np.floating], y: NDArray[np.floating], *, debiased: bool = Tr
 def procrustes_distance(
     x: NDArray[np.floating], y: NDArray[np.floating], *, angular: bool = False
 ) -> float:
-    """Distance of two sets of states once both are centred, scaled and rotated onto each other.
+    """Distance of two sets of states once both are centered, scaled and rotated onto each other.
 
     Args:
         x: `(sample, unit)`.
@@ -113,7 +113,7 @@ def procrustes_distance(
         angular: the angle 2 arcsin(distance / 2) in radians in place of the distance.
 
     Returns:
-        |X R - Y| of the sets centred and scaled to unit Frobenius norm, R the best orthogonal
+        |X R - Y| of the sets centered and scaled to unit Frobenius norm, R the best orthogonal
         matrix (reflections allowed), from 0 to sqrt(2); or the angle, from 0 to pi/2. NaN, with one
         `UndefinedWarning`, where a set does not vary or is not finite. `scipy.spatial.procrustes`,
         which scales X as well, has the disparity 1 - (1 - distance^2 / 2)^2.
@@ -126,7 +126,7 @@ def procrustes_distance(
     True
     """
     _require_pair(x, y, 2, "procrustes_distance")
-    fewer, more = _compact(standardised(x)), _compact(standardised(y))
+    fewer, more = _compact(standardized(x)), _compact(standardized(y))
     if fewer.shape[1] > more.shape[1]:
         fewer, more = more, fewer
     distance = np.nan
@@ -162,14 +162,14 @@ def _require_pair(x: NDArray[np.floating], y: NDArray[np.floating], fewest: int,
 def _variables(
     name: str, matrix: Floats, permuted: Floats, walk: Floats, attrs: dict[str, str]
 ) -> dict[str, Any]:
-    """A number between all sites, and between neighbours with both nulls."""
+    """A number between all sites, and between neighbors with both nulls."""
     over = {**attrs, "pooling": f"over {len(permuted)} permutations of the samples"}
     return {
         name: (("site", "other_site"), matrix, attrs),
-        f"neighbour_{name}": ("step", np.diag(matrix, 1).copy(), attrs),
-        f"neighbour_{name}_permuted": ("step", permuted.mean(axis=0), over),
-        f"neighbour_{name}_permuted_sd": ("step", permuted.std(axis=0, ddof=1), over),
-        f"neighbour_{name}_walk": ("step", walk, {**attrs, "null": "independent steps, one draw"}),
+        f"neighbor_{name}": ("step", np.diag(matrix, 1).copy(), attrs),
+        f"neighbor_{name}_permuted": ("step", permuted.mean(axis=0), over),
+        f"neighbor_{name}_permuted_sd": ("step", permuted.std(axis=0, ddof=1), over),
+        f"neighbor_{name}_walk": ("step", walk, {**attrs, "null": "independent steps, one draw"}),
     }
 
 
@@ -186,7 +186,7 @@ def between_sites(
     n_samples: int = 512,
     seed: int = 0,
 ) -> xr.Dataset:
-    """CKA and Procrustes distance between all sites, and between neighbours beside two nulls.
+    """CKA and Procrustes distance between all sites, and between neighbors beside two nulls.
 
     Args:
         recording: the states.
@@ -199,8 +199,8 @@ def between_sites(
     Returns:
         `cka`, `procrustes` `(site, other_site)`, dimensionless; `variance_held` `(site)`, the share
         of the site's variance about its own mean in the components; for both, over `(step)`,
-        `neighbour_<name>` of a site with the next, `neighbour_<name>_permuted` and its `_sd` over
-        the permutations (denominator n_null - 1), and `neighbour_<name>_walk`, one draw of the
+        `neighbor_<name>` of a site with the next, `neighbor_<name>_permuted` and its `_sd` over
+        the permutations (denominator n_null - 1), and `neighbor_<name>_walk`, one draw of the
         independent steps, treated alike. NaN, with one `UndefinedWarning`, for a site whose states
         do not vary, and for CKA of fewer than four samples.
 
@@ -209,7 +209,7 @@ def between_sites(
 
     >>> steps = np.random.default_rng(0).standard_normal((400, 3, 50))
     >>> result = between_sites(Recording.from_array(steps.cumsum(axis=1)))
-    >>> result["neighbour_cka"].values.round(1)  # 1/2 and 2/3
+    >>> result["neighbor_cka"].values.round(1)  # 1/2 and 2/3
     array([0.5, 0.7])
     """
     require_draws(n_components, n_null, n_samples)
@@ -220,7 +220,7 @@ def between_sites(
     alike = cka_of_all(sets.grams, sets.grams)
     apart = procrustes_of_all(sets.scores, sets.scores)
     permuted = permuted_pairs(sets.chosen(slice(0, -1)), sets.chosen(slice(1, None)), n_null, rng)
-    walk = neighbours(independent_steps(chosen.values, rng), n_components)
+    walk = neighbors(independent_steps(chosen.values, rng), n_components)
     warn_undefined({"cka": alike, "procrustes": apart}, UNDEFINED, stacklevel=3)
     variables = {
         **_variables("cka", alike, permuted[0], walk[0], CKA),

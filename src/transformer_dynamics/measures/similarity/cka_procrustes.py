@@ -1,9 +1,9 @@
-"""Sets of states as what their similarity is computed from: centred products and components.
+"""Sets of states as what their similarity is computed from: centered products and components.
 
-A set is the states of the same samples at one place, X `(sample, unit)`, centred on its mean over
+A set is the states of the same samples at one place, X `(sample, unit)`, centered on its mean over
 samples and scaled to unit Frobenius norm; neither changes CKA or the Procrustes distance. Kept are
 
-    A       its linear Gram matrix X X^T, U-centred (Szekely and Rizzo 2014): with K the Gram
+    A       its linear Gram matrix X X^T, U-centered (Szekely and Rizzo 2014): with K the Gram
             matrix whose diagonal is set to zero and n samples, for i other than j
             A_ij = K_ij - sum_l K_il/(n-2) - sum_l K_lj/(n-2) + sum_lm K_lm/((n-1)(n-2)),
             and A_ii = 0, so that sum_ij A_ij B_ij / (n (n-3)) is the unbiased HSIC of Song et al.
@@ -31,8 +31,8 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.numerics.arrays import Floats, ratio, site_states, standardised
-from transformer_dynamics.numerics.parallel import threads
+from transformer_dynamics.numerics.arrays import Floats, ratio, site_states, standardized
+from transformer_dynamics.numerics.parallel import thread_pool
 from transformer_dynamics.stats.bootstrap import text_weights
 
 FEWEST_SAMPLES = 4
@@ -47,7 +47,7 @@ class StateSets:
     """Sets of states of the same samples, one per site.
 
     Attributes:
-        grams: U-centred Gram matrices, `(site, sample, sample)`; NaN where the set does not vary,
+        grams: U-centered Gram matrices, `(site, sample, sample)`; NaN where the set does not vary,
             is not finite, or has fewer than four samples.
         scores: `(site, sample, component)`, of unit norm; NaN where the set does not vary or is
             not finite.
@@ -91,15 +91,15 @@ def state_sets(values: NDArray[Any], n_components: int) -> StateSets:
         one = one_set(values[:, site], n_components)
         sets.grams[site], sets.scores[site], sets.held[site] = one
 
-    with threads() as pool:
+    with thread_pool() as pool:
         list(pool.map(fill, range(n_sites)))
     return sets
 
 
 def one_set(states: NDArray[Any], n_components: int) -> tuple[Floats, Floats, float]:
-    """U-centred Gram matrix, scores and share of variance held, of `(sample, unit)`."""
+    """U-centered Gram matrix, scores and share of variance held, of `(sample, unit)`."""
     n_samples, n_units = states.shape
-    unit = standardised(states)
+    unit = standardized(states)
     gram = unit @ unit.T
     if not np.isfinite(gram).all():
         return gram * np.nan, np.full((n_samples, n_components), np.nan), np.nan
@@ -108,22 +108,22 @@ def one_set(states: NDArray[Any], n_components: int) -> tuple[Floats, Floats, fl
     variance, vectors = scipy.linalg.eigh(product, subset_by_index=leading)
     variance = np.maximum(variance, 0.0)
     scores = vectors * np.sqrt(variance) if n_samples <= n_units else unit @ vectors
-    return u_centred(gram), scores / np.linalg.norm(scores), float(min(1.0, variance.sum()))
+    return u_centered(gram), scores / np.linalg.norm(scores), float(min(1.0, variance.sum()))
 
 
-def u_centred(gram: Floats) -> Floats:
-    """A Gram matrix `(sample, sample)`, U-centred; NaN for fewer than four samples."""
+def u_centered(gram: Floats) -> Floats:
+    """A Gram matrix `(sample, sample)`, U-centered; NaN for fewer than four samples."""
     n_samples = len(gram)
     if n_samples < FEWEST_SAMPLES:
         return np.full_like(gram, np.nan)
-    centred = gram.copy()
-    np.fill_diagonal(centred, 0.0)
-    row = centred.sum(axis=0) / (n_samples - 2)
-    centred -= row
-    centred -= row[:, np.newaxis]
-    centred += row.sum() / (n_samples - 1)
-    np.fill_diagonal(centred, 0.0)
-    return centred
+    centered = gram.copy()
+    np.fill_diagonal(centered, 0.0)
+    row = centered.sum(axis=0) / (n_samples - 2)
+    centered -= row
+    centered -= row[:, np.newaxis]
+    centered += row.sum() / (n_samples - 1)
+    np.fill_diagonal(centered, 0.0)
+    return centered
 
 
 def cka_of_pairs(first: Floats, second: Floats) -> Floats:
@@ -179,7 +179,7 @@ def procrustes_of_all(first: Floats, second: Floats) -> Floats:
             distance[site:, site] = row
         distance[site, start:] = row
 
-    with threads() as pool:
+    with thread_pool() as pool:
         list(pool.map(fill, range(len(first))))
     return distance
 
@@ -205,7 +205,7 @@ def permuted_pairs(
         permuted = second.scores[pair][np.array(orders)]
         distance[:, pair] = procrustes_of_pairs(first.scores[[pair]], permuted)
 
-    with threads() as pool:
+    with thread_pool() as pool:
         list(pool.map(fill, range(n_pairs)))
     return cka, distance
 
@@ -216,7 +216,7 @@ def weighted_hsic(first: Floats, second: Floats, weights: Floats) -> Floats:
         sum w_i w_j w_k w_l K_ij (L_ij - 2 L_ik + L_kl) / sum w_i w_j w_k w_l
 
     Args:
-        first: Gram matrix with a zero diagonal, `(sample, sample)`, U-centred or not.
+        first: Gram matrix with a zero diagonal, `(sample, sample)`, U-centered or not.
         second: the other one.
         weights: `(draw, sample)`, not negative; equal ones give the estimator of Song et al.
 
@@ -269,7 +269,7 @@ def resampled_cka(
         draws[:, pair] = _hsic(here * there, moved, weights) / defined[0] / defined[1]
 
     if np.unique(text_index).size > 1:
-        with threads() as pool:
+        with thread_pool() as pool:
             list(pool.map(fill, range(len(first.grams))))
     return draws
 
@@ -290,10 +290,10 @@ def independent_steps(values: NDArray[Any], rng: np.random.Generator) -> Iterato
         yield walk.copy()
 
 
-def neighbours(states: Iterable[Floats], n_components: int) -> tuple[Floats, Floats]:
+def neighbors(states: Iterable[Floats], n_components: int) -> tuple[Floats, Floats]:
     """CKA and Procrustes distance `(step)` of each set with the next."""
     remaining = iter(states)
-    with threads() as pool:
+    with thread_pool() as pool:
         sets = (
             made
             for some in iter(lambda: list(islice(remaining, AT_ONCE)), [])

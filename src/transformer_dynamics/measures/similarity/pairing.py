@@ -57,7 +57,7 @@ def matched_samples(recording: Recording, other: Recording) -> tuple[Rows, Rows]
 
 
 def _by_last_token(recording: Recording, other: Recording) -> tuple[Rows, Rows]:
-    """The last token of each text, where the texts were tokenised differently."""
+    """The last token of each text, where the texts were tokenized differently."""
     if recording.texts != other.texts:
         raise InputError(
             f"got recordings of {len(recording.texts)} and {len(other.texts)} texts with other "
@@ -67,7 +67,7 @@ def _by_last_token(recording: Recording, other: Recording) -> tuple[Rows, Rows]:
     texts = recording.text_index[rows[0]], other.text_index[rows[1]]
     if not np.array_equal(texts[0], texts[1]) or not texts[0].size:
         raise InputError(
-            "these recordings were tokenised differently, so that only the last tokens of texts "
+            "these recordings were tokenized differently, so that only the last tokens of texts "
             f"can be matched, and they hold that of {len(rows[0])} and {len(rows[1])} texts; "
             f"{REPAIR}, positions='last'"
         )

@@ -67,7 +67,7 @@ def agreement(one: Labels, other: Labels) -> tuple[float, float]:
     """Adjusted Rand index and adjusted mutual information of two partitions of the same units.
 
     Args:
-        one: community of each unit, `(unit)`; units labelled -1 in either are left out.
+        one: community of each unit, `(unit)`; units labeled -1 in either are left out.
         other: the same of the other partition.
 
     Returns:

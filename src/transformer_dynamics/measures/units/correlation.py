@@ -4,13 +4,13 @@ Estimates Pearson's r over samples of unit u between two sites s and t,
 
     r = cov(x[:, s, u], x[:, t, u]) / sqrt(var(x[:, s, u]) var(x[:, t, u])),
 
-for neighbouring sites, for all pairs of sites, and as a function of their distance. A plain random
+for neighboring sites, for all pairs of sites, and as a function of their distance. A plain random
 walk over depth reaches sqrt(s/(s+1)) at its step s = 1, 2, ... without having learned anything, so
 the drawings show that curve.
 
 Source: arXiv 2502.12131 (adjacent pairs in its Results, all pairs in its Methods).
 
-Cost: neighbouring sites take one pass over the states, and under bootstrap weights three matrix
+Cost: neighboring sites take one pass over the states, and under bootstrap weights three matrix
 products (draw, sample) x (sample, unit) per site; all pairs take one product (site, sample) x
 (sample, site) per unit. Accumulated in float64.
 
@@ -31,7 +31,7 @@ from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import (
     Floats,
     band,
-    centred,
+    centered,
     check_weights,
     defined_mean,
     warn_where_undefined,
@@ -62,7 +62,7 @@ class SiteMoments(NamedTuple):
 
 
 def adjacent_correlation(values: NDArray[Any], weights: Floats | None = None) -> Floats:
-    """Pearson correlation of each unit between neighbouring sites, under each row of weights.
+    """Pearson correlation of each unit between neighboring sites, under each row of weights.
 
     Args:
         values: states `(sample, site, unit)`, at least two sites.
@@ -81,7 +81,7 @@ def adjacent_correlation(values: NDArray[Any], weights: Floats | None = None) ->
     array([[[0.5]]])
     """
     check_states(values)
-    result = correlate_steps(lambda site: centred(values[:, site]), values.shape[1], weights)
+    result = correlate_steps(lambda site: centered(values[:, site]), values.shape[1], weights)
     warn_where_undefined(result, "correlations", stacklevel=2)
     return result
 
@@ -101,7 +101,7 @@ def require_steps(shape: tuple[int, ...]) -> None:
 
 
 def site_moments(columns: Floats, weights: Floats) -> SiteMoments:
-    """Weighted mean and variance `(draw, unit)` of centred states `(sample, unit)`."""
+    """Weighted mean and variance `(draw, unit)` of centered states `(sample, unit)`."""
     with np.errstate(invalid="ignore", over="ignore"):
         mean = weights @ columns
         square = weights @ (columns * columns)
@@ -123,10 +123,10 @@ def moment_correlation(first: SiteMoments, second: SiteMoments, weights: Floats)
 def correlate_steps(
     site_values: Callable[[int], Floats], n_sites: int, weights: Floats | None
 ) -> Floats:
-    """Correlation `(draw, step, unit)` of neighbouring sites, holding two sites at a time.
+    """Correlation `(draw, step, unit)` of neighboring sites, holding two sites at a time.
 
     Args:
-        site_values: index of a site to its centred states `(sample, unit)`.
+        site_values: index of a site to its centered states `(sample, unit)`.
         n_sites: the number of sites.
         weights: `(draw, sample)`, or None for the plain mean.
     """
@@ -143,12 +143,12 @@ def correlate_steps(
 
 @measure(
     "units.correlation",
-    title="Unit correlation of neighbouring sites",
+    title="Unit correlation of neighboring sites",
     source=SOURCE,
     of_moments=True,
 )
 def correlation(recording: Recording | Moments) -> xr.Dataset:
-    """Correlation over samples of each unit between neighbouring sites.
+    """Correlation over samples of each unit between neighboring sites.
 
     Args:
         recording: states, or their moments.
@@ -186,7 +186,7 @@ def _plain_correlation(recording: Recording | Moments) -> Floats:
     if recording.in_memory:
         values = recording.values
         n_sites = values.shape[1]
-        plain: Floats = correlate_steps(lambda site: centred(values[:, site]), n_sites, None)[0]
+        plain: Floats = correlate_steps(lambda site: centered(values[:, site]), n_sites, None)[0]
         return plain
     return Products.over(recording.blocks(), full=False).unit_correlation()
 

@@ -15,7 +15,7 @@ after Treves and Rolls (1991).
 
 Cost: one pass over the states, one site at a time. Accumulated in float64.
 
-Not handled: whether the same units are active at neighbouring sites (see `continuity`). Float64
+Not handled: whether the same units are active at neighboring sites (see `continuity`). Float64
 states below 1e-150 count as zero, since their squares do.
 """
 

@@ -4,9 +4,9 @@ Four estimators of I(x[:, s, u]; x[:, t, u]) over samples:
 
     gaussian  -1/2 ln(1 - r^2) with Pearson's r: exact for a bivariate normal, else linear only
     copula    the same on normal scores (Ince et al. 2017): monotone only; the default (ours)
-    ksg       psi(k) + psi(N) - <psi(n_x + 1) + psi(n_y + 1)>, k nearest neighbours in the maximum
-              norm on standardised values (estimator 1 of Kraskov et al., cond-mat/0305641); where
-              the k-th neighbour coincides with the point, the discrete limit of arXiv 1709.06212
+    ksg       psi(k) + psi(N) - <psi(n_x + 1) + psi(n_y + 1)>, k nearest neighbors in the maximum
+              norm on standardized values (estimator 1 of Kraskov et al., cond-mat/0305641); where
+              the k-th neighbor coincides with the point, the discrete limit of arXiv 1709.06212
     kde       <ln p(x, y) / (p(x) p(y))> over the samples themselves, with Gaussian kernel
               densities of Scott's width, as in arXiv 2502.12131
 
@@ -49,9 +49,9 @@ from transformer_dynamics.measures.units.information_estimators import (
     ksg_pair,
     over_units,
     prepare_kde,
-    standardised,
+    standardized,
 )
-from transformer_dynamics.numerics.arrays import Floats, centred, check_weights, defined_mean
+from transformer_dynamics.numerics.arrays import Floats, centered, check_weights, defined_mean
 from transformer_dynamics.numerics.ranks import site_scores
 from transformer_dynamics.recording.moments.moments import Moments
 from transformer_dynamics.recording.recording import Recording
@@ -90,7 +90,7 @@ def gaussian_information(correlation: NDArray[Any]) -> Floats:
 
 
 def copula_information(values: NDArray[Any], weights: Floats | None = None) -> Floats:
-    """Gaussian-copula information of each unit between neighbouring sites, per row of weights.
+    """Gaussian-copula information of each unit between neighboring sites, per row of weights.
 
     `gaussian_information(adjacent_correlation(normal_scores(values), weights))`, two sites at a
     time. Under bootstrap weights the ranks remain those of the whole sample; only the correlation
@@ -110,7 +110,7 @@ def copula_information(values: NDArray[Any], weights: Floats | None = None) -> F
     """
     check_states(values)
     correlation = correlate_steps(
-        lambda site: _centred_scores(values[:, site]), values.shape[1], weights
+        lambda site: _centered_scores(values[:, site]), values.shape[1], weights
     )
     counts = (check_weights(weights, len(values)) > 0).sum(axis=1)
     information = _of_correlation(correlation, len(values))
@@ -141,12 +141,12 @@ def copula_share(values: NDArray[Any], *, reference: int, weights: Floats | None
     check_states(values)
     rows = check_weights(weights, len(values))
     size = 1 / (rows**2).sum(axis=1)[:, np.newaxis]
-    first = site_moments(_centred_scores(values[:, reference]), rows)
+    first = site_moments(_centered_scores(values[:, reference]), rows)
     shares = np.ones((len(rows), values.shape[1]))
     for site in range(values.shape[1]):
         if site == reference:
             continue
-        other = site_moments(_centred_scores(values[:, site]), rows)
+        other = site_moments(_centered_scores(values[:, site]), rows)
         squares = moment_correlation(first, other, rows) ** 2
         with np.errstate(divide="ignore", invalid="ignore"):
             adjusted = squares - (1 - squares) / np.where(size > 2, size - 2, np.nan)
@@ -154,8 +154,8 @@ def copula_share(values: NDArray[Any], *, reference: int, weights: Floats | None
     return shares
 
 
-def _centred_scores(columns: NDArray[Any]) -> Floats:
-    return centred(site_scores(columns))
+def _centered_scores(columns: NDArray[Any]) -> Floats:
+    return centered(site_scores(columns))
 
 
 def _compare_gaussian(*sites: Floats) -> Floats:
@@ -197,29 +197,29 @@ def _defined(
     return defined
 
 
-def _choose(estimator: str, n_samples: int, neighbours: int) -> Estimator:
-    nearest = partial(ksg_pair, neighbours=neighbours)
+def _choose(estimator: str, n_samples: int, neighbors: int) -> Estimator:
+    nearest = partial(ksg_pair, neighbors=neighbors)
     estimators: dict[str, Estimator] = {
-        "gaussian": (centred, _compare_gaussian),
-        "copula": (_centred_scores, _compare_gaussian),
-        "ksg": (standardised, partial(over_units, nearest)),
+        "gaussian": (centered, _compare_gaussian),
+        "copula": (_centered_scores, _compare_gaussian),
+        "ksg": (standardized, partial(over_units, nearest)),
         "kde": (prepare_kde, partial(over_units, kde_pair)),
     }
     if estimator not in estimators:
         raise InputError(
             f"got estimator={estimator!r}; there are {', '.join(estimators)}: estimator='copula'"
         )
-    if estimator == "ksg" and not 1 <= neighbours < n_samples:
+    if estimator == "ksg" and not 1 <= neighbors < n_samples:
         raise InputError(
-            f"got neighbours={neighbours} for {n_samples} samples; it lies between 1 and the "
-            "number of samples less one: estimator='ksg', neighbours=3"
+            f"got neighbors={neighbors} for {n_samples} samples; it lies between 1 and the "
+            "number of samples less one: estimator='ksg', neighbors=3"
         )
     return estimators[estimator]
 
 
 @measure(
     "units.mutual_information",
-    title="Mutual information of neighbouring sites",
+    title="Mutual information of neighboring sites",
     source="arXiv 2502.12131; Gaussian copula: Ince et al. 2017; KSG: arXiv cond-mat/0305641",
     of_moments=True,
 )
@@ -229,9 +229,9 @@ def mutual_information(
     estimator: str = "copula",
     subtract_permutations: int = 0,
     seed: int = 0,
-    neighbours: int = 3,
+    neighbors: int = 3,
 ) -> xr.Dataset:
-    """Mutual information over samples of each unit between neighbouring sites, in nats.
+    """Mutual information over samples of each unit between neighboring sites, in nats.
 
     Args:
         recording: the states; or their moments, which give "gaussian", and "copula" from counts in
@@ -239,7 +239,7 @@ def mutual_information(
         estimator: "copula", "gaussian", "ksg" or "kde"; the last two loop over units.
         subtract_permutations: how many permutations of the samples to average and subtract.
         seed: of the permutations, which are the same for all steps and units.
-        neighbours: k of "ksg".
+        neighbors: k of "ksg".
 
     Returns:
         `information` `(step, unit)`; `mean` `(step)` over the units where it is defined;
@@ -252,11 +252,11 @@ def mutual_information(
 
     Raises:
         InputError: an unknown estimator, one site only, a negative number of permutations, or
-            `neighbours` not between 1 and the number of samples less one.
+            `neighbors` not between 1 and the number of samples less one.
     """
     require_steps(recording.shape)
     n_samples = recording.shape[0]
-    chosen = _choose(estimator, n_samples, neighbours)
+    chosen = _choose(estimator, n_samples, neighbors)
     if subtract_permutations < 0:
         raise InputError(
             f"got subtract_permutations={subtract_permutations}; it is 0 or more: "
@@ -293,7 +293,7 @@ def information_between(
     other_site: str,
     *,
     estimator: str = "copula",
-    neighbours: int = 3,
+    neighbors: int = 3,
 ) -> xr.Dataset:
     """Mutual information over samples of each unit between any two sites, in nats.
 
@@ -301,11 +301,11 @@ def information_between(
         `information` `(unit)`; NaN as in `mutual_information`.
 
     Raises:
-        InputError: an unknown estimator, or `neighbours` out of range.
+        InputError: an unknown estimator, or `neighbors` out of range.
         RecordingError: the recording has no such site.
     """
     values = recording.select(sites=[site, other_site]).values
-    (information,), _ = _steps(values, _choose(estimator, len(values), neighbours), [])
+    (information,), _ = _steps(values, _choose(estimator, len(values), neighbors), [])
     information = _defined(information[np.newaxis], len(values), stacklevel=2)[0]
     attrs = {"units": "nats", "denominator": f"{len(values)} samples", "estimator": estimator}
     return xr.Dataset(

@@ -1,4 +1,4 @@
-"""Information of one pair of variables from nearest neighbours (KSG) or kernel densities (KDE).
+"""Information of one pair of variables from nearest neighbors (KSG) or kernel densities (KDE).
 
 What they estimate and their sources are in `information`. Both loop over units in Python.
 """
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import digamma
 
-from transformer_dynamics.numerics.arrays import Floats, centred
+from transformer_dynamics.numerics.arrays import Floats, centered
 
 # Rows of the kernel matrix held at a time: with 1000 samples they stay in the processor's cache.
 KERNEL_ROWS = 100
 
 
-def standardised(columns: NDArray[Any]) -> Floats:
+def standardized(columns: NDArray[Any]) -> Floats:
     """Zero mean and unit sample variance per unit of `(sample, unit)`; NaN for a constant unit."""
-    result = centred(columns)
+    result = centered(columns)
     with np.errstate(invalid="ignore", over="ignore"):
         deviation = np.sqrt(np.einsum("nu,nu->u", result, result) / max(1, len(result) - 1))
         deviation[deviation == 0] = np.nan
@@ -39,12 +39,12 @@ def over_units(pair: Callable[[Floats, Floats], float], first: Floats, second: F
     return result
 
 
-def ksg_pair(x: Floats, y: Floats, *, neighbours: int) -> float:
+def ksg_pair(x: Floats, y: Floats, *, neighbors: int) -> float:
     """Kraskov's first estimator for one pair, `(sample,)` each."""
     points = np.column_stack([x, y])
     tree = cKDTree(points)
-    distance = np.ravel(tree.query(points, k=[neighbours + 1], p=np.inf)[0])
-    k = np.full(x.size, float(neighbours))
+    distance = np.ravel(tree.query(points, k=[neighbors + 1], p=np.inf)[0])
+    k = np.full(x.size, float(neighbors))
     coincident = distance == 0
     if coincident.any():
         k[coincident] = tree.query_ball_point(points[coincident], 0.0, return_length=True)
@@ -55,15 +55,15 @@ def ksg_pair(x: Floats, y: Floats, *, neighbours: int) -> float:
 def _marginal_count(x: Floats, distance: Floats) -> Floats:
     """Count the entries nearer than `distance`, itself included; at distance 0, equal ones."""
     ascending = np.sort(x)
-    # Rounding of x +- distance must not take in the neighbour that lies exactly at that distance.
+    # Rounding of x +- distance must not take in the neighbor that lies exactly at that distance.
     reach = np.maximum(distance - 4 * np.spacing(np.abs(x) + distance), 0.0)
     below = np.searchsorted(ascending, x - reach, side="left")
     return np.asarray(np.searchsorted(ascending, x + reach, side="right") - below, np.float64)
 
 
 def prepare_kde(columns: NDArray[Any]) -> Floats:
-    """Standardised states and the log of their marginal density, `(2, sample, unit)`."""
-    states = standardised(columns)
+    """Standardized states and the log of their marginal density, `(2, sample, unit)`."""
+    states = standardized(columns)
     log_density = np.full(states.shape, np.nan)
     width = len(states) ** (-1 / 5)
     for unit in np.flatnonzero(np.isfinite(states).all(axis=0)):

@@ -97,9 +97,9 @@ def standardized(states: NDArray[Any]) -> Floats:
         )
     # By the range, since the deviation of equal numbers may round above zero.
     varies = (values.max(axis=0) > values.min(axis=0)) & (len(values) >= LEAST_SAMPLES)
-    centred = np.where(varies, values - values.mean(axis=0), 0.0)
-    scale = np.sqrt((centred**2).mean(axis=0))
-    return centred / np.where(scale > 0, scale, 1.0)
+    centered = np.where(varies, values - values.mean(axis=0), 0.0)
+    scale = np.sqrt((centered**2).mean(axis=0))
+    return centered / np.where(scale > 0, scale, 1.0)
 
 
 def absolute_correlation(states: NDArray[Any]) -> Floats:

@@ -168,7 +168,7 @@ def _distinct_inputs(trace: LayerTrace) -> Iterator[tuple[int, Event]]:
 def _prove_post_norm(
     index: int, trace: LayerTrace, tolerance: float
 ) -> tuple[LayerProof, str] | None:
-    """The proof of a layer whose two sums are normalised, and the module that then receives `m`."""
+    """The proof of a layer whose two sums are normalized, and the module that then receives `m`."""
     events = trace.events
     for place, entry in enumerate(events):
         first = _sum_into(entry, trace.input, events[:place], tolerance)

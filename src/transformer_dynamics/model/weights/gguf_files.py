@@ -74,7 +74,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         )
         tokenizer = called(gguf.name, AutoTokenizer.from_pretrained, gguf.parent, **source)
         config = loaded.config
-        # The weights are plain floats now; a model that still claims to be quantised is not saved.
+        # The weights are plain floats now; a model that still claims to be quantized is not saved.
         del config.quantization_config
         fresh = type(loaded)(config)
         fresh.load_state_dict(loaded.state_dict())

@@ -1,4 +1,4 @@
-"""The same architecture with weights as they are initialised before training.
+"""The same architecture with weights as they are initialized before training.
 
 Random numbers come from a generator of the twin's own, in this thread alone: the caller's random
 state is neither read nor changed, and one seed gives the same bits whatever other threads draw.
@@ -43,14 +43,14 @@ def _with_generator(func: Any) -> Any:
     name = "generator" if func._overloadname == "default" else f"generator_{func._overloadname}"
     if name not in packet.overloads():
         raise ModelError(
-            f"weights are initialised with {func}, which takes no generator of its own; the "
+            f"weights are initialized with {func}, which takes no generator of its own; the "
             "untrained twin of this model would not be the same twice"
         )
     return getattr(packet, name)
 
 
 def untrained_model(hf_model: Any, seed: int) -> Any:
-    """A model of the same class and configuration, initialised anew, on the CPU.
+    """A model of the same class and configuration, initialized anew, on the CPU.
 
     A compiled model's twin is not compiled, an adapted one's has no adapters, and a quantized one's
     is in floating point.

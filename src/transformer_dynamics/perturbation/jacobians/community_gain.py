@@ -46,8 +46,8 @@ from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.systems import (
     Progress,
+    ProgressCounter,
     System,
-    Work,
     chosen_texts,
     gathered,
     layer_sites,
@@ -200,7 +200,7 @@ def community_gain(
             f"layers, from {layers[0]} to {layers[-1]}, and permutations are at least 1: "
             f"community_gain(systems, starts=[{layers[0]!r}])"
         )
-    work = Work(len(systems) * n_texts, on_progress)
+    work = ProgressCounter(len(systems) * n_texts, on_progress)
     results: dict[str, list[xr.Dataset]] = {}
     found: dict[str, xr.Dataset] = {}
     for system in systems:

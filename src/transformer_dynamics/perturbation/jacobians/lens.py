@@ -22,7 +22,7 @@ import xarray as xr
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.perturbation.systems import layer_sites
-from transformer_dynamics.texts.tokenization import tokenise
+from transformer_dynamics.texts.tokenization import tokenize
 
 if TYPE_CHECKING:
     from transformer_dynamics.model.loading import Model
@@ -73,9 +73,9 @@ def jacobian_lens(
         )
     total = np.zeros(())
     for text in texts:
-        ids = tokenise(model.tokenizer, [text], bos)[0] if isinstance(text, str) else list(text)
+        ids = tokenize(model.tokenizer, [text], bos)[0] if isinstance(text, str) else list(text)
         total = total + summed_jacobians(model.hf_model, model.found_sites, ids, chosen)
-    return _labelled(total / len(texts), chosen)
+    return _labeled(total / len(texts), chosen)
 
 
 def mean_jacobian(flows: Iterable[FlowMap], sites: Sequence[str] | None = None) -> xr.DataArray:
@@ -96,10 +96,10 @@ def mean_jacobian(flows: Iterable[FlowMap], sites: Sequence[str] | None = None) 
         n_flows += 1
     if not n_flows:
         raise InputError("got no flow maps; give one at least: mean_jacobian([flow])")
-    return _labelled(total / n_flows, chosen)
+    return _labeled(total / n_flows, chosen)
 
 
-def _labelled(values: np.ndarray, sites: Sequence[str]) -> xr.DataArray:
+def _labeled(values: np.ndarray, sites: Sequence[str]) -> xr.DataArray:
     return xr.DataArray(
         values,
         dims=("site", "output", "unit"),

@@ -4,9 +4,9 @@ For the Jacobians J_1 ... J_n along a trajectory, Q_0 = I and J_k Q_(k-1) = Q_k 
 
     lambda_i = (1/n) sum_k ln |R_k[i, i]|        in nats per step, by falling size
 
-Two steps share a factorisation, which changes nothing but rounding.
+Two steps share a factorization, which changes nothing but rounding.
 
-Cost: n/2 QR factorisations, 4/3 D^3 each. Source: Benettin et al. (1980), Eckmann and Ruelle
+Cost: n/2 QR factorizations, 4/3 D^3 each. Source: Benettin et al. (1980), Eckmann and Ruelle
 (1985).
 Not handled: limits of infinitely many steps, of which a network has none; its exponents hold for
 its own depth and depend on it.

@@ -20,12 +20,12 @@ from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.nulls.flow_maps import random_updates, spectrum_matched_updates
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.parallel import in_threads
+from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.perturbation.jacobians.lyapunov import lyapunov_exponents
 from transformer_dynamics.perturbation.jacobians.spectrum import (
     READINGS,
     composed_ranks,
-    labelled,
+    labeled,
     normal_part,
     spectrum,
     spectrum_from,
@@ -36,8 +36,8 @@ from transformer_dynamics.perturbation.systems import (
     RANDOM_UPDATES,
     SPECTRUM_MATCHED_UPDATES,
     Progress,
+    ProgressCounter,
     System,
-    Work,
     chosen_texts,
     gathered,
     layer_sites,
@@ -80,7 +80,7 @@ def _chain(matrices: Floats) -> xr.Dataset:
     """Quantities of a text's steps that need no eigenvalues: fast enough for many texts."""
     identity = np.eye(matrices.shape[-1])
     parts = [
-        labelled(
+        labeled(
             {
                 "norm": np.linalg.norm(each, axis=(-1, -2)),
                 "symmetric_energy": symmetric_energy(each),
@@ -93,7 +93,7 @@ def _chain(matrices: Floats) -> xr.Dataset:
     result: xr.Dataset = xr.concat(parts, names)
     ranks, values = composed_ranks(matrices)
     traceless = {"traceless_symmetric_energy": traceless_symmetric_energy(matrices - identity)}
-    result = result.assign(labelled({**ranks, **traceless}, ("step",)))
+    result = result.assign(labeled({**ranks, **traceless}, ("step",)))
     nats = {"units": "nats per step", "definition": "by QR of the chain of Jacobians"}
     result["lyapunov_exponent"] = ("exponent", lyapunov_exponents(matrices), nats)
     shares = {"units": "1", "denominator": "the largest singular value of the whole product"}
@@ -140,7 +140,7 @@ def jacobians(
     chosen = layer_sites(systems[0].sites) if sites is None else tuple(sites)
     results: dict[str, list[xr.Dataset]] = {}
     followed = texts_followed(systems, texts)
-    work = Work(sum(map(len, followed.values())), on_progress)
+    work = ProgressCounter(sum(map(len, followed.values())), on_progress)
     for system in systems:
         for text in work.each(followed[system.name]):
             matrices = step_jacobians(system.flow(text), chosen)
@@ -202,7 +202,7 @@ def spectra(
     systems = model_and_one_twin(systems)
     texts = chosen_texts(systems, n_texts, seed)
     chosen = layer_sites(systems[0].sites) if sites is None else tuple(sites)
-    work = Work(len(systems) * n_texts, on_progress)
+    work = ProgressCounter(len(systems) * n_texts, on_progress)
     results: dict[str, list[xr.Dataset]] = {}
     averages: dict[str, xr.Dataset] = {}
     for system in systems:
@@ -229,9 +229,9 @@ def _both_modes(system: System, text: int, sites: Sequence[str]) -> tuple[Floats
 
 
 def _complete(matrices: Floats) -> xr.Dataset:
-    surrogates, eigenvalues = zip(*in_threads(normal_part, matrices), strict=True)
+    surrogates, eigenvalues = zip(*map_in_threads(normal_part, matrices), strict=True)
     result = spectrum_from(matrices, np.stack(eigenvalues))
-    result = result.assign(labelled(composed_ranks(matrices)[0], ("step",)))
+    result = result.assign(labeled(composed_ranks(matrices)[0], ("step",)))
     ranks = composed_ranks(np.stack(surrogates))[0]
     return result.assign({f"surrogate_{name}": ("step", values) for name, values in ranks.items()})
 

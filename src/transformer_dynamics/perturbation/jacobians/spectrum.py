@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.parallel import in_threads
+from transformer_dynamics.numerics.parallel import map_in_threads
 
 Complex = NDArray[np.complex128]
 
@@ -105,7 +105,7 @@ def numerical_abscissa(matrices: Floats) -> Floats:
     """The largest eigenvalue of the symmetric part, `(step)`."""
     last = [matrices.shape[-1] - 1] * 2
     return np.array(
-        in_threads(
+        map_in_threads(
             lambda matrix: scipy.linalg.eigvalsh((matrix + matrix.T) / 2, subset_by_index=last)[0],
             matrices,
         )
@@ -156,7 +156,7 @@ def spectrum(matrices: Floats) -> xr.Dataset:
         InputError: the matrices are not square.
     """
     given = _square(matrices)
-    return spectrum_from(given, np.stack(in_threads(np.linalg.eigvals, given)))
+    return spectrum_from(given, np.stack(map_in_threads(np.linalg.eigvals, given)))
 
 
 def spectrum_from(given: Floats, eigenvalues: Complex) -> xr.Dataset:
@@ -165,7 +165,7 @@ def spectrum_from(given: Floats, eigenvalues: Complex) -> xr.Dataset:
     eigenvalues = np.take_along_axis(eigenvalues, np.argsort(-np.abs(eigenvalues), axis=-1), -1)
     parts = []
     for matrix, values in ((given, eigenvalues), (given - identity, eigenvalues - 1)):
-        singular = np.stack(in_threads(scipy.linalg.svdvals, matrix))
+        singular = np.stack(map_in_threads(scipy.linalg.svdvals, matrix))
         quantities = {
             "norm": np.linalg.norm(matrix, axis=(-1, -2)),
             "symmetric_energy": symmetric_energy(matrix),
@@ -177,7 +177,7 @@ def spectrum_from(given: Floats, eigenvalues: Complex) -> xr.Dataset:
             "complex_share": complex_share(eigenvalues),
             "imaginary_weight": imaginary_weight(values),
         }
-        part = labelled(quantities, ("step",))
+        part = labeled(quantities, ("step",))
         part["singular_value"] = (("step", "eigenvalue"), singular)
         parts.append(part)
     names = xr.DataArray(list(READINGS), dims="reading", name="reading")
@@ -220,7 +220,7 @@ def composed_ranks(matrices: Floats) -> tuple[dict[str, Floats], Floats]:
         product = matrix @ product
         product /= max(np.abs(product).max(), np.finfo(np.float64).tiny)  # ranks have no scale
         products[step] = product
-    values = np.stack(in_threads(_singular_values, products))
+    values = np.stack(map_in_threads(_singular_values, products))
     values[-1] = scipy.linalg.svdvals(products[-1])
     return effective_rank(values), _over(values[-1], values[-1].max())
 
@@ -257,7 +257,7 @@ def normal_part(matrix: Floats) -> tuple[Floats, Complex]:
     return vectors @ normal @ vectors.T, eigenvalues
 
 
-def labelled(quantities: dict[str, Floats], dims: tuple[str, ...]) -> xr.Dataset:
+def labeled(quantities: dict[str, Floats], dims: tuple[str, ...]) -> xr.Dataset:
     """Quantities as variables with their meaning."""
     return xr.Dataset(
         {

@@ -11,7 +11,7 @@ MARGIN = 0.01
 MOST = 1e3
 
 
-def band(
+def contracting_band(
     log_ratio: ArrayLike, *, margin: float = MARGIN
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the contiguous run of starts that contracts most in all.
@@ -28,9 +28,9 @@ def band(
         Index of the first and of the last start of the run, both inclusive, each `(...)`; 0 where
         every start is NaN. Of equally good runs the first.
 
-    >>> band([0.1, -0.2, -0.3, 0.02, 0.0, float("nan")])
+    >>> contracting_band([0.1, -0.2, -0.3, 0.02, 0.0, float("nan")])
     (array(1), array(2))
-    >>> band([[0.3, 0.2, 0.4], [-0.5, 0.1, -0.5]])
+    >>> contracting_band([[0.3, 0.2, 0.4], [-0.5, 0.1, -0.5]])
     (array([1, 0]), array([1, 2]))
     """
     values = np.asarray(log_ratio, dtype=np.float64)

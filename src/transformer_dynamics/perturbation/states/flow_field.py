@@ -39,8 +39,8 @@ from transformer_dynamics.perturbation.states.teleport import plane_of
 from transformer_dynamics.perturbation.systems import (
     ZERO_UPDATE,
     Progress,
+    ProgressCounter,
     System,
-    Work,
     chosen_texts,
     gathered,
     model_and_one_twin,
@@ -94,7 +94,7 @@ def flow_field(
             f"got n_sites={n_sites}; the system has {len(sites)} sites: flow_field(systems, "
             "n_sites=2)"
         )
-    work = Work(len(systems) * n_texts, on_progress)
+    work = ProgressCounter(len(systems) * n_texts, on_progress)
     fields = []
     for system in systems:
         axes = plane_of(system.recording)
@@ -218,7 +218,7 @@ def basin(
     texts = chosen_texts(systems, n_texts, seed)
     sites = systems[0].sites
     places = tuple(starts or quarter_sites(sites))
-    work = Work(len(systems) * n_texts, on_progress)
+    work = ProgressCounter(len(systems) * n_texts, on_progress)
     results: dict[str, list[xr.Dataset]] = {}
     for system in systems:
         spread = {site: _spread(states_at(system.recording, site)) for site in places}

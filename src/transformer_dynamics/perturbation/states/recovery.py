@@ -44,8 +44,8 @@ from transformer_dynamics.perturbation.states.teleport import plane_of
 from transformer_dynamics.perturbation.systems import (
     ZERO_UPDATE,
     Progress,
+    ProgressCounter,
     System,
-    Work,
     chosen_texts,
     gathered,
     layer_sites,
@@ -145,7 +145,7 @@ def recovery(
     plan.check(sites)
     texts = chosen_texts(systems, n_texts, seed)
     followed = texts_followed(systems, texts, least=LEAST)
-    work = Work(sum(map(len, followed.values())), on_progress)
+    work = ProgressCounter(sum(map(len, followed.values())), on_progress)
     results: dict[str, list[xr.Dataset]] = {system.name: [] for system in systems}
     results[ZERO_UPDATE] = []
     shares = np.full((n_texts, len(plan.starts)), np.nan)
@@ -236,9 +236,9 @@ class _Where:
     def _on_grid(self, start: str, sizes: Floats, seed: Sequence[int]) -> Floats:
         """Some of the grid's points, scaled about the texts' mean score, `(size, state, unit)`."""
         scores = self.axes.project(self.states[start])
-        centre = scores.mean(axis=0)
+        center = scores.mean(axis=0)
         chosen = _generator(seed, "grid").permutation(GRID**2)[: self.plan.n_states]
-        return on_plane(centre + sizes * (grid_scores(scores, GRID)[chosen] - centre), self.axes)
+        return on_plane(center + sizes * (grid_scores(scores, GRID)[chosen] - center), self.axes)
 
     def directions(self, kind: str, clean: Floats, start: str, seed: Sequence[int]) -> Floats:
         """Unit vectors of one kind but `grid`, `(state, unit)`, whatever other kinds there are."""

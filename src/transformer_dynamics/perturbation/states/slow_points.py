@@ -2,7 +2,7 @@
 
     q(x) = |F(x) - x|^2 / 2,     gradient (J - I)^T (F(x) - x)
 
-is minimised from several states by L-BFGS. A minimum with q = 0 is a fixed point of the step; one
+is minimized from several states by L-BFGS. A minimum with q = 0 is a fixed point of the step; one
 with q > 0 is a slow point, reported with its residual speed |F(x) - x| and never called fixed.
 
 Cost: an advance and a vector-Jacobian product per evaluation. Source: Sussillo and Barak (2013).
@@ -24,8 +24,8 @@ from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.systems import (
     Progress,
+    ProgressCounter,
     System,
-    Work,
     chosen_texts,
     gathered,
     layer_sites,
@@ -141,7 +141,7 @@ def slow_points(
     systems = model_and_one_twin(systems)
     texts = chosen_texts(systems, n_texts, seed)
     sites = layer_sites(systems[0].sites)
-    work = Work(len(systems) * n_texts, on_progress)
+    work = ProgressCounter(len(systems) * n_texts, on_progress)
     results: dict[str, list[xr.Dataset]] = {}
     for system in systems:
         for text in work.each(texts):

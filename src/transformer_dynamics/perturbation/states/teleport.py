@@ -41,8 +41,8 @@ from transformer_dynamics.perturbation.states.displacement import (
 from transformer_dynamics.perturbation.systems import (
     ZERO_UPDATE,
     Progress,
+    ProgressCounter,
     System,
-    Work,
     chosen_texts,
     gathered,
     model_and_one_twin,
@@ -73,7 +73,7 @@ NEAR = 1e-3
 N_SHOWN = 4
 
 
-def follow(
+def track_states(
     flow: FlowMap, states: Floats, start: str, *, axes: PrincipalAxes, tokens: bool = True
 ) -> xr.Dataset:
     """Follow states from where they are put to the last site.
@@ -230,7 +230,7 @@ def teleport(
             f"{', '.join(KINDS)}: teleport(systems, starts=[{sites[0]!r}], kinds=['grid'])"
         )
     results: dict[str, list[xr.Dataset]] = {}
-    work = Work(len(systems) * n_texts, on_progress)
+    work = ProgressCounter(len(systems) * n_texts, on_progress)
     sizes = {kind: n if kind == "grid" else n_other for kind in kinds}
     for system in systems:
         where = _Where(system, places)

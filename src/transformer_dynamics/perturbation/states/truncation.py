@@ -2,7 +2,7 @@
 
 The state x of a text at a site is put back as its projection on K orthonormal directions:
 
-    singular           the first K left singular vectors of the site's states, uncentred
+    singular           the first K left singular vectors of the site's states, uncentered
     mean_and_random    the first of them, which nearly is the mean state, and K - 1 random ones
     random             K random ones
 
@@ -39,8 +39,8 @@ from transformer_dynamics.perturbation.predictions import divergences
 from transformer_dynamics.perturbation.states.displacement import states_at
 from transformer_dynamics.perturbation.systems import (
     Progress,
+    ProgressCounter,
     System,
-    Work,
     chosen_texts,
     gathered,
     layer_sites,
@@ -130,7 +130,7 @@ def truncation(
         )
     chosen_texts(systems, n_texts, seed)  # refuses what is not there
     texts = chosen_texts(systems, min(n_texts, n_there // 2), seed)
-    work = Work(len(systems) * len(texts), on_progress)
+    work = ProgressCounter(len(systems) * len(texts), on_progress)
     results = {}
     for system in systems:
         cut = _Cut(system, texts, places, cuts, seed)

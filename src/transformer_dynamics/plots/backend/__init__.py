@@ -2,7 +2,7 @@
 
 A measure or a claim says what is to be drawn (`Lines`, `Histogram`, `Heatmap`, `Paths`); it does
 not say with what. Every drawing has `plot(ax=None) -> Axes` and `figure() -> plotly Figure`. An
-axis label carries its unit. A series has a role, and the role gives it its colour, so that the
+axis label carries its unit. A series has a role, and the role gives it its color, so that the
 model and its nulls look the same on every figure.
 """
 

@@ -1,9 +1,9 @@
-"""Drawings that follow from a result's dimensions alone, for measures without a figure of their own.
+"""Drawings from a result's dimensions alone, for measures without a figure of their own.
 
 (sample, site)      mean over samples with a 5-95 % band, over depth
 (site)              a line over depth; `NAME_low` and `NAME_high` are its band where they exist
 (system, site)      a line for each system
-(site, other site)  a matrix in colour
+(site, other site)  a matrix in color
 (sample, component) the first two components of each sample
 (unit), (sample)    a histogram
 ()                  a value with its interval
@@ -129,7 +129,7 @@ def _said(values: xr.DataArray) -> dict[str, Any]:
     definition = str(values.attrs.get("definition", ""))
     parts = [part for part in (definition, ", ".join(counts)) if part]
     name = str(values.name).replace("_", " ")
-    return {"title": name[:1].upper() + name[1:], "shows": "; ".join(parts)}
+    return {"title": name[:1].upper() + name[1:], "caption": "; ".join(parts)}
 
 
 def _entries(values: xr.DataArray, dim: str) -> list[str]:
@@ -169,7 +169,7 @@ def _line(result: xr.Dataset, variable: str, axis: str, entry: str) -> Series:
     values = result[variable]
     x, labels = _points(values, axis), _entries(values, axis)
     repeated = [dim for dim in values.dims if dim != axis]
-    name = str(variable).replace("_", " ") if not entry else entry
+    name = entry or str(variable).replace("_", " ")
     if repeated:
         rows: Floats = values.transpose(*repeated, axis).values.reshape(-1, len(x))
         over = " and ".join(f"{dim}s" for dim in repeated)
@@ -192,7 +192,7 @@ def _map(values: xr.DataArray) -> Heatmap:
     return Heatmap(
         x_label=AXIS_LABELS.get(x, x.replace("_", " ")),
         y_label=AXIS_LABELS.get(y, y.replace("_", " ")),
-        colour_label=_label(values),
+        color_label=_label(values),
         values=values.values,
         x_names=_entries(values, x),
         symmetric=bool(finite.size and finite.min() < 0),

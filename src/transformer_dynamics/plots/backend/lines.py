@@ -10,7 +10,7 @@ import numpy as np
 
 from transformer_dynamics.plots.backend.style import (
     MATPLOTLIB_DASHES,
-    Labelled,
+    Labeled,
     Numbers,
     Role,
     escape,
@@ -53,7 +53,7 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lines(Labelled):
+class Lines(Labeled):
     """Lines over a common axis, each with an optional band."""
 
     series: Sequence[Series]
@@ -62,14 +62,14 @@ class Lines(Labelled):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw on matplotlib axes."""
         axes = new_axes(ax, self)
-        for line, (colour, dash) in zip(self.series, styles(self.series), strict=True):
+        for line, (color, dash) in zip(self.series, styles(self.series), strict=True):
             if line.hidden:
                 continue
-            (drawn,) = axes.plot(line.x, line.y, color=colour, label=line.name, markersize=4)
+            (drawn,) = axes.plot(line.x, line.y, color=color, label=line.name, markersize=4)
             drawn.set_linestyle("" if line.markers else MATPLOTLIB_DASHES[dash])
             drawn.set_marker("o" if line.markers else "")
             if line.low is not None and line.high is not None:
-                axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.2, linewidth=0)
+                axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.2, linewidth=0)
         axes.set_yscale(self.y_scale)
         axes.legend(fontsize="small")
         return axes
@@ -79,7 +79,7 @@ class Lines(Labelled):
         import plotly.graph_objects as go
 
         figure = new_figure(self)
-        for line, (colour, dash) in zip(self.series, styles(self.series), strict=True):
+        for line, (color, dash) in zip(self.series, styles(self.series), strict=True):
             visible = "legendonly" if line.hidden else True
             if line.low is not None and line.high is not None:
                 figure.add_trace(
@@ -87,7 +87,7 @@ class Lines(Labelled):
                         x=np.concatenate([line.x, line.x[::-1]]),
                         y=np.concatenate([line.high, line.low[::-1]]),
                         fill="toself",
-                        fillcolor=transparent(colour),
+                        fillcolor=transparent(color),
                         line={"width": 0},
                         legendgroup=line.name,
                         showlegend=False,
@@ -104,8 +104,8 @@ class Lines(Labelled):
                     visible=visible,
                     text=[escape(label) for label in line.labels] or None,
                     mode="markers" if line.markers else "lines",
-                    line={"color": colour, "dash": dash, "width": 2},
-                    marker={"color": colour, "size": 6},
+                    line={"color": color, "dash": dash, "width": 2},
+                    marker={"color": color, "size": 6},
                 )
             )
         figure.update_yaxes(type=self.y_scale)
@@ -123,7 +123,7 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Histogram(Labelled):
+class Histogram(Labeled):
     """Distributions over common bins, as the share of each that falls in a bin."""
 
     groups: Sequence[Group]
@@ -142,7 +142,7 @@ class Histogram(Labelled):
         """Draw on matplotlib axes."""
         axes = new_axes(ax, self)
         edges, shares = self._shares()
-        for group, share, (colour, dash) in zip(
+        for group, share, (color, dash) in zip(
             self.groups, shares, styles(self.groups), strict=True
         ):
             if group.hidden:
@@ -150,7 +150,7 @@ class Histogram(Labelled):
             axes.stairs(
                 share,
                 edges,
-                color=colour,
+                color=color,
                 label=group.name,
                 fill=group.role == "model",
                 alpha=0.5 if group.role == "model" else 1.0,
@@ -165,7 +165,7 @@ class Histogram(Labelled):
 
         figure = new_figure(self)
         edges, shares = self._shares()
-        for group, share, (colour, dash) in zip(
+        for group, share, (color, dash) in zip(
             self.groups, shares, styles(self.groups), strict=True
         ):
             figure.add_trace(
@@ -176,7 +176,7 @@ class Histogram(Labelled):
                     visible="legendonly" if group.hidden else True,
                     mode="lines",
                     fill="tozeroy" if group.role == "model" else None,
-                    line={"color": colour, "dash": dash, "width": 2},
+                    line={"color": color, "dash": dash, "width": 2},
                 )
             )
         return figure
@@ -194,7 +194,7 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intervals(Labelled):
+class Intervals(Labeled):
     """Values with their intervals, one below the other, over a common axis."""
 
     intervals: Sequence[Interval]
@@ -203,11 +203,11 @@ class Intervals(Labelled):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw on matplotlib axes."""
         axes = new_axes(ax, self)
-        for place, (row, (colour, _)) in enumerate(
+        for place, (row, (color, _)) in enumerate(
             zip(self.intervals, styles(self.intervals), strict=True)
         ):
-            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2)
-            axes.plot([row.value], [place], color=colour, marker="o")
+            axes.plot([row.low, row.high], [place, place], color=color, linewidth=2)
+            axes.plot([row.value], [place], color=color, marker="o")
         axes.set_yticks(range(len(self.intervals)), [row.name for row in self.intervals])
         axes.invert_yaxis()
         return axes
@@ -217,20 +217,20 @@ class Intervals(Labelled):
         import plotly.graph_objects as go
 
         figure = new_figure(self)
-        for row, (colour, _) in zip(self.intervals, styles(self.intervals), strict=True):
+        for row, (color, _) in zip(self.intervals, styles(self.intervals), strict=True):
             figure.add_trace(
                 go.Scatter(
                     x=[row.value],
                     y=[row.name],
                     name=row.name,
                     mode="markers",
-                    marker={"color": colour, "size": 10},
+                    marker={"color": color, "size": 10},
                     error_x={
                         "type": "data",
                         "symmetric": False,
                         "array": [row.high - row.value],
                         "arrayminus": [row.value - row.low],
-                        "color": colour,
+                        "color": color,
                         "thickness": 2,
                     },
                     showlegend=False,

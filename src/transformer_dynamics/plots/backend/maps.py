@@ -1,4 +1,4 @@
-"""Drawings over two axes or three: matrices in colour, paths in a plane or in space."""
+"""Drawings over two axes or three: matrices in color, paths in a plane or in space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from transformer_dynamics.plots.backend.style import (
     MATPLOTLIB_DASHES,
-    Labelled,
+    Labeled,
     Numbers,
     Role,
     escape,
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
-# Unlike any colour of the scales, whose middle is nearly white.
+# Unlike any color of the scales, whose middle is nearly white.
 NO_VALUE = "#BDBDBD"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heatmap(Labelled):
-    """A matrix in colour; `values` has shape `(y, x)`.
+class Heatmap(Labeled):
+    """A matrix in color; `values` has shape `(y, x)`.
 
-    A symmetric scale is centred on zero. The colour scale ends at the 99th percentile of the
-    magnitude, since a few massive activations would otherwise leave the rest one colour; what lies
-    beyond is drawn in the end colour, and `colour_label` should say so where it matters. `limit` is
+    A symmetric scale is centered on zero. The color scale ends at the 99th percentile of the
+    magnitude, since a few massive activations would otherwise leave the rest one color; what lies
+    beyond is drawn in the end color, and `color_label` should say so where it matters. `limit` is
     the end of a symmetric scale instead, the same for maps to be compared. NaN is grey.
     """
 
-    colour_label: str
+    color_label: str
     values: Numbers
     x_names: Sequence[str] = ()
     x_ticks: Sequence[tuple[float, str]] = ()
@@ -61,16 +61,16 @@ class Heatmap(Labelled):
         """Draw on matplotlib axes."""
         axes = new_axes(ax, self)
         low, high = self._limits()
-        colours = "RdBu_r" if self.symmetric else "viridis"
+        colors = "RdBu_r" if self.symmetric else "viridis"
         image = axes.imshow(
-            self.values, aspect="auto", cmap=colours, vmin=low, vmax=high, origin="lower"
+            self.values, aspect="auto", cmap=colors, vmin=low, vmax=high, origin="lower"
         )
         if self.x_ticks:
             axes.set_xticks(*zip(*self.x_ticks, strict=True))
         if self.y_ticks:
             axes.set_yticks(*zip(*self.y_ticks, strict=True))
         axes.set_facecolor(NO_VALUE)
-        axes.figure.colorbar(image, ax=axes, label=self.colour_label)
+        axes.figure.colorbar(image, ax=axes, label=self.color_label)
         return axes
 
     def figure(self) -> Figure:
@@ -87,7 +87,7 @@ class Heatmap(Labelled):
                 zmin=low,
                 zmax=high,
                 colorscale="RdBu_r" if self.symmetric else "Viridis",
-                colorbar={"title": {"text": self.colour_label, "side": "right"}},
+                colorbar={"title": {"text": self.color_label, "side": "right"}},
             )
         )
         figure.update_layout(plot_bgcolor=NO_VALUE)
@@ -118,7 +118,7 @@ class Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paths(Labelled):
+class Paths(Labeled):
     """Paths in a plane, or in space where `z_label` is given; a dot marks where each begins.
 
     With `markers` the points are a cloud in no order: dots and no lines.
@@ -131,13 +131,13 @@ class Paths(Labelled):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the first two axes on matplotlib axes."""
         axes = new_axes(ax, self)
-        for path, (colour, dash) in zip(self.paths, styles(self.paths), strict=True):
+        for path, (color, dash) in zip(self.paths, styles(self.paths), strict=True):
             x, y = path.points[:, 0], path.points[:, 1]
             if self.markers:
-                axes.scatter(x, y, color=colour, label=path.name, s=4)
+                axes.scatter(x, y, color=color, label=path.name, s=4)
                 continue
-            axes.plot(x, y, color=colour, label=path.name, linestyle=MATPLOTLIB_DASHES[dash])
-            axes.plot(x[:1], y[:1], color=colour, marker="o")
+            axes.plot(x, y, color=color, label=path.name, linestyle=MATPLOTLIB_DASHES[dash])
+            axes.plot(x[:1], y[:1], color=color, marker="o")
         axes.legend(fontsize="small")
         return axes
 
@@ -146,20 +146,20 @@ class Paths(Labelled):
         import plotly.graph_objects as go
 
         figure = new_figure(self)
-        for path, (colour, dash) in zip(self.paths, styles(self.paths), strict=True):
+        for path, (color, dash) in zip(self.paths, styles(self.paths), strict=True):
             sizes = [3.0 if self.markers else 9.0] + [3.0] * (len(path.points) - 1)
             common = {
                 "name": path.name,
                 "text": [escape(label) for label in path.labels] or None,
                 "mode": "markers" if self.markers else "lines+markers",
-                "marker": {"color": colour, "size": sizes, "line": {"width": 0}},
+                "marker": {"color": color, "size": sizes, "line": {"width": 0}},
             }
             x, y = path.points[:, 0], path.points[:, 1]
             if self.z_label is None:
-                line = {"color": colour, "dash": dash, "width": 2}
+                line = {"color": color, "dash": dash, "width": 2}
                 figure.add_trace(go.Scatter(x=x, y=y, line=line, **common))
             else:
-                line = {"color": colour, "width": 4}
+                line = {"color": color, "width": 4}
                 figure.add_trace(go.Scatter3d(x=x, y=y, z=path.points[:, 2], line=line, **common))
         if self.z_label is not None:
             names = {"x": self.x_label, "y": self.y_label, "z": self.z_label}
@@ -173,7 +173,7 @@ class Paths(Labelled):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Field(Labelled):
+class Field(Labeled):
     """Arrows in a plane, one field after another along a slider.
 
     Attributes:
@@ -194,9 +194,9 @@ class Field(Labelled):
         shown = len(self.labels) // 2
         axes.set_title(f"{self.title}: {self.labels[shown]}")
         start, arrow = self.points[shown].T, self.arrows[shown].T
-        colour = styles([Path(name="", points=self.points[shown])])[0][0]
-        axes.quiver(*start, *arrow, color=colour, angles="xy", scale_units="xy", scale=1.0)
-        axes.plot(*(start + arrow), linestyle="", marker=".", color=colour, markersize=2)
+        color = styles([Path(name="", points=self.points[shown])])[0][0]
+        axes.quiver(*start, *arrow, color=color, angles="xy", scale_units="xy", scale=1.0)
+        axes.plot(*(start + arrow), linestyle="", marker=".", color=color, markersize=2)
         return axes
 
     def figure(self) -> Figure:
@@ -204,7 +204,7 @@ class Field(Labelled):
         import plotly.graph_objects as go
 
         figure = new_figure(self)
-        colour = styles([Path(name="", points=self.points[0])])[0][0]
+        color = styles([Path(name="", points=self.points[0])])[0][0]
         shown = len(self.labels) // 2
         for place in range(len(self.labels)):
             start, end = self.points[place], self.points[place] + self.arrows[place]
@@ -215,8 +215,8 @@ class Field(Labelled):
                     x=x,
                     y=y,
                     mode="lines+markers",
-                    line={"color": colour, "width": 1.5},
-                    marker={"color": colour, "size": [0, 5, 0] * len(start)},
+                    line={"color": color, "width": 1.5},
+                    marker={"color": color, "size": [0, 5, 0] * len(start)},
                     visible=place == shown,
                     showlegend=False,
                 )

@@ -1,4 +1,4 @@
-"""Basis of all drawings: roles and their colours, empty axes, and text that stays text."""
+"""Basis of all drawings: roles and their colors, empty axes, and text that stays text."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Numbers = NDArray[Any]
 Role = Literal["model", "detail", "null", "reference"]
 
-MODEL_COLOURS = ("#0072B2", "#56B4E9", "#004466", "#2A9D8F", "#6A4FB3")
-NULL_COLOURS = (
+MODEL_COLORS = ("#0072B2", "#56B4E9", "#004466", "#2A9D8F", "#6A4FB3")
+NULL_COLORS = (
     "#D55E00",
     "#E69F00",
     "#CC79A7",
@@ -26,7 +26,7 @@ NULL_COLOURS = (
     "#B59BD5",
     "#A0522D",
 )
-REFERENCE_COLOUR = "#444444"
+REFERENCE_COLOR = "#444444"
 DASHES = ("dash", "dot", "dashdot", "longdash")
 MATPLOTLIB_DASHES: dict[str, Any] = {
     "solid": "-",
@@ -46,12 +46,12 @@ class Drawing(Protocol):
         ...
 
     @property
-    def shows(self) -> str:
+    def caption(self) -> str:
         """Caption: what is plotted, N, the interval and the null."""
         ...
 
     @property
-    def requires(self) -> str:
+    def interpretation(self) -> str:
         """Interpretation: what the figure would show if the claim were true."""
         ...
 
@@ -65,22 +65,22 @@ class Drawing(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled:
+class Labeled:
     """Title, caption and interpretation of a drawing.
 
     Attributes:
         title: the heading.
         x_label: the first axis, with its unit.
         y_label: the second axis, with its unit.
-        shows: a sentence on what can be read off the figure.
-        requires: a sentence on what would have to be true for it to mean what is claimed.
+        caption: a sentence on what can be read off the figure.
+        interpretation: a sentence on what would have to be true for it to mean what is claimed.
     """
 
     title: str
     x_label: str
     y_label: str
-    shows: str = ""
-    requires: str = ""
+    caption: str = ""
+    interpretation: str = ""
 
 
 def new_axes(ax: Axes | None, drawing: Any) -> Axes:
@@ -113,24 +113,24 @@ def new_figure(drawing: Any) -> Figure:
 
 
 def styles(items: Sequence[Any]) -> list[tuple[str, str]]:
-    """Colour and dash by role: the model is solid and blue, nulls are dashed and warm."""
+    """Color and dash by role: the model is solid and blue, nulls are dashed and warm."""
     styles, models, nulls, references = [], 0, 0, 0
     for item in items:
         if item.role == "null":
-            styles.append((NULL_COLOURS[nulls % len(NULL_COLOURS)], DASHES[nulls % len(DASHES)]))
+            styles.append((NULL_COLORS[nulls % len(NULL_COLORS)], DASHES[nulls % len(DASHES)]))
             nulls += 1
         elif item.role == "reference":
-            styles.append((REFERENCE_COLOUR, DASHES[(references + 1) % len(DASHES)]))
+            styles.append((REFERENCE_COLOR, DASHES[(references + 1) % len(DASHES)]))
             references += 1
         else:
-            styles.append((MODEL_COLOURS[models % len(MODEL_COLOURS)], "solid"))
+            styles.append((MODEL_COLORS[models % len(MODEL_COLORS)], "solid"))
             models += 1
     return styles
 
 
-def transparent(colour: str) -> str:
-    """The colour of a band about a line of `colour`, given as `#RRGGBB`."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+def transparent(color: str) -> str:
+    """The color of a band about a line of `color`, given as `#RRGGBB`."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.18)"
 
 

@@ -89,7 +89,7 @@ def from_captured(
         if final is not None:
             origin["final"] = final
     else:
-        _require_unused("one array, whose sites are labelled by sites=", final=final)
+        _require_unused("one array, whose sites are labeled by sites=", final=final)
         array = state_array(states, "states")
         names = _site_names(array, sites)
         captured_sites.require_layers(names, n_layers)
@@ -125,11 +125,11 @@ def _require_unused(given: str, **arguments: Any) -> None:
 
 
 def _site_names(array: NDArray[Any], sites: Any) -> list[str]:
-    labelled = captured_sites.is_list(sites)
-    if array.ndim not in (3, 4) or not labelled or len(sites) != array.shape[-2]:
+    labeled = captured_sites.is_list(sites)
+    if array.ndim not in (3, 4) or not labeled or len(sites) != array.shape[-2]:
         raise RecordingError(
             f"got one array of shape {array.shape} and "
-            f"{len(sites) if labelled else 'no'} site labels; it is (sample, site, unit) or "
+            f"{len(sites) if labeled else 'no'} site labels; it is (sample, site, unit) or "
             "(text, position, site, unit) with one label per site: "
             "td.from_captured(states, sites=['0.pre_attn', '0.pre_mlp', 'final'])"
         )

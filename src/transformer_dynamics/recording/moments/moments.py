@@ -1,6 +1,6 @@
 """Streaming moments of a recording: what is left when the states are too many to store.
 
-For each site the mean and the covariance of the units, for each pair of neighbouring sites their
+For each site the mean and the covariance of the units, for each pair of neighboring sites their
 cross-covariance, a histogram of each unit jointly at the two sites, and the mean and the spread
 over samples of every measure that takes one sample at a time (speed, cosine, density, ...). Two
 sets of moments merge into those of both sets of samples together (see `products`). The histogram's
@@ -12,7 +12,7 @@ with those of each unit alone, and 2048 S D for the histograms (72 MB). Cost per
 operations, or 4 S D.
 
 Not handled: quantiles, anything that compares samples, and correlations between sites that are not
-neighbours.
+neighbors.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Moments:
         return Products(self.n_samples, mean, within, between)
 
     def rank_correlation(self) -> Floats:
-        """Correlation of normal scores between neighbouring sites, `(step, unit)`, from bins.
+        """Correlation of normal scores between neighboring sites, `(step, unit)`, from bins.
 
         NaN where all samples lie in one bin.
         """

@@ -36,7 +36,7 @@ class Products:
         mean: `(site, unit)`.
         within: sums of products of deviations, `(site, unit, other_unit)`, or `(site, unit)` of
             each unit with itself.
-        between: the same between neighbouring sites, `(step, unit, other_unit)`, whose rows are
+        between: the same between neighboring sites, `(step, unit, other_unit)`, whose rows are
             the units where the step starts, or `(step, unit)`.
     """
 
@@ -95,7 +95,7 @@ class Products:
         return _diagonals(self.within) / self.n_samples
 
     def unit_correlation(self) -> Floats:
-        """Correlation of each unit between neighbouring sites, `(step, unit)`; NaN if constant."""
+        """Correlation of each unit between neighboring sites, `(step, unit)`; NaN if constant."""
         variance = self.unit_variance()
         with np.errstate(invalid="ignore", over="ignore"):
             square = variance + self.mean**2
