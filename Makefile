@@ -34,7 +34,7 @@ docs: $(STAMPS)/docs
 
 clean:
 	rm -rf $(STAMPS) $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis docs/_build docs/_generated docs/gallery dist build
+		.hypothesis docs/_build docs/_generated docs/pages docs/gallery dist build
 
 # torch goes first and by its exact version, so that a CPU build at hand is taken.
 $(STAMPS)/run: pyproject.toml constraints.txt

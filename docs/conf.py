@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import itertools
 import re
-import textwrap
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +16,8 @@ from transformer_dynamics.registry import CLAIMS, COMPARISONS, MEASURES, NULLS, 
 
 DOCS = Path(__file__).parent
 GENERATED = DOCS / "_generated"
+# Pages of measures and perturbations: what the registry knows, and a part written by hand.
+PAGES = "pages"
 
 project = "transformer-dynamics"
 author = "The transformer-dynamics authors"
@@ -39,6 +39,9 @@ exclude_patterns = [
     "examples",
     "gallery/*.ipynb",
     "calibration/*",
+    "measures/*",
+    "nulls/*",
+    "claims/*",
 ]
 # Docstrings of the package put code in single backticks, as Markdown does.
 default_role = "code"
@@ -91,27 +94,61 @@ sphinx_gallery_conf = {
 
 
 def measures_page() -> str:
-    """Measures by module: what the module says of their definition, then the list."""
-    modules: dict[str, list[Any]] = {}
-    for entry in (*MEASURES.all().values(), *COMPARISONS.all().values()):
-        modules.setdefault(entry.function.__module__, []).append(entry)
+    """Measures by family, each with its page."""
+    entries = [*MEASURES.all().values(), *COMPARISONS.all().values()]
+    families: dict[str, list[Any]] = {}
+    for entry in entries:
+        families.setdefault(entry.name.partition(".")[0], []).append(entry)
     parts = []
-    for module, entries in modules.items():
-        title, body = module_text(module)
-        rows = [(link(entry), entry.title, entry.source) for entry in entries]
-        parts += [f"## {title}", table(("measure", "what", "source"), rows), body]
-    return "\n\n".join(parts)
+    for family, members in families.items():
+        about = inspect.getdoc(importlib.import_module(members[0].function.__module__.rpartition(".")[0]))
+        parts += [f"## td.{family}", escape(about or ""), entry_table("measure", members)]
+    return "\n\n".join([*parts, toctree(entries)])
 
 
 def perturbations_page() -> str:
-    """Perturbations by module, as measures."""
-    parts = []
-    for entry in PERTURBATIONS.all().values():
-        _, body = module_text(entry.function.__module__)
-        rows = [(link(entry), entry.title, entry.source, str(entry.n_texts))]
-        head = ("perturbation", "what", "source", "texts by default")
-        parts += [f"## {escape(entry.title)}", table(head, rows), body]
-    return "\n\n".join(parts)
+    """Perturbations, each with its page."""
+    entries = list(PERTURBATIONS.all().values())
+    return "\n\n".join([entry_table("perturbation", entries), toctree(entries)])
+
+
+def entry_table(noun: str, entries: Iterable[Any]) -> str:
+    """One row per entry, leading to its page."""
+    rows = [(f"[`{entry.name}`](../{PAGES}/{entry.name}.md)", entry.title, entry.source) for entry in entries]
+    return table((noun, "title", "source"), rows)
+
+
+def toctree(entries: Iterable[Any]) -> str:
+    """The pages of entries, in the navigation."""
+    lines = "\n".join(f"../{PAGES}/{entry.name}" for entry in entries)
+    return f"```{{toctree}}\n:hidden:\n\n{lines}\n```"
+
+
+def entry_page(entry: Any) -> str:
+    """The page of one entry: call, source and parameters from the registry, then the part by hand."""
+    function = entry.function
+    package = function.__module__.split(".")[1]
+    call = entry.name if package != "perturbation" else f"perturbation.{entry.name.rpartition('.')[2]}"
+    first, _, _ = (inspect.getdoc(function) or "").partition("\n")
+    parameters = [
+        f"{name}={parameter.default!r}"
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is not inspect.Parameter.empty and name != "on_progress"
+    ]
+    facts = [
+        f"- **Call**: {{py:func}}`td.{call} <{function.__module__.rpartition('.')[0]}.{function.__name__}>`",
+        f"- **Defaults**: `{', '.join(parameters)}`" if parameters else "",
+        f"- **Source**: {escape(entry.source)}" if entry.source else "",
+    ]
+    parts = [f"# {escape(entry.title)}", escape(first), "\n".join(fact for fact in facts if fact)]
+    return "\n\n".join([*parts, by_hand("measures", entry.name)])
+
+
+def by_hand(kind: str, name: str) -> str:
+    """The hand-written part of an entry, its headings one level lower where it is not a page."""
+    path = DOCS / kind / f"{name}.md"
+    text = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    return text if kind == "measures" else re.sub(r"^## ", "### ", text, flags=re.MULTILINE)
 
 
 DRAWN_FROM = {
@@ -133,7 +170,11 @@ def nulls_page() -> str:
         )
         for entry in NULLS.all().values()
     ]
-    return table(("null", "keeps", "destroys", "drawn from"), rows)
+    parts = [table(("null", "keeps", "destroys", "drawn from"), rows)]
+    for name in NULLS.all():
+        text = by_hand("nulls", name)
+        parts += [f"## {name}", text] if text else []
+    return "\n\n".join(parts)
 
 
 def claims_page() -> str:
@@ -161,6 +202,7 @@ def claims_page() -> str:
         }
         lines = [f"- **{name}**: {text}" for name, text in facts.items() if text]
         parts += [f"## {claim.id}: {escape(claim.statement.rstrip('.'))}", "\n".join(lines)]
+        parts.append(by_hand("claims", claim.id))
     return "\n\n".join(parts)
 
 
@@ -173,29 +215,6 @@ def commands_page() -> str:
             name = command.name or callback.__name__
             rows.append((f"`tdyn {name}`", inspect.getdoc(callback) or ""))
     return table(("command", "does"), rows)
-
-
-def module_text(module: str) -> tuple[str, str]:
-    """Heading and body of a module's docstring, as Markdown."""
-    first, _, rest = (inspect.getdoc(importlib.import_module(module)) or module).partition("\n")
-    title, _, subtitle = first.rstrip(".").partition(": ")
-    if subtitle:
-        rest = f"{subtitle[0].upper()}{subtitle[1:]}.\n{rest}"
-    return escape(title), as_markdown(rest)
-
-
-def as_markdown(text: str) -> str:
-    """A docstring as Markdown: what is indented, such as formulas, keeps its layout."""
-    parts = []
-    for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
-        for indented, lines in itertools.groupby(paragraph.splitlines(), _is_indented):
-            block = "\n".join(lines)
-            parts.append(f"```text\n{textwrap.dedent(block)}\n```" if indented else escape(block))
-    return "\n\n".join(parts)
-
-
-def _is_indented(line: str) -> bool:
-    return line.startswith("    ")
 
 
 def escape(text: str) -> str:
@@ -225,7 +244,7 @@ def _cell(text: str) -> str:
     return re.sub(r"(?<!\\)\|", r"\|", escape(" ".join(text.split())))
 
 
-PAGES: dict[str, Callable[[], str]] = {
+LISTS: dict[str, Callable[[], str]] = {
     "measures": measures_page,
     "perturbations": perturbations_page,
     "nulls": nulls_page,
@@ -234,13 +253,18 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def write_lists(*_: Any) -> None:
-    """Write the lists; those that have not changed are left alone."""
-    GENERATED.mkdir(exist_ok=True)
-    for name, page in PAGES.items():
-        path, text = GENERATED / f"{name}.md", page() + "\n"
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+def write_pages(*_: Any) -> None:
+    """Write the lists and the pages; those that have not changed are left alone."""
+    texts = {GENERATED / f"{name}.md": page() for name, page in LISTS.items()}
+    for registry in (MEASURES, COMPARISONS, PERTURBATIONS):
+        for name, entry in registry.all().items():
+            texts[DOCS / PAGES / f"{name}.md"] = entry_page(entry)
+    for path, text in texts.items():
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text + "
+":
+            path.write_text(text + "
+", encoding="utf-8")
 
 
 def as_restructured_text(_app: Any, what: str, _name: str, _of: Any, _opt: Any, lines: Any) -> None:
@@ -266,6 +290,6 @@ def shown_default(
 
 
 def setup(app: Any) -> None:
-    app.connect("builder-inited", write_lists)
+    app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", as_restructured_text, priority=400)
     app.connect("autodoc-process-signature", shown_default)

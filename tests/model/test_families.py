@@ -1,4 +1,4 @@
-"""The README's table of families is what the proofs say: TDYN_WRITE_TABLES=1 writes it anew."""
+"""The table of families in the documentation is what the proofs say: TDYN_WRITE_TABLES=1 writes it anew."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import tiny
 from transformer_dynamics.model.sites import find_sites
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 MARKS = re.compile(r"(<!-- families -->\n).*?(<!-- /families -->)", re.DOTALL)
 BOUND = 1e-6
 
@@ -28,11 +28,11 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_the_readme_shows_the_families_as_proved():
-    found = MARKS.search(README.read_text(encoding="utf-8"))
+def test_the_page_shows_the_families_as_proved():
+    found = MARKS.search(PAGE.read_text(encoding="utf-8"))
     assert found is not None
     expected = MARKS.sub(lambda match: match[1] + table() + match[2], found[0])
     if os.environ.get("TDYN_WRITE_TABLES"):
-        written = README.read_text(encoding="utf-8").replace(found[0], expected)
-        README.write_text(written, encoding="utf-8")
-    assert found[0] == expected, "TDYN_WRITE_TABLES=1 python -m pytest tests/residual writes it"
+        written = PAGE.read_text(encoding="utf-8").replace(found[0], expected)
+        PAGE.write_text(written, encoding="utf-8")
+    assert found[0] == expected, "TDYN_WRITE_TABLES=1 python -m pytest tests/model writes it"
