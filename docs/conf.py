@@ -18,6 +18,7 @@ DOCS = Path(__file__).parent
 GENERATED = DOCS / "_generated"
 # Pages of measures and perturbations: what the registry knows, and a part written by hand.
 PAGES = "pages"
+PERTURBATION = "transformer_dynamics.perturbation"
 
 project = "transformer-dynamics"
 author = "The transformer-dynamics authors"
@@ -101,7 +102,8 @@ def measures_page() -> str:
         families.setdefault(entry.name.partition(".")[0], []).append(entry)
     parts = []
     for family, members in families.items():
-        about = inspect.getdoc(importlib.import_module(members[0].function.__module__.rpartition(".")[0]))
+        package = importlib.import_module(f"transformer_dynamics.measures.{family}")
+        about = inspect.getdoc(package)
         parts += [f"## td.{family}", escape(about or ""), entry_table("measure", members)]
     return "\n\n".join([*parts, toctree(entries)])
 
@@ -114,7 +116,10 @@ def perturbations_page() -> str:
 
 def entry_table(noun: str, entries: Iterable[Any]) -> str:
     """One row per entry, leading to its page."""
-    rows = [(f"[`{entry.name}`](../{PAGES}/{entry.name}.md)", entry.title, entry.source) for entry in entries]
+    rows = [
+        (f"[`{entry.name}`](../{PAGES}/{entry.name}.md)", entry.title, entry.source)
+        for entry in entries
+    ]
     return table((noun, "title", "source"), rows)
 
 
@@ -125,10 +130,12 @@ def toctree(entries: Iterable[Any]) -> str:
 
 
 def entry_page(entry: Any) -> str:
-    """The page of one entry: call, source and parameters from the registry, then the part by hand."""
+    """The page of one entry: facts from the registry, then the part by hand."""
     function = entry.function
-    package = function.__module__.split(".")[1]
-    call = entry.name if package != "perturbation" else f"perturbation.{entry.name.rpartition('.')[2]}"
+    package = function.__module__.rpartition(".")[0]
+    is_measure = package.startswith("transformer_dynamics.measures")
+    call = entry.name if is_measure else f"perturbation.{function.__name__}"
+    target = f"{package if is_measure else PERTURBATION}.{function.__name__}"
     first, _, _ = (inspect.getdoc(function) or "").partition("\n")
     parameters = [
         f"{name}={parameter.default!r}"
@@ -136,7 +143,7 @@ def entry_page(entry: Any) -> str:
         if parameter.default is not inspect.Parameter.empty and name != "on_progress"
     ]
     facts = [
-        f"- **Call**: {{py:func}}`td.{call} <{function.__module__.rpartition('.')[0]}.{function.__name__}>`",
+        f"- **Call**: {{py:func}}`td.{call} <{target}>`",
         f"- **Defaults**: `{', '.join(parameters)}`" if parameters else "",
         f"- **Source**: {escape(entry.source)}" if entry.source else "",
     ]
@@ -261,10 +268,8 @@ def write_pages(*_: Any) -> None:
             texts[DOCS / PAGES / f"{name}.md"] = entry_page(entry)
     for path, text in texts.items():
         path.parent.mkdir(exist_ok=True)
-        if not path.exists() or path.read_text(encoding="utf-8") != text + "
-":
-            path.write_text(text + "
-", encoding="utf-8")
+        if not path.exists() or path.read_text(encoding="utf-8") != text + "\n":
+            path.write_text(text + "\n", encoding="utf-8")
 
 
 def as_restructured_text(_app: Any, what: str, _name: str, _of: Any, _opt: Any, lines: Any) -> None:
