@@ -1,8 +1,8 @@
 """Sizes of modules and functions of the package, counted from its syntax trees.
 
 `python benchmarks/sizes.py` prints a line for each figure with its limit, names what exceeds it,
-and ends with 1 where something does. A function's length counts its lines from `def` to its last
-statement, without its docstring; a module's its lines.
+and ends with 1 where something does. The length of a function is its lines from `def` to its last
+statement, docstring included.
 """
 
 from __future__ import annotations
@@ -58,11 +58,8 @@ def _functions(path: Path) -> Iterator[Function]:
 
 
 def _length(function: Function) -> int:
-    """Lines from `def` to the end, without the docstring."""
-    lines = (function.end_lineno or function.lineno) - function.lineno + 1
-    first = function.body[0]
-    has_docstring = ast.get_docstring(function, clean=False) is not None
-    return lines - ((first.end_lineno or 0) - first.lineno + 1 if has_docstring else 0)
+    """Lines from `def` to the end, with the docstring."""
+    return (function.end_lineno or function.lineno) - function.lineno + 1
 
 
 def _n_arguments(function: Function) -> int:

@@ -16,7 +16,9 @@ from transformer_dynamics.registry import MEASURES
 from transformer_dynamics.storage.files import write_json
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
-SECTION = re.compile(r"^## (.+?)$.*?^```\{code-cell\} python3\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECTION = re.compile(
+    r"^## (.+?)$.*?^```\{code-cell\} python3\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 RECIPES = dict(SECTION.findall(PAGE.read_text(encoding="utf-8")))
 CLAIMS = td.ClaimOptions(n_null=19, n_bootstrap=99)
 
