@@ -7,7 +7,7 @@ import xarray as xr
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError, RecordingError, UndefinedWarning
-from transformer_dynamics.measures.units.information import gaussian_information
+from transformer_dynamics.measures.units.gaussian_information import gaussian_information
 from transformer_dynamics.recording.moments import histograms
 from transformer_dynamics.recording.moments import streaming as stream
 from transformer_dynamics.recording.moments.moments import Moments, open_moments

@@ -46,7 +46,7 @@ from transformer_dynamics.numerics.standardize import (
     UnitMoments,
     moments_of_states,
     standardization,
-    standardized,
+    standardize,
 )
 from transformer_dynamics.recording.recording import Recording, turn_coords
 from transformer_dynamics.registry import NULLS, measure
@@ -276,7 +276,7 @@ def activations(recording: Recording, *, n_draws: int = 499, seed: int = 0) -> x
     rotated = NULLS.get("random_basis").function(recording.select(samples=samples), seed=seed)
     by_variance, _ = standardization(profile.moments.pooled_variance)
     carriers, carrier_coords = _carriers(profile, by_variance)
-    found = effects((recording, standardized(recording)), samples, n_draws=n_draws, seed=seed)
+    found = effects((recording, standardize(recording)), samples, n_draws=n_draws, seed=seed)
     changes = _changes(found, np.unique(recording.groups).size)
     shares = _shares([profile, _profile(rotated)])
     _warn(shares | changes)

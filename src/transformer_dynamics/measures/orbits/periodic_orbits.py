@@ -53,7 +53,7 @@ from transformer_dynamics.measures.orbits.recurrence import (
     transformed_points,
     window_sites,
 )
-from transformer_dynamics.measures.orbits.traces import relative, standardized, subset
+from transformer_dynamics.measures.orbits.traces import relative, robust_scores, subset
 from transformer_dynamics.measures.orbits.unstable_excess import (
     level_centers,
     level_counts,
@@ -101,7 +101,7 @@ def marks(traces: Floats, max_time: int) -> Marks:
         traces: `(sample, unit, site)`, in stream units.
         max_time: longest time of return, in sites.
     """
-    scaled, _, _ = standardized(relative(traces))
+    scaled, _, _ = robust_scores(relative(traces))
     transform = [
         [_unstable_points(scaled, embedding, period) for period in PERIODS]
         for embedding in EMBEDDINGS
@@ -242,7 +242,7 @@ def _surrogates(
 def _tests(traces: Floats, observed: Marks, draws: dict[str, Marks]) -> xr.Dataset:
     """The three tests and what they find."""
     n_samples, _, n_sites = traces.shape
-    _, middle, deviation = standardized(relative(traces))
+    _, middle, deviation = robust_scores(relative(traces))
     combination, per_unit = ("embedding", "period", "unit"), ("unit",)
     dims = {"transform": combination, "returns": per_unit, "encounters": per_unit}
     places = {"transform": "level", "returns": "time", "encounters": "once"}

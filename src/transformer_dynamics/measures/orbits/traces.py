@@ -91,7 +91,7 @@ def relative(traces: NDArray[Any]) -> Floats:
     return np.asarray(traces / np.where(sizes > 0, sizes, 1.0), dtype=np.float64)
 
 
-def standardized(traces: Floats) -> tuple[Floats, Floats, Floats]:
+def robust_scores(traces: Floats) -> tuple[Floats, Floats, Floats]:
     """Traces of each unit about its median, over its robust standard deviation.
 
     Args:

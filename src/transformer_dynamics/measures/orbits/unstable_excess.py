@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from transformer_dynamics.measures.orbits.recurrence import transformed_points
-from transformer_dynamics.measures.orbits.traces import relative, standardized
+from transformer_dynamics.measures.orbits.traces import relative, robust_scores
 from transformer_dynamics.numerics.arrays import Floats
 
 LEVEL_LIMIT = 3.0
@@ -137,7 +137,7 @@ def unstable_excess(
         for fewer than six sites, for one text only and for units whose values do not vary.
     """
     periods = range(1, longest_period(traces.shape[-1]) + 1)
-    scaled, _, deviation = standardized(relative(traces))
+    scaled, _, deviation = robust_scores(relative(traces))
     n_units = traces.shape[1]
     varies = np.isfinite(deviation)
     signed, total = _counts(scaled, periods)
