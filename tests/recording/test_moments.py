@@ -126,7 +126,7 @@ def test_constant_units_are_undefined_and_said_so():
     values = np.random.default_rng(0).standard_normal((30, 3, 4))
     values[..., 1] = 0.1
     moments = Moments.of(Recording.from_array(values))
-    with pytest.warns(UndefinedWarning, match="2 of 8 correlations"):
+    with pytest.warns(UndefinedWarning, match="2 of 8 values of correlation"):
         assert np.isnan(td.units.correlation(moments)["correlation"].values[:, 1]).all()
     assert np.isnan(moments.rank_correlation()[:, 1]).all()
     values[0, 1] = 0.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 
-from transformer_dynamics.measures.orbits.phase_plane import (
+from transformer_dynamics.measures.orbits.rotation import (
     permuted_points_rotation_count,
     rotation_count,
 )
