@@ -151,7 +151,10 @@ def test_unit_covariances_give_correlations_but_no_components(stored):
     ("call", "message"),
     [
         (lambda m: m.means("orbits.rotation_counts"), "hold no means of 'orbits.rotation_counts'"),
-        (lambda m: td.units.mutual_information(m, estimator="ksg"), "the rest needs the states"),
+        (
+            lambda m: td.units.mutual_information(m, estimator="ksg"),
+            "other estimators need the states",
+        ),
         (lambda m: m.merge(Moments.of(Recording.from_array(np.eye(9)[None]))), "of other sites"),
     ],
 )

@@ -7,8 +7,10 @@ import pytest
 
 from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.measures.dimension.pca import pca
-from transformer_dynamics.measures.massive.activations import activations, massive_activations
-from transformer_dynamics.measures.massive.effects import effects, participation_ratios
+from transformer_dynamics.measures.massive.activations import activations
+from transformer_dynamics.measures.massive.effects import effects
+from transformer_dynamics.measures.massive.participation import participation_ratios
+from transformer_dynamics.measures.massive.profile import massive_activations
 from transformer_dynamics.measures.paths.geometry import path_geometry
 from transformer_dynamics.measures.paths.kinematics import kinematics
 from transformer_dynamics.model.labels import transformer_labels
