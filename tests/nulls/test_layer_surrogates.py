@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from transformer_dynamics import synthetic
-from transformer_dynamics.measures.orbits.phase_plane import rotation_count
+from transformer_dynamics.measures.orbits.rotation import rotation_count
 from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.nulls import permuted_layers, sign_flipped_increments, sign_flipped_layers
 from transformer_dynamics.recording import Recording

@@ -3,7 +3,7 @@ import pytest
 
 from transformer_dynamics.measures.dimension.pca import pca
 from transformer_dynamics.measures.paths.kinematics import kinematics
-from transformer_dynamics.numerics.standardize import standardization, standardized, unit_moments
+from transformer_dynamics.numerics.standardize import standardization, standardize, unit_moments
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording import recording as recordings
 
@@ -44,7 +44,7 @@ def test_a_constant_unit_has_no_variance_and_does_not_count_in_the_median():
 def test_a_massive_unit_gets_the_median_units_variance():
     recording = Recording.from_array(states())
     before = pooled_variance(recording)
-    result = standardized(recording)
+    result = standardize(recording)
     after = pooled_variance(result)
     np.testing.assert_allclose(after[MASSIVE], np.median(before))
     assert standardization(after)[0].size == 0
@@ -58,7 +58,7 @@ def test_a_massive_unit_gets_the_median_units_variance():
 def test_the_other_units_keep_their_bits_and_the_origin_stays(dtype):
     values = states(dtype=dtype)
     before = values.copy()
-    result = standardized(Recording.from_array(values))
+    result = standardize(Recording.from_array(values))
     np.testing.assert_array_equal(values, before)
     assert result.values.dtype == dtype
     others = np.arange(12) != MASSIVE
@@ -72,7 +72,7 @@ def test_the_other_units_keep_their_bits_and_the_origin_stays(dtype):
 def test_principal_components_agree_with_those_that_standardize_themselves(dtype):
     recording = Recording.from_array(states(dtype=dtype))
     own = pca(recording, n_components=5, standardize_massive=True)
-    found = pca(standardized(recording), n_components=5)
+    found = pca(standardize(recording), n_components=5)
     for name in (
         "loading",
         "explained_variance_ratio",
@@ -88,7 +88,7 @@ def test_principal_components_agree_with_those_that_standardize_themselves(dtype
 
 def test_without_a_massive_unit_nothing_changes():
     recording = Recording.from_array(np.random.default_rng(1).standard_normal((9, 4, 5)))
-    result = standardized(recording)
+    result = standardize(recording)
     np.testing.assert_array_equal(result.values, recording.values)
     assert result.provenance["standardized_unit"] == []
 
@@ -98,11 +98,11 @@ def test_a_recording_on_disk_stays_there(tmp_path, monkeypatch):
     monkeypatch.setattr(recordings, "CHUNK_BYTES", 7 * 6 * 12 * 4)
     recording.save(tmp_path / "states.zarr")
     stored = open_recording(tmp_path / "states.zarr")
-    result = standardized(stored)
+    result = standardize(stored)
     assert not stored.in_memory
     assert not result.in_memory
     speed = kinematics(result)["speed"]
     assert not result.in_memory
-    expected = standardized(recording)
+    expected = standardize(recording)
     np.testing.assert_allclose(speed, kinematics(expected)["speed"], rtol=1e-6)
     np.testing.assert_array_equal(result.values, expected.values)

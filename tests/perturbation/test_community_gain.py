@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 import known
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.measures.units.unit_graph import unit_communities
+from transformer_dynamics.measures.units.partitions import unit_communities
 from transformer_dynamics.perturbation import System, community_gain
 from transformer_dynamics.perturbation.jacobians.community_gain import rank_correlation, unit_gains
 from transformer_dynamics.recording import Recording

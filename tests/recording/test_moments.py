@@ -7,7 +7,7 @@ import xarray as xr
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError, RecordingError, UndefinedWarning
-from transformer_dynamics.measures.units.information import gaussian_information
+from transformer_dynamics.measures.units.gaussian_information import gaussian_information
 from transformer_dynamics.recording.moments import histograms
 from transformer_dynamics.recording.moments import streaming as stream
 from transformer_dynamics.recording.moments.moments import Moments, open_moments
@@ -126,7 +126,7 @@ def test_constant_units_are_undefined_and_said_so():
     values = np.random.default_rng(0).standard_normal((30, 3, 4))
     values[..., 1] = 0.1
     moments = Moments.of(Recording.from_array(values))
-    with pytest.warns(UndefinedWarning, match="2 of 8 correlations"):
+    with pytest.warns(UndefinedWarning, match="2 of 8 values of correlation"):
         assert np.isnan(td.units.correlation(moments)["correlation"].values[:, 1]).all()
     assert np.isnan(moments.rank_correlation()[:, 1]).all()
     values[0, 1] = 0.0
@@ -151,7 +151,10 @@ def test_unit_covariances_give_correlations_but_no_components(stored):
     ("call", "message"),
     [
         (lambda m: m.means("orbits.rotation_counts"), "hold no means of 'orbits.rotation_counts'"),
-        (lambda m: td.units.mutual_information(m, estimator="ksg"), "the rest needs the states"),
+        (
+            lambda m: td.units.mutual_information(m, estimator="ksg"),
+            "other estimators need the states",
+        ),
         (lambda m: m.merge(Moments.of(Recording.from_array(np.eye(9)[None]))), "of other sites"),
     ],
 )

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.stats.effect_size import effect_size
+from transformer_dynamics.stats.false_discovery import benjamini_hochberg
 from transformer_dynamics.stats.significance import (
-    benjamini_hochberg,
-    effect_size,
     has_exceeded,
     monte_carlo_p,
     sequential_p,

@@ -16,7 +16,7 @@ import xarray as xr
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim, mean_traces
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals, trace_maps
-from transformer_dynamics.measures.units.correlation import adjacent_correlation
+from transformer_dynamics.measures.units.weighted_correlation import adjacent_correlation
 from transformer_dynamics.numerics.arrays import Floats, defined_mean
 from transformer_dynamics.plots.backend import Drawing
 from transformer_dynamics.recording.recording import Recording

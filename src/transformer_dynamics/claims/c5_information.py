@@ -18,7 +18,10 @@ import xarray as xr
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
-from transformer_dynamics.measures.units.information import copula_information, copula_share
+from transformer_dynamics.measures.units.gaussian_information import (
+    copula_information,
+    copula_share,
+)
 from transformer_dynamics.numerics.arrays import Floats, defined_mean
 from transformer_dynamics.plots.backend import Drawing
 from transformer_dynamics.recording.recording import Recording

@@ -20,7 +20,7 @@ import xarray as xr
 
 from transformer_dynamics.claims.claim import SHUFFLED, Claim, mean_path, mean_traces, text_mean
 from transformer_dynamics.claims.figures import null_name, statistic_intervals
-from transformer_dynamics.measures.orbits.phase_plane import (
+from transformer_dynamics.measures.orbits.rotation import (
     RANDOM_WALK_TURNS,
     permuted_points_rotation_count,
     phase_gradient,

@@ -34,7 +34,8 @@ from transformer_dynamics.nulls.reruns import untrained_twins
 from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS, NULLS, PERTURBATIONS
-from transformer_dynamics.stats.significance import benjamini_hochberg, sequential_p, student_p
+from transformer_dynamics.stats.false_discovery import benjamini_hochberg
+from transformer_dynamics.stats.significance import sequential_p, student_p
 
 BEYOND_NO_NULL = "reproduced, not beyond null"
 N_BOOTSTRAP = 999

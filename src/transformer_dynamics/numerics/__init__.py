@@ -1,1 +1,1 @@
-"""Array kernels that several measures share, each of them here and nowhere else."""
+"""Array kernels that several measures share."""

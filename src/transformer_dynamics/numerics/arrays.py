@@ -1,4 +1,4 @@
-"""Small helpers on arrays of states `(sample, site, unit)`: ratios, lengths, undefined values."""
+"""Helpers for arrays of states `(sample, site, unit)`: centering, ratios, undefined values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ Floats = NDArray[np.float64]
 
 
 def check_weights(weights: Floats | None, n_samples: int) -> Floats:
-    """Weights `(draw, sample)` in float64, refused unless they fit; without any, a row of 1/N."""
+    """Check bootstrap weights `(draw, sample)` and convert them to float64.
+
+    Args:
+        weights: weights whose rows sum to one, or None for one row of 1/N.
+        n_samples: number of samples N.
+
+    Raises:
+        InputError: the shape is wrong, or a row does not sum to one.
+    """
     if weights is None:
         return np.full((1, n_samples), 1 / n_samples)
     weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim != 2 or weights.shape[1] != n_samples:
         raise InputError(
-            f"got weights of shape {weights.shape} for {n_samples} samples; they are (draw, sample)"
-            ": np.full((1, n_samples), 1 / n_samples) is the plain mean"
+            f"got weights of shape {weights.shape} for {n_samples} samples; their shape is "
+            "(draw, sample): np.full((1, n_samples), 1 / n_samples) gives the plain mean"
         )
     sums = weights.sum(axis=1)
     if not np.allclose(sums, 1, rtol=0, atol=1e-6):
@@ -35,10 +43,10 @@ def check_weights(weights: Floats | None, n_samples: int) -> Floats:
 
 
 def centered(columns: NDArray[Any]) -> Floats:
-    """A float64 copy of `(sample, unit)` with the mean of each unit taken away.
+    """Subtract the mean of each unit from a float64 copy of `(sample, unit)`.
 
     The first sample is subtracted before the mean, so that a constant unit becomes exactly zero
-    and not the rounding error of its mean.
+    instead of the rounding error of its mean.
     """
     result = columns.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -47,20 +55,11 @@ def centered(columns: NDArray[Any]) -> Floats:
     return result
 
 
-def warn_where_undefined(result: NDArray[Any], noun: str, *, stacklevel: int) -> None:
-    """One warning that counts the NaN of a result, if there are any."""
-    undefined = int(np.count_nonzero(np.isnan(result)))
-    if undefined:
-        warnings.warn(
-            f"{undefined} of {result.size} {noun} are undefined (NaN): the unit does not vary "
-            "over the samples, or its states are not finite",
-            UndefinedWarning,
-            stacklevel=stacklevel + 1,
-        )
-
-
 def defined_mean(values: NDArray[Any]) -> Floats:
-    """Mean over the last axis without NaN, in float64; NaN where nothing is defined."""
+    """Average over the last axis without NaN, in float64; NaN where no value is defined.
+
+    `np.nanmean` would add float32 values in float32 and warn where no value is defined.
+    """
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         total = np.sum(values, axis=-1, dtype=np.float64, where=defined)
@@ -68,19 +67,26 @@ def defined_mean(values: NDArray[Any]) -> Floats:
 
 
 def band(values: NDArray[Any]) -> tuple[Floats, Floats]:
-    """5 % and 95 % quantile over the last axis without NaN; NaN where nothing is defined."""
+    """Compute the 5 % and 95 % quantiles over the last axis without NaN; NaN where all are NaN."""
     low, high = np.full((2, *values.shape[:-1]), np.nan)
-    some = ~np.isnan(values).all(axis=-1)
-    if some.any():
+    defined = ~np.isnan(values).all(axis=-1)
+    if defined.any():
         with np.errstate(invalid="ignore"):
-            low[some], high[some] = np.nanquantile(values[some], [0.05, 0.95], axis=-1)
+            low[defined], high[defined] = np.nanquantile(values[defined], [0.05, 0.95], axis=-1)
     return low, high
 
 
-def standardized(states: NDArray[Any]) -> Floats:
-    """Centered over samples and of unit Frobenius norm; NaN where the samples agree."""
+def unit_frobenius(states: NDArray[Any]) -> Floats:
+    """Center states over samples and scale them to unit Frobenius norm.
+
+    Args:
+        states: `(sample, unit)`.
+
+    Returns:
+        `(sample, unit)`, float64, dimensionless; NaN where all samples are equal.
+    """
     states = states.astype(np.float64)
-    # The first sample goes first: samples that agree become zero, not their mean's rounding error.
+    # Subtracting the first sample first makes equal samples exactly zero.
     with np.errstate(invalid="ignore"):
         states -= states[0].copy()
         states -= states.mean(axis=0)
@@ -88,10 +94,10 @@ def standardized(states: NDArray[Any]) -> Floats:
 
 
 def require_sites(values: NDArray[Any], at_least: int) -> None:
-    """Refuse what is not `(sample, site, unit)` with enough sites.
+    """Check that states have the axes `(sample, site, unit)` and enough sites.
 
     Raises:
-        InputError: `values` has another number of axes, or fewer than `at_least` sites.
+        InputError: `values` does not have three axes, or has fewer than `at_least` sites.
     """
     if values.ndim != 3 or values.shape[1] < at_least:
         raise InputError(
@@ -101,29 +107,29 @@ def require_sites(values: NDArray[Any], at_least: int) -> None:
 
 
 def site_states(values: NDArray[Any]) -> Iterator[Floats]:
-    """The states of one site after the other, `(sample, unit)`, as contiguous float64 copies."""
+    """Iterate over sites: the states `(sample, unit)` of each as a contiguous float64 copy."""
     for site in range(values.shape[1]):
         yield values[:, site, :].astype(np.float64, order="C")
 
 
 def lengths(vectors: Floats) -> Floats:
-    """Euclidean length of each row: `(sample, unit)` to `(sample)`."""
+    """Compute the Euclidean length `(sample)` of each row of `(sample, unit)`."""
     squares: Floats = np.einsum("nu,nu->n", vectors, vectors)
     return np.sqrt(squares)
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
-    """`part / whole`, NaN where `whole` is zero."""
+    """Divide `part` by `whole`; NaN where `whole` is zero."""
     with np.errstate(invalid="ignore", over="ignore"):
         return part / np.where(whole == 0, np.nan, whole)
 
 
 def warn_undefined(results: Mapping[str, Floats], reason: str, *, stacklevel: int) -> None:
-    """One warning that counts the NaN of each named result, if there are any.
+    """Count the NaN of each named result in one `UndefinedWarning`, if there are any.
 
     Args:
-        results: arrays of any shape by name.
-        reason: when a value is undefined.
+        results: arrays of any shape, by name.
+        reason: cause of undefined values, a clause that follows "because".
         stacklevel: 2 to point at the caller of the function that calls this one, and so on up.
     """
     counts = {name: int(np.count_nonzero(np.isnan(result))) for name, result in results.items()}
@@ -134,15 +140,14 @@ def warn_undefined(results: Mapping[str, Floats], reason: str, *, stacklevel: in
     ]
     if undefined:
         warnings.warn(
-            f"undefined (NaN): {', '.join(undefined)}; that is where {reason}, or where the states "
-            "are not finite",
+            f"undefined (NaN): {', '.join(undefined)}, because {reason}, or states are not finite",
             UndefinedWarning,
             stacklevel=stacklevel + 1,
         )
 
 
 def per_sample(units: str, definition: str) -> dict[str, str]:
-    """The attrs of a variable that is not pooled over samples."""
+    """Build the attrs of a variable that is not pooled over samples."""
     return {
         "units": units,
         "definition": definition,

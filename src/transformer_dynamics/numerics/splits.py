@@ -1,9 +1,11 @@
-"""Splits of a recording's samples by text, or by group of texts.
+"""Splits of samples by text, or by group of texts such as the paragraphs of one article.
 
-What is fitted never shares a text with what it is scored on; given the groups of a recording
-(`recording.groups`), it shares no group, as two paragraphs of one article are. Texts are put in an
-order by a seed and cut where the shares say; every part has at least one text.
-Cost: one permutation of the texts. Source: ours.
+A model is never fitted and scored on the same text; pass `recording.groups` to keep whole groups
+together. Texts are ordered at random, seeded, and cut at the requested shares; every part has at
+least one text. Cost: one permutation of the texts. Source: ours.
+
+`sklearn.model_selection.GroupKFold` and `GroupShuffleSplit` draw other splits from the same seed,
+and the latter makes two parts only.
 """
 
 from __future__ import annotations
@@ -19,15 +21,15 @@ from transformer_dynamics.errors import InputError
 def split_texts(
     text_index: ArrayLike, shares: Sequence[float] = (0.5, 0.5), *, seed: int = 0
 ) -> list[NDArray[np.int64]]:
-    """Positions of the samples in each part of a random split by text.
+    """Split samples at random by text.
 
     Args:
         text_index: the text of each sample, or its group, `(sample,)`; any labels.
-        shares: how large the parts are to be, in texts, relative to each other.
-        seed: of the order in which texts are dealt out.
+        shares: relative sizes of the parts, in texts.
+        seed: seed of the order of the texts.
 
     Returns:
-        For each part the positions along `sample`, rising; all samples of a text are in one part.
+        Positions along `sample` in each part, ascending; a text lies in one part with all samples.
 
     Raises:
         InputError: there are fewer texts than parts, or a share is not positive.
@@ -44,26 +46,26 @@ def split_texts(
             "split_texts(recording.groups, (0.5, 0.5))"
         )
     ends = np.rint(np.cumsum(shares) / np.sum(shares) * len(names)).astype(int)
-    # Every part has a text, from the front and then from the back.
+    # A forward and a backward pass give every part at least one text.
     ends[0] = max(ends[0], 1)
     for part in range(1, len(ends)):
         ends[part] = max(ends[part], ends[part - 1] + 1)
     ends = np.minimum(ends, len(names) - np.arange(len(ends))[::-1])
     part_of_text = np.empty(len(names), dtype=np.int64)
     order = np.random.default_rng(seed).permutation(len(names))
-    for part, dealt in enumerate(np.split(order, ends[:-1])):
-        part_of_text[dealt] = part
+    for part, texts_in_part in enumerate(np.split(order, ends[:-1])):
+        part_of_text[texts_in_part] = part
     part_of_sample = part_of_text[text_of_sample]
     return [np.flatnonzero(part_of_sample == part) for part in range(len(shares))]
 
 
 def text_folds(text_index: ArrayLike, n_folds: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """The fold of each sample, `(sample)`; samples of one text share a fold.
+    """Assign each sample to a fold, `(sample)`; samples of one text share a fold.
 
     Args:
         text_index: the text of each sample, or its group, `(sample)`.
-        n_folds: how many folds; fewer where there are fewer texts.
-        seed: of the assignment, which is balanced in texts.
+        n_folds: number of folds; the number of texts where that is smaller.
+        seed: seed of the assignment, which is balanced in texts.
 
     Raises:
         InputError: fewer than two folds.
@@ -74,8 +76,7 @@ def text_folds(text_index: ArrayLike, n_folds: int, *, seed: int = 0) -> NDArray
     """
     if n_folds < 2:
         raise InputError(
-            f"got n_folds={n_folds}; what is fitted on some texts is scored on others, which takes "
-            "two folds at least: n_folds=4"
+            f"got n_folds={n_folds}; cross-validation needs at least two folds: n_folds=4"
         )
     texts, text_of_sample = np.unique(np.asarray(text_index), return_inverse=True)
     order = np.random.default_rng(seed).permutation(texts.size)

@@ -1,21 +1,15 @@
-"""Massive units brought down to the size of the others.
+"""Standardization of massive units: scaling down to the deviation of the median unit.
 
-A unit is massive where its variance, pooled over samples and sites about one mean, is more than
-100 times the median variance of the units that vary. Standardized, its values are multiplied by
+A unit is massive where its variance, pooled over samples and sites about one mean, exceeds 100
+times the median variance of the units that vary. `standardize` multiplies its values by
 
-    sqrt(median variance / its variance),
+    sqrt(median variance / its variance).
 
-so that its deviation is the median unit's. They are scaled about zero and not about their mean: the
-origin of the stream means something (norms and cosines are about it), and a large mean kept as it
-is would leave the unit massive in both. What compares states with each other (steps, turns,
-principal components, covariances) does not see the difference.
-
-Cost: one pass over the states for the variances, a site in float64 at a time; a recording on disk
-is scaled when it is read.
-
-Source: ours; massive activations are those of arXiv 2402.17762.
-
-Not handled: units that are large and hardly vary, which have no deviation to standardize.
+Values are scaled about zero, not about the unit's mean: norms and cosines refer to the origin, and
+a large mean would leave the unit massive in both. Differences of states (steps, turns, principal
+components, covariances) do not depend on that choice. Units that are large and hardly vary have no
+deviation to standardize and stay as they are.
+Cost: one pass over the states. Source: ours; massive activations: arXiv 2402.17762.
 """
 
 from __future__ import annotations
@@ -49,22 +43,22 @@ class UnitMoments:
     @property
     def pooled_variance(self) -> Floats:
         """Variance over samples and sites about one mean, `(unit)`."""
-        # From the first site on, so that a unit that never changes has no variance at all.
-        away = self.mean - self.mean[0]
-        pooled: Floats = self.variance.mean(axis=0) + away.var(axis=0)
+        # Relative to the first site: a unit that never changes has a variance of exactly zero.
+        shifted = self.mean - self.mean[0]
+        pooled: Floats = self.variance.mean(axis=0) + shifted.var(axis=0)
         return pooled
 
 
 def moments_of_states(states: Floats) -> tuple[Floats, Floats]:
-    """Mean and variance over samples of one site, `(sample, unit)` to `(unit)` each."""
-    # The first sample goes first: samples that agree have variance zero, not a rounding error.
+    """Compute mean and variance over samples of one site, `(sample, unit)` to `(unit)` each."""
+    # Relative to the first sample: equal samples have a variance of exactly zero.
     with np.errstate(invalid="ignore"):
-        away = states - states[0]
-        return states[0] + away.mean(axis=0), away.var(axis=0)
+        shifted = states - states[0]
+        return states[0] + shifted.mean(axis=0), shifted.var(axis=0)
 
 
 def unit_moments(recording: Recording) -> UnitMoments:
-    """Mean and variance over samples of every unit at every site.
+    """Compute mean and variance over samples of every unit at every site.
 
     Args:
         recording: states `(sample, site, unit)`.
@@ -78,14 +72,14 @@ def unit_moments(recording: Recording) -> UnitMoments:
 
 
 def standardization(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """The massive units, and what to multiply each unit by to standardize them.
+    """Find the massive units and the factors that standardize them.
 
     Args:
-        variance: pooled over samples and sites, `(unit)`.
+        variance: variance pooled over samples and sites, `(unit)`.
 
     Returns:
-        Indices of the massive units, ascending, `(massive)`, and factors `(unit)`, without unit: 1
-        for the others.
+        Indices of the massive units in ascending order, `(massive)`, and factors `(unit)`,
+        dimensionless, 1 for all other units.
 
     >>> standardization(np.array([1.0, 4.0, 10000.0, 0.0, 5.0]))
     (array([2]), array([1.       , 1.       , 0.0212132, 1.       , 1.       ]))
@@ -98,23 +92,23 @@ def standardization(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
     return massive, scale
 
 
-def standardized(recording: Recording) -> Recording:
-    """The same states with the massive units scaled to the median unit's deviation.
+def standardize(recording: Recording) -> Recording:
+    """Scale the massive units of a recording to the deviation of the median unit.
 
-    Every measure of the population is thereby available with massive units standardized:
-    `td.paths.kinematics(td.massive.standardized(recording))`.
+    Any measure of the population then runs without the dominance of massive units:
+    `td.paths.kinematics(td.massive.standardize(recording))`.
 
     Args:
         recording: states `(sample, site, unit)`.
 
     Returns:
-        A recording of the same shape and dtype; one on disk stays there and is scaled when it is
-        read. Units that are not massive keep their bits. The provenance lists the units under
+        A recording of the same shape and dtype; one on disk stays on disk and is scaled when it is
+        read. Other units keep their bits. The provenance lists the massive units under
         `standardized_unit` and their factors under `standardized_factor`.
 
     >>> from transformer_dynamics import Recording
     >>> states = np.random.default_rng(0).standard_normal((20, 5, 8)) * [1, 1, 1, 300, 1, 1, 1, 1]
-    >>> standardized(Recording.from_array(states)).provenance["standardized_unit"]
+    >>> standardize(Recording.from_array(states)).provenance["standardized_unit"]
     [3]
     """
     massive, scale = standardization(unit_moments(recording).pooled_variance)
@@ -129,6 +123,6 @@ def standardized(recording: Recording) -> Recording:
         standardized_factor=scale[massive].tolist(),
     )
     if "source" in recording.activation.encoding:
-        # Where a chunk that turns out to be altered is looked for.
+        # Errors about damaged chunks name this path.
         result.activation.encoding["source"] = recording.activation.encoding["source"]
     return result

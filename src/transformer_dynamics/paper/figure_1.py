@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.measures.units.correlation import correlation_pairs
+from transformer_dynamics.measures.units.site_pairs import correlation_pairs
 from transformer_dynamics.numerics.arrays import Floats, band, defined_mean
 from transformer_dynamics.paper.conditions import SOURCE, Condition, each_condition, over_conditions
 from transformer_dynamics.paper.figures import counted, heatmaps, lines, n_texts, plain_walk

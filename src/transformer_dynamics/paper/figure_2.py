@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.measures.orbits.phase_plane import (
+from transformer_dynamics.measures.orbits.rotation import (
     RANDOM_WALK_TURNS,
     permuted_points_rotation_count,
     rotation_count,

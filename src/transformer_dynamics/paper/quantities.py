@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 
-from transformer_dynamics.measures.orbits.phase_plane import (
+from transformer_dynamics.measures.orbits.rotation import (
     permuted_points_rotation_count,
     rotation_count,
 )
 from transformer_dynamics.measures.paths.kinematics import cosine, speed
-from transformer_dynamics.measures.units.correlation import adjacent_correlation
-from transformer_dynamics.measures.units.information import copula_information, mutual_information
+from transformer_dynamics.measures.units.gaussian_information import copula_information
+from transformer_dynamics.measures.units.information import mutual_information
+from transformer_dynamics.measures.units.weighted_correlation import adjacent_correlation
 from transformer_dynamics.numerics.arrays import Floats, defined_mean
 from transformer_dynamics.paper.conditions import N_BOOTSTRAP, RANDOM_WALK, Condition
 from transformer_dynamics.paper.teleport import FIXED, HORIZON, OWN

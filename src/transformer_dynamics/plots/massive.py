@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.measures.massive.activations import BASES, LEAST_RATIO
+from transformer_dynamics.measures.massive.activations import BASES
+from transformer_dynamics.measures.massive.profile import LEAST_RATIO
 from transformer_dynamics.numerics.arrays import ratio
 from transformer_dynamics.plots.backend import Drawing, Interval, Intervals, Lines, Series
 from transformer_dynamics.plots.backend.depth import SITE_LABEL

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from transformer_dynamics.measures.orbits.phase_plane import _in_blocks, _rotation
+from transformer_dynamics.measures.orbits.rotation import over_traces, tangent_turns
 from transformer_dynamics.plots.backend import (
     Drawing,
     Group,
@@ -168,7 +168,7 @@ def draw_rotations(result: xr.Dataset) -> list[Drawing]:
 def draw_phase_portrait(result: xr.Dataset) -> list[Drawing]:
     """Paths of a few units, from few turns to many, then all mean traces as a heat map."""
     activation, gradient = result["activation"].values, result["gradient"].values
-    turns = np.abs(_in_blocks(_rotation, activation.T))
+    turns = np.abs(over_traces(tangent_turns, activation.T))
     defined = np.flatnonzero(np.isfinite(turns))
     ascending = defined[np.argsort(turns[defined], kind="stable")]
     places = np.round(PORTRAIT_QUANTILES * (ascending.size - 1)).astype(int)

@@ -1,19 +1,14 @@
-"""Bootstrap over texts, or groups of texts: samples of one text or group belong together.
+"""Bootstrap over texts, or groups of texts: weights of the samples, and intervals.
 
-Texts are drawn with replacement, as many as there are; a draw is kept as one weight per sample
-instead of a list of texts, so that a statistic over samples becomes one matrix product
-`weights @ values` for all draws at once:
+Texts are drawn with replacement. A draw is a weight per sample, not a list of texts, so that
+`weights @ values` computes a mean over samples for all draws; `scipy.stats.bootstrap` resamples
+single values and calls the statistic once per draw.
 
     w[b, n] = (times text of n was drawn in b) / (samples drawn in b, counted as often)
 
-Units are never resampled: they are not independent of each other. Intervals are percentile
-intervals, or corrected for bias and skew (BCa) where texts are few.
-Cost: n_draws x n_texts random numbers, n_draws x n_samples weights.
-
-Source: Efron and Tibshirani (1993), chapters 8, 13 and 14; weights in place of resamples: ours.
-
-Not handled: dependence between texts of different groups; a handful of texts, for which these
-intervals are too narrow (with n texts by about a factor sqrt((n - 1)/n), and the tails of t).
+Units are never resampled: they are not independent. Not handled: dependence between groups; few
+texts, for which intervals are too narrow (n texts: by sqrt((n - 1)/n), and the tails of t).
+Source: Efron and Tibshirani (1993), chapters 8, 13, 14; weights instead of resamples: ours.
 """
 
 from __future__ import annotations
@@ -26,15 +21,15 @@ from transformer_dynamics.errors import InputError
 
 
 def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArray[np.float64]:
-    """Weights of the samples, `(draw, sample)`, in `n_draws` bootstrap draws of texts.
+    """Draw bootstrap weights of the samples, `(draw, sample)`, over texts.
 
     Args:
-        text_index: the text of each sample, or its group, `(sample,)`; any labels.
+        text_index: text of each sample, or its group, `(sample,)`; any labels.
         n_draws: number of bootstrap draws.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
 
     Returns:
-        Weights without unit whose rows sum to 1; the denominator is the number of samples in the
+        Dimensionless weights whose rows sum to 1; the denominator is the number of samples in the
         drawn texts, each counted as often as its text was drawn.
 
     Raises:
@@ -63,7 +58,7 @@ def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArr
 
 
 def uniform_weights(n_samples: int) -> NDArray[np.float64]:
-    """Weights of the samples as they are, `(1, sample)`: what `text_weights` scatter about.
+    """Return equal weights of all samples, `(1, sample)`, the center of the `text_weights`.
 
     Args:
         n_samples: number of samples.
@@ -83,13 +78,13 @@ def uniform_weights(n_samples: int) -> NDArray[np.float64]:
 
 
 def left_out_weights(text_index: ArrayLike) -> NDArray[np.float64]:
-    """Weights of the samples without each text in turn, `(text, sample)`: the jackknife's.
+    """Compute jackknife weights, `(text, sample)`: all samples but those of one text.
 
     Args:
-        text_index: the text of each sample, `(sample,)`; any labels.
+        text_index: text of each sample, `(sample,)`; any labels.
 
     Returns:
-        Weights whose rows sum to 1; NaN where there is one text only.
+        Weights whose rows sum to 1; NaN where there is only one text.
 
     >>> left_out_weights([0, 0, 7]).round(2)
     array([[0. , 0. , 1. ],
@@ -105,22 +100,22 @@ def left_out_weights(text_index: ArrayLike) -> NDArray[np.float64]:
 def corrected_interval(
     value: float, draws: ArrayLike, left_out: ArrayLike | None = None, *, level: float = 0.95
 ) -> tuple[float, float]:
-    """Bootstrap interval of one statistic, corrected for bias.
+    """Compute the bootstrap interval of one statistic, corrected for bias.
 
     With `left_out` the interval is corrected for bias and acceleration (BCa). Without it, or where
-    that correction is undefined (a value without one text is not finite, or every draw lies on one
-    side of the statistic), it is the percentile interval. Where the percentile interval lies beside
-    the statistic, as for cross-validated ones, which fall with the number of distinct texts, the
-    draws are shifted so that their mean is the statistic.
+    the correction is undefined (a jackknife value is not finite, or all draws lie on one side of
+    the statistic), it is the percentile interval. If the percentile interval does not contain the
+    statistic, as for cross-validated statistics, which decrease with fewer distinct texts, the
+    draws are shifted so that their mean equals the statistic.
 
     Args:
-        value: the statistic.
-        draws: in each bootstrap draw, `(draw)`.
-        left_out: without each text in turn, `(text)`.
+        value: statistic of all texts.
+        draws: statistic in each bootstrap draw, `(draw)`.
+        left_out: jackknife values of the statistic, one without each text, `(text)`.
         level: share of the draws between the ends, between 0 and 1.
 
     Returns:
-        The ends (low, high), in the statistic's unit; NaN where the value or a draw is not finite.
+        Ends (low, high), in the statistic's unit; NaN where the value or a draw is not finite.
 
     Raises:
         InputError: there is no draw, or `level` is not between 0 and 1.
@@ -138,9 +133,9 @@ def corrected_interval(
     below = ((values < value).sum() + 0.5 * (values == value).sum()) / len(values)
     if not np.isfinite(without).all() or not 0 < below < 1 or not np.isfinite([low, high]).all():
         return low, high
-    bias, apart = stats.norm.ppf(below), without.mean() - without
-    spread = (apart**2).sum()
-    acceleration = (apart**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
+    bias, deviations = stats.norm.ppf(below), without.mean() - without
+    spread = (deviations**2).sum()
+    acceleration = (deviations**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
     tails = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
     shares = stats.norm.cdf(bias + tails / (1 - acceleration * tails))
     low, high = np.quantile(values, shares)
@@ -150,15 +145,15 @@ def corrected_interval(
 def percentile_interval(
     draws: ArrayLike, *, level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Percentile interval of a statistic from its bootstrap draws.
+    """Compute the percentile interval of a statistic from its bootstrap draws.
 
     Args:
-        draws: the statistic in each draw, `(draw, ...)`.
+        draws: statistic in each draw, `(draw, ...)`.
         level: share of the draws between the ends, between 0 and 1.
 
     Returns:
-        The ends (low, high), each `(...)`, in the statistic's unit; NaN where any draw is not
-        finite, since the statistic then is not defined on every resample.
+        Ends (low, high), each `(...)`, in the statistic's unit; NaN where any draw is not finite,
+        because the statistic is then not defined on every resample.
 
     Raises:
         InputError: there is no draw, or `level` is not between 0 and 1.

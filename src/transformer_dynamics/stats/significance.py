@@ -1,30 +1,24 @@
-"""P-values, effect sizes in null standard deviations, false discovery rate.
+"""P-values of a statistic against draws of a null model, and against Student's t.
 
     Monte Carlo   p = (1 + #{null >= observed}) / (1 + B),  B draws of the null
     sequential    p = h / l, where the h-th draw to exceed the observed value is the l-th
     Student's t   p = P(T >= difference / standard error)
-    effect        (observed - mean(null)) / sd(null)
 
-The observed value counts as one of the draws, so that p is never 0 and a test at level alpha
-rejects a true null with a probability of at most alpha, whatever B. The least p is 1/(1 + B).
-
-Sources: Phipson and Smyth (arXiv 1603.05766) for p; Besag and Clifford (Biometrika 78, 301, 1991)
-for stopping; Benjamini and Hochberg (1995) for the adjustment.
-
-Not handled: families under arbitrary dependence (Benjamini and Yekutieli); p-values below the
-resolution of the draws.
+The observed value counts as one of the draws: p is never 0, and a test at level alpha rejects a
+true null with probability at most alpha for any B. p-values below 1/(1 + B) cannot be resolved.
+`scipy.stats.monte_carlo_test` draws the null itself and does not stop early. Sources: Phipson and
+Smyth (arXiv 1603.05766); for stopping, Besag and Clifford (Biometrika 78, 301, 1991).
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from transformer_dynamics.errors import InputError, UndefinedWarning
+from transformer_dynamics.errors import InputError
 
 Direction = Literal["greater", "less", "two-sided"]
 
@@ -32,24 +26,24 @@ Direction = Literal["greater", "less", "two-sided"]
 def monte_carlo_p(
     observed: ArrayLike, null: ArrayLike, *, direction: Direction = "greater"
 ) -> NDArray[np.float64]:
-    """Monte Carlo p-value of an observed statistic against draws of its null.
+    """Compute the Monte Carlo p-value of a statistic against draws of its null.
 
     Args:
-        observed: the statistic, `(...)`.
-        null: the same statistic in each draw of the null, `(draw, ...)`.
-        direction: `greater` counts draws at least as great as the observed value, `less` those at
-            most as great, `two-sided` doubles the smaller of the two p-values, up to 1.
+        observed: observed statistic, `(...)`.
+        null: statistic in each draw of the null, `(draw, ...)`.
+        direction: `greater` counts draws at least as large as the observed value, `less` draws at
+            most as large, `two-sided` doubles the smaller of the two p-values, up to 1.
 
     Returns:
         p, `(...)`, between 1/(1 + draws) and 1; NaN where the observed value or any draw is NaN.
 
     Raises:
-        InputError: there is no draw, the shapes do not fit, or the direction is unknown.
+        InputError: there is no draw, the shapes do not match, or the direction is unknown.
 
     >>> float(monte_carlo_p(2.5, [0, 1, 2, 3]))
     0.4
     """
-    value, draws = _aligned(observed, null, "monte_carlo_p")
+    value, draws = aligned(observed, null, "monte_carlo_p")
     if direction not in get_args(Direction):
         raise InputError(
             f"got direction={direction!r}; it is one of {', '.join(get_args(Direction))}: "
@@ -74,16 +68,16 @@ def monte_carlo_p(
 def has_exceeded(
     observed: float, null: ArrayLike, *, direction: Direction = "greater", n_exceeding: int = 20
 ) -> bool:
-    """Whether enough draws of a null reach the observed value for sequential draws to stop.
+    """Test whether enough draws of a null reach the observed value for sequential draws to stop.
 
     Args:
-        observed: the statistic.
-        null: the same statistic in the draws made so far, `(draw)`.
-        direction: `greater` or `less`, the side that is claimed.
-        n_exceeding: draws that have to reach it.
+        observed: observed statistic.
+        null: statistic in the draws made so far, `(draw)`.
+        direction: claimed side, `greater` or `less`.
+        n_exceeding: number of draws that end the test.
 
     Returns:
-        True as well where p is undefined: the observed value or a draw is NaN.
+        Also True where p is undefined: the observed value or a draw is NaN.
     """
     draws = np.asarray(null, dtype=np.float64)
     if np.isnan(observed) or np.isnan(draws).any():
@@ -94,18 +88,19 @@ def has_exceeded(
 def sequential_p(
     observed: float, null: ArrayLike, *, direction: Direction = "greater", n_exceeding: int = 20
 ) -> float:
-    """Sequential Monte Carlo p-value of draws in the order in which they were made.
+    """Compute the sequential Monte Carlo p-value of draws in the order in which they were made.
 
     Args:
-        observed: the statistic.
-        null: the same statistic in each draw of the null, `(draw)`.
-        direction: `greater` or `less`, the side that is claimed.
-        n_exceeding: the draw that is this many-th to reach the observed value ends the test; later
-            draws do not count.
+        observed: observed statistic.
+        null: statistic in each draw of the null, `(draw)`.
+        direction: claimed side, `greater` or `less`.
+        n_exceeding: number of draws reaching the observed value that end the test; later draws do
+            not count.
 
     Returns:
-        `n_exceeding` over the number of that draw; where so many do not reach it, the Monte Carlo
-        p-value of all draws. NaN where the observed value or any draw is NaN.
+        `n_exceeding` over the number of draws up to the end of the test; the Monte Carlo p-value of
+        all draws where fewer reach the observed value. NaN where the observed value or any draw is
+        NaN.
 
     Raises:
         InputError: there is no draw.
@@ -116,10 +111,10 @@ def sequential_p(
     0.4
     """
     draws = np.asarray(null, dtype=np.float64)
-    whole = float(monte_carlo_p(observed, draws, direction=direction))
+    p_of_all = float(monte_carlo_p(observed, draws, direction=direction))
     reached = np.flatnonzero(_reaching(observed, draws, direction))
-    if np.isnan(whole) or len(reached) < n_exceeding:
-        return whole
+    if np.isnan(p_of_all) or len(reached) < n_exceeding:
+        return p_of_all
     return n_exceeding / int(reached[n_exceeding - 1] + 1)
 
 
@@ -138,18 +133,18 @@ def student_p(
     direction: Direction = "greater",
     least: float = 0.0,
 ) -> float:
-    """One-sided p-value of a difference by Student's t.
+    """Compute the one-sided p-value of a difference by Student's t.
 
     Args:
-        difference: the observed value less that of the null.
-        standard_error: of the difference, in the same unit.
+        difference: observed value less the value of the null.
+        standard_error: standard error of the difference, in the same unit.
         degrees: degrees of freedom of the standard error.
-        direction: `greater` or `less`, the side that is claimed.
-        least: the least p-value that is returned.
+        direction: claimed side, `greater` or `less`.
+        least: smallest p-value that is returned.
 
     Returns:
-        p; NaN where an argument is not finite or there is no degree of freedom. Without any
-        spread, `least` for a difference on the claimed side and 1 otherwise.
+        p; NaN where an argument is not finite or there is no degree of freedom. For a standard
+        error of zero, `least` for a difference on the claimed side and 1 otherwise.
 
     >>> round(student_p(2.0, 1.0, 7), 3)
     0.043
@@ -162,78 +157,19 @@ def student_p(
     return max(least, float(stats.t.sf(signed / standard_error, degrees)))
 
 
-def effect_size(observed: ArrayLike, null: ArrayLike) -> NDArray[np.float64]:
-    """Distance of an observed statistic from the mean of its null, in the null's deviations.
-
-    Args:
-        observed: the statistic, `(...)`.
-        null: the same statistic in each draw of the null, `(draw, ...)`.
-
-    Returns:
-        Effect, `(...)`, without unit; the denominator is the standard deviation of the draws with
-        denominator draws - 1. NaN where a value is not finite, and, with one `UndefinedWarning`,
-        where the draws do not differ or are fewer than two.
-
-    Raises:
-        InputError: the shapes do not fit.
-
-    >>> float(effect_size(5.0, [0.0, 1.0, 2.0]))
-    4.0
-    """
-    value, draws = _aligned(observed, null, "effect_size")
-    if len(draws) < 2:
-        warnings.warn(
-            f"the effect size is undefined for {len(draws)} draws of the null; it takes two",
-            UndefinedWarning,
-            stacklevel=2,
-        )
-        return np.full(value.shape, np.nan)[()]
-    # Equal draws are told by their range: the deviation of equal numbers may round above zero.
-    constant = draws.max(axis=0) == draws.min(axis=0)
-    if constant.any():
-        warnings.warn(
-            f"the effect size is undefined for {int(constant.sum())} of {constant.size} statistics "
-            "whose draws of the null are all equal",
-            UndefinedWarning,
-            stacklevel=2,
-        )
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        effect = (value - draws.mean(axis=0)) / draws.std(axis=0, ddof=1)
-    return np.where(constant | ~np.isfinite(effect), np.nan, effect)[()]
-
-
-def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
-    """P-values adjusted for the false discovery rate over their family, all that are given.
-
-    Args:
-        p: p-values, of any shape; NaN marks a test that could not be made.
-
-    Returns:
-        Adjusted p-values of the same shape; NaN stays NaN and does not count in the family.
-
-    Raises:
-        InputError: a p-value lies outside 0 to 1.
-
-    >>> benjamini_hochberg([0.01, 0.04, float("nan"), 0.03])
-    array([0.03, 0.04,  nan, 0.04])
-    """
-    values = np.array(p, dtype=np.float64)
-    made = ~np.isnan(values)
-    family = values[made]
-    outside = family[(family < 0) | (family > 1)]
-    if outside.size:
-        raise InputError(
-            f"got the p-value {outside[0]}; p-values lie between 0 and 1, or are NaN where a test "
-            "could not be made: benjamini_hochberg([0.01, 0.04])"
-        )
-    values[made] = stats.false_discovery_control(family) if family.size else family
-    return values
-
-
-def _aligned(
+def aligned(
     observed: ArrayLike, null: ArrayLike, name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both as float64 arrays, `(...)` and `(draw, ...)`."""
+    """Convert an observed statistic and its null to float64 arrays, `(...)` and `(draw, ...)`.
+
+    Args:
+        observed: observed statistic, `(...)`.
+        null: statistic in each draw of the null, `(draw, ...)`.
+        name: name of the calling function, for the error message.
+
+    Raises:
+        InputError: the shapes do not match.
+    """
     value, draws = np.asarray(observed, dtype=np.float64), np.asarray(null, dtype=np.float64)
     if draws.ndim == 0 or draws.shape[1:] != value.shape:
         raise InputError(

@@ -9,7 +9,7 @@ from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.dimension.held_out_pca import (
     held_out_pca,
     held_out_squares,
-    leading_directions,
+    varying_directions,
 )
 from transformer_dynamics.numerics.splits import split_texts
 from transformer_dynamics.plots.dimension import draw_held_out
@@ -180,4 +180,4 @@ def test_errors_say_what_works():
     with pytest.raises(InputError, match="not finite"):
         measured(np.where(states() > 5, np.nan, states()))
     with pytest.raises(InputError, match="n_directions=4"):
-        leading_directions(np.ones((3, 8)), 4)
+        varying_directions(np.ones((3, 8)), 4)

@@ -16,7 +16,7 @@ from transformer_dynamics.measures.dynamics.regression import (
     dynamic_modes,
     ridge,
 )
-from transformer_dynamics.numerics.principal_axes import leading_directions
+from transformer_dynamics.numerics.eigenvectors import leading_directions
 from transformer_dynamics.numerics.splits import text_folds
 from transformer_dynamics.plots.dynamics import draw_linear
 from transformer_dynamics.recording.recording import Recording
@@ -177,11 +177,11 @@ def test_dynamic_modes_are_those_of_pydmd():
 def test_leading_directions_are_right_singular_vectors(shape):
     values = RNG.standard_normal(shape)
     expected = np.linalg.svd(values, full_matrices=False)[2][:3]
-    found = leading_directions(values, 3)
-    np.testing.assert_allclose(found.T @ found, np.eye(3), atol=1e-9)
-    np.testing.assert_allclose(np.abs((found.T * expected).sum(axis=1)), 1.0, atol=1e-9)
-    repeated = leading_directions(np.repeat(values[:1], 4, axis=0), 3)
-    np.testing.assert_allclose(repeated.T @ repeated, np.eye(repeated.shape[1]), atol=1e-9)
+    found = leading_directions(values, 3)[1]
+    np.testing.assert_allclose(found @ found.T, np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(np.abs((found * expected).sum(axis=1)), 1.0, atol=1e-9)
+    repeated = leading_directions(np.repeat(values[:1], 4, axis=0), 3)[1]
+    np.testing.assert_allclose(repeated @ repeated.T, np.eye(len(repeated)), atol=1e-9)
 
 
 def test_common_components_weigh_sites_alike():

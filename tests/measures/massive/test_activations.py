@@ -1,17 +1,20 @@
 import sys
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.measures.dimension.pca import pca
-from transformer_dynamics.measures.massive.activations import activations, massive_activations
-from transformer_dynamics.measures.massive.effects import effects, participation_ratios
+from transformer_dynamics.measures.massive.activations import activations
+from transformer_dynamics.measures.massive.effects import effects
+from transformer_dynamics.measures.massive.participation import participation_ratios
+from transformer_dynamics.measures.massive.profile import massive_activations
 from transformer_dynamics.measures.paths.geometry import path_geometry
 from transformer_dynamics.measures.paths.kinematics import kinematics
 from transformer_dynamics.model.labels import transformer_labels
-from transformer_dynamics.numerics.standardize import standardized
+from transformer_dynamics.numerics.standardize import standardize
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.stats import text_weights
 from transformer_dynamics.storage.attributes import attribute
@@ -117,7 +120,7 @@ def test_each_result_is_that_of_its_measure_on_both_versions():
     recording = walk()
     result = activations(recording, n_draws=9)
     for version, each in zip(
-        result["version"].values, (recording, standardized(recording)), strict=True
+        result["version"].values, (recording, standardize(recording)), strict=True
     ):
         found = result.sel(version=version)
         paths = kinematics(each).mean("sample")
@@ -164,7 +167,7 @@ def test_without_a_massive_unit_every_change_is_zero():
 def test_draws_are_those_of_resampled_texts():
     """Every draw recomputed from the resampled states, components and all."""
     recording = walk(n_units=6)  # fewer units than the subspace in which components may turn
-    versions = (recording, standardized(recording))
+    versions = (recording, standardize(recording))
     found = {each.name: each for each in effects(versions, np.arange(24), n_draws=5, seed=7)}
     weights = text_weights(recording.text_index, 5, seed=7)
     for draw, counts in enumerate(np.round(weights * 24).astype(int), start=1):
@@ -249,7 +252,8 @@ def test_what_is_undefined_is_nan_with_one_warning(values):
         warnings.simplefilter("always")
         result = activations(Recording.from_array(values), n_draws=9)
         for drawing in result.td.drawings:
-            drawing.plot()
+            # Matplotlib warns when a process has more than 20 figures open.
+            plt.close(drawing.plot().figure)
             drawing.figure()
     assert [warning.category for warning in caught] == [UndefinedWarning]
     assert caught[0].filename == __file__

@@ -9,11 +9,8 @@ from scipy import stats
 
 import orbit_maps as maps
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.measures.orbits.periodic_orbits import (
-    largest_height,
-    marks,
-    periodic_orbits,
-)
+from transformer_dynamics.measures.orbits.marks import largest_height, marks
+from transformer_dynamics.measures.orbits.periodic_orbits import periodic_orbits
 from transformer_dynamics.nulls.trace_surrogates import flipped_signs
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.storage.attributes import attribute

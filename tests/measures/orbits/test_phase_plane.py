@@ -7,13 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer_dynamics.errors import UndefinedWarning
-from transformer_dynamics.measures.orbits import phase_plane as orbits
-from transformer_dynamics.measures.orbits.phase_plane import (
+from transformer_dynamics.measures.orbits import rotation
+from transformer_dynamics.measures.orbits.phase_plane import phase_portrait, rotation_counts
+from transformer_dynamics.measures.orbits.rotation import (
     permuted_points_rotation_count,
     phase_gradient,
-    phase_portrait,
     rotation_count,
-    rotation_counts,
     winding_number,
 )
 from transformer_dynamics.model.labels import transformer_labels
@@ -154,7 +153,7 @@ def test_the_winding_number_is_that_of_its_points():
 
 @pytest.mark.parametrize("block", [1, 1000, 2**16])
 def test_shapes_and_blocks(block, monkeypatch):
-    monkeypatch.setattr(orbits, "BLOCK_POINTS", block)
+    monkeypatch.setattr(rotation, "BLOCK_POINTS", block)
     values = walks(6 * 5, 12).reshape(6, 5, 12)
     expected = [[turns_by_definition(trace) for trace in row] for row in values]
     np.testing.assert_allclose(rotation_count(values), expected)

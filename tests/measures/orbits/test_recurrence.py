@@ -5,13 +5,9 @@ from hypothesis import strategies as st
 
 import orbit_maps as maps
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.measures.orbits.recurrence import (
-    close_returns,
-    encounters,
-    outward_growth,
-    transformed_points,
-    window_sites,
-)
+from transformer_dynamics.measures.orbits.fixed_points import transformed_points, window_sites
+from transformer_dynamics.measures.orbits.growth import outward_growth
+from transformer_dynamics.measures.orbits.recurrence import close_returns, encounters
 
 LONG = (1, 1, 20_000)
 

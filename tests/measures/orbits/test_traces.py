@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import orbit_maps as maps
-from transformer_dynamics.measures.orbits.traces import relative, standardized, subset
+from transformer_dynamics.measures.orbits.traces import relative, robust_scores, subset
 from transformer_dynamics.nulls.trace_surrogates import flipped_signs, shared_phases
 from transformer_dynamics.recording import Recording
 
@@ -64,13 +64,13 @@ def test_relative_traces_have_one_size_at_every_site():
     assert np.isfinite(relative(traces)).all()
 
 
-def test_standardized_traces_of_normal_values_have_deviation_one():
+def test_robust_scores_of_normal_values_have_deviation_one():
     values = 5 + 3 * rng().standard_normal((400, 2, 60))
-    scaled, middle, deviation = standardized(values)
+    scaled, middle, deviation = robust_scores(values)
     np.testing.assert_allclose(middle, 5, atol=0.1)
     np.testing.assert_allclose(deviation, 3, rtol=0.03)
     np.testing.assert_allclose(scaled * deviation[:, None] + middle[:, None], values)
-    assert np.isnan(standardized(np.ones((3, 2, 4)))[0]).all()
+    assert np.isnan(robust_scores(np.ones((3, 2, 4)))[0]).all()
 
 
 def test_subset_is_fixed_and_of_a_small_recording_all():

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 
 import orbit_maps as maps
+from transformer_dynamics.measures.orbits.levels import level_centers, level_counts
 from transformer_dynamics.measures.orbits.unstable_excess import (
     AROUND,
-    level_centers,
-    level_counts,
     longest_period,
     text_halves,
     unstable_excess,

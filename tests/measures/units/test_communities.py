@@ -9,14 +9,17 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from transformer_dynamics.errors import InputError, RecordingError, TdynError, UndefinedWarning
-from transformer_dynamics.measures.units.communities import agreement, communities, even_sites
-from transformer_dynamics.measures.units.unit_graph import (
-    absolute_correlation,
+from transformer_dynamics.measures.units.communities import communities, even_sites
+from transformer_dynamics.measures.units.partitions import (
+    agreement,
     partition,
     positions,
-    standardized,
-    strongest_neighbors,
     unit_communities,
+)
+from transformer_dynamics.measures.units.unit_graph import (
+    absolute_correlation,
+    strongest_neighbors,
+    zero_filled_z_scores,
 )
 from transformer_dynamics.nulls import random_basis
 from transformer_dynamics.recording import Recording
@@ -215,9 +218,9 @@ def test_a_graph_without_edges_has_no_communities():
     assert np.isnan([quality, *boundary]).all()
 
 
-def test_standardized_units():
+def test_z_scores_of_a_constant_unit_are_zero():
     states = np.column_stack([np.arange(5.0), np.full(5, 0.1)])
-    scores = standardized(states)
+    scores = zero_filled_z_scores(states)
     np.testing.assert_allclose(scores.var(axis=0), [1, 0])
     np.testing.assert_array_equal(scores[:, 1], 0)
 

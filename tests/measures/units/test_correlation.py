@@ -1,4 +1,3 @@
-import importlib
 import warnings
 
 import numpy as np
@@ -7,18 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer_dynamics.errors import UndefinedWarning
-from transformer_dynamics.measures.units.correlation import (
-    adjacent_correlation,
-    correlation,
-    correlation_by_lag,
-    correlation_pairs,
-)
+from transformer_dynamics.measures.units import site_pairs
+from transformer_dynamics.measures.units.correlation import correlation
+from transformer_dynamics.measures.units.site_pairs import correlation_by_lag, correlation_pairs
+from transformer_dynamics.measures.units.weighted_correlation import adjacent_correlation
 from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.plots import units as unit_plots
 from transformer_dynamics.recording.recording import Recording
-
-# The package has a function of the same name.
-MODULE = importlib.import_module("transformer_dynamics.measures.units.correlation")
 
 
 def random_walk(n_samples=300, n_sites=9, n_units=7, seed=0):
@@ -183,7 +177,7 @@ def test_measures_leave_the_recording_alone_and_name_themselves(measured):
 
 def test_all_pairs_against_numpy(monkeypatch):
     values = random_walk(60, 5, 11)
-    monkeypatch.setattr(MODULE, "BLOCK_BYTES", 4 * 60 * 5 * 8)
+    monkeypatch.setattr(site_pairs, "BLOCK_BYTES", 4 * 60 * 5 * 8)
     result = correlation_pairs(Recording.from_array(values, sites=transformer_labels(2)))
     assert result["correlation"].dims == ("site", "other_site", "unit")
     for unit in range(11):
@@ -197,7 +191,7 @@ def test_all_pairs_against_numpy(monkeypatch):
 def test_all_pairs_are_float32_where_float64_would_be_large(monkeypatch):
     recording = Recording.from_array(random_walk())
     full = correlation_pairs(recording)
-    monkeypatch.setattr(MODULE, "PAIR_BYTES", 1000)
+    monkeypatch.setattr(site_pairs, "PAIR_BYTES", 1000)
     small = correlation_pairs(recording)
     assert (full["correlation"].dtype, small["correlation"].dtype) == (np.float64, np.float32)
     np.testing.assert_allclose(small["correlation"], full["correlation"], atol=1e-7)

@@ -10,13 +10,12 @@ from scipy.stats import gaussian_kde, rankdata
 from sklearn.feature_selection import mutual_info_regression
 
 from transformer_dynamics.errors import RecordingError, UndefinedWarning
-from transformer_dynamics.measures.units.correlation import adjacent_correlation
-from transformer_dynamics.measures.units.information import (
+from transformer_dynamics.measures.units.gaussian_information import (
     copula_information,
     gaussian_information,
-    information_between,
-    mutual_information,
 )
+from transformer_dynamics.measures.units.information import information_between, mutual_information
+from transformer_dynamics.measures.units.weighted_correlation import adjacent_correlation
 from transformer_dynamics.numerics.ranks import normal_scores
 from transformer_dynamics.plots.units import draw_mutual_information
 from transformer_dynamics.recording.moments.moments import Moments

@@ -47,8 +47,12 @@ from numpy.typing import NDArray
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.measures.dimension.pca import ROUNDING
 from transformer_dynamics.numerics.arrays import Floats, ratio, site_states, warn_undefined
+from transformer_dynamics.numerics.eigenvectors import (
+    leading_directions,
+    leading_eigenvectors,
+    zero_where_constant,
+)
 from transformer_dynamics.numerics.principal_axes import (
-    _directions_of,
     require_finite,
     summed_products,
 )
@@ -64,7 +68,7 @@ READINGS = ("about global mean", "about site mean", "own components")
 MASSIVE = ("as recorded", "massive units standardized")
 
 
-def leading_directions(deviations: Floats, n_directions: int) -> Floats:
+def varying_directions(deviations: Floats, n_directions: int) -> Floats:
     """Unit vectors in rows, `(direction, unit)`, along which rows vary most, by falling variance.
 
     Args:
@@ -77,18 +81,16 @@ def leading_directions(deviations: Floats, n_directions: int) -> Floats:
     Raises:
         InputError: there are not `n_directions` directions.
 
-    >>> leading_directions(np.array([[2.0, 0.0, 0.0], [-2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), 2) ** 2
+    >>> varying_directions(np.array([[2.0, 0.0, 0.0], [-2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), 2) ** 2
     array([[1., 0., 0.], [0., 0., 0.]])
     """
     n_rows, n_units = deviations.shape
     if not 1 <= n_directions <= min(n_rows, n_units):
         raise InputError(
             f"got n_directions={n_directions}; {n_rows} rows of {n_units} units have 1 to "
-            f"{min(n_rows, n_units)}: leading_directions(deviations, 1)"
+            f"{min(n_rows, n_units)}: varying_directions(deviations, 1)"
         )
-    wide = n_rows < n_units
-    product = deviations @ deviations.T if wide else deviations.T @ deviations
-    return _directions_of(product, n_directions, deviations if wide else None)
+    return zero_where_constant(*leading_directions(deviations, n_directions))
 
 
 def captured_squares(
@@ -153,7 +155,7 @@ def held_out_squares(
     wanted = [count for count in counts if count <= most]
     if not wanted:
         return np.full((len(away), len(counts)), np.nan), np.einsum("nu,nu->n", away, away)
-    return captured_squares(away, leading_directions(deviations, max(wanted)), counts)
+    return captured_squares(away, varying_directions(deviations, max(wanted)), counts)
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,10 @@ def _pooled_directions(
         scatter += summed_products(values, center)
     most = min(n_samples * n_sites - 1, n_units)
     n_directions = max((count for count in counts if count <= most), default=1)
-    return [_directions_of(scatter * scale[:, None] * scale, n_directions) for scale in scales]
+    return [
+        zero_where_constant(*leading_eigenvectors(scatter * scale[:, None] * scale, n_directions))
+        for scale in scales
+    ]
 
 
 def _site_shares(squares: _Squares) -> Floats:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from transformer_dynamics.measures.dynamics.regression import (
@@ -26,7 +25,7 @@ from transformer_dynamics.measures.dynamics.regression import (
     dynamic_modes,
 )
 from transformer_dynamics.numerics.arrays import Floats, ratio, site_states
-from transformer_dynamics.numerics.principal_axes import leading_directions
+from transformer_dynamics.numerics.eigenvectors import leading_directions, leading_eigenvectors
 from transformer_dynamics.numerics.splits import text_folds
 from transformer_dynamics.recording.recording import Recording
 
@@ -83,7 +82,7 @@ def fit_step(states: Floats, updates: Floats, folds: NDArray[Any], *, n_componen
     deviations, apart = states - state, updates - mean
     power = float(np.vdot(deviations, deviations))
     scale = float(np.vdot(deviations, apart)) / power if power > 0 else 0.0
-    basis = leading_directions(deviations, n_components)
+    basis = leading_directions(deviations, n_components)[1].T
     rest, penalty = cross_validated_ridge(deviations @ basis, apart - scale * deviations, folds)
     return StepMap(state, mean, scale, basis, rest, penalty)
 
@@ -101,8 +100,7 @@ def common_basis(values: NDArray[Any], n_components: int) -> tuple[Floats, Float
         power = float(np.vdot(deviations, deviations))
         if power > 0:
             total += deviations.T @ (deviations / power)
-    chosen = [center.size - n_components, center.size - 1]
-    return center, scipy.linalg.eigh(total, subset_by_index=chosen)[1][:, ::-1]
+    return center, leading_eigenvectors(total, n_components)[1].T
 
 
 def in_basis(values: NDArray[Any], center: Floats, basis: Floats) -> Floats:
@@ -211,7 +209,7 @@ class _Fold:
         for site in range(1, n_sites):
             step, about = self.steps[site - 1], self.at(site, ~self.training) - self.mean_path[site]
             known = step.update(self.at(site - 1, self.training)) - step.mean
-            directions = leading_directions(known, max(RANKS))
+            directions = leading_directions(known, max(RANKS))[1].T
             for row, start in enumerate(starts):
                 if start >= site:
                     continue

@@ -1,6 +1,6 @@
 """Massive activations, and how much of each result they carry."""
 
 from transformer_dynamics.measures.massive.activations import activations
-from transformer_dynamics.numerics.standardize import standardized
+from transformer_dynamics.numerics.standardize import standardize
 
-__all__ = ["activations", "standardized"]
+__all__ = ["activations", "standardize"]

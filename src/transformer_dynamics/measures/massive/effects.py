@@ -1,29 +1,14 @@
-"""Results on the population with massive units and without them.
+"""Effects of massive units: results as recorded and with massive units standardized.
 
-A result is measured on the recording and again with the massive units standardized. Its profile is
-the mean over samples per site, step or turn; its relative change is
+The profile of a result is its mean over samples per site, step or turn. Its relative change is
 
     mean over the profile of (standardized - as recorded) / |as recorded|,
 
-so every depth counts the same however long the states are there. The interval comes from drawing
-texts with replacement, the same draws for both, with the factors of the standardization as they
-are. Three results are not means over samples, and are drawn so:
-
-    tortuosity            the mean over samples of each path's own
-    explained variance    shares of the pooled variance of the first three components, the change
-                          that of their sum; in a draw, of the eigenvalues of the weighted
-                          covariance within the 20 leading components of all texts
-    participation ratio   (tr C)^2 / tr C^2 of the weighted covariance of a site, from products of
-                          samples; a text drawn twice would count as its own double and take
-                          directions away, so the share of pairs of a sample with itself is kept
-                          at 1 / samples, what it is without drawing
-
-Source: ours.
-
-Cost: both results of each measure, and for the participation ratio 4 B N^2 operations per site and
-version, B draws of N samples, at most 512 of them.
-
-Not handled: that another draw of texts may have other massive units or factors.
+so every depth has the same weight, whatever the length of the states there. Intervals come from
+drawing texts with replacement, the same draws for both versions, with the factors of the
+standardization held fixed: variation of the massive units themselves is not handled. Tortuosity,
+explained variance and participation ratio are not means over samples; see
+docs/measures/massive.activations.md. Source: ours. Cost: the measures of both versions.
 """
 
 from __future__ import annotations
@@ -37,19 +22,20 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.measures.massive.participation import participation_ratios
 from transformer_dynamics.numerics.arrays import Floats, ratio, site_states
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import MEASURES
 from transformer_dynamics.stats.bootstrap import text_weights, uniform_weights
 
 N_COMPONENTS = 3
-# The components of a draw lie within so many leading ones of all texts.
+# The components of a draw are searched within this number of leading components of all texts.
 SUBSPACE = 20
 KINEMATICS = {"norm": "site", "speed": "step", "cosine": "step"}
 GEOMETRY = {"turning_angle": "turn", "tortuosity": ""}
-# Measures of paths, the variables taken from each, and how many sites it needs.
+# Measures of paths, the variables taken from each, and the number of sites it needs.
 PATH_MEASURES = (("paths.kinematics", KINEMATICS, 2), ("paths.path_geometry", GEOMETRY, 3))
-# Of every effect, in their order.
+# Names of the effects, in their order.
 QUANTITIES = (*KINEMATICS, *GEOMETRY, "explained_variance", "participation_ratio")
 
 
@@ -58,10 +44,10 @@ class Effect:
     """One result, as recorded and with massive units standardized.
 
     Attributes:
-        name: of the result.
-        along: the dimension of its profile, or nothing.
+        name: name of the result.
+        along: dimension of its profile; empty for a single value.
         profiles: `(version, point)`: as recorded, standardized.
-        changes: its relative change, `(draw)`; the first is that of all texts as they are.
+        changes: relative change, `(draw)`; the first is the change for all texts.
     """
 
     name: str
@@ -71,17 +57,17 @@ class Effect:
 
 
 class _Draws:
-    """Means over samples in bootstrap draws of texts, the first draw being the texts themselves."""
+    """Means over samples in bootstrap draws of texts; the first draw is the original sample."""
 
     def __init__(self, text_index: NDArray[np.int64], n_draws: int, seed: int) -> None:
-        texts, place = np.unique(text_index, return_inverse=True)
-        samples = np.arange(place.size)
-        self._sums = sparse.csr_array((np.ones(place.size), (place, samples)))
+        texts, text_of_sample = np.unique(text_index, return_inverse=True)
+        samples = np.arange(text_of_sample.size)
+        self._sums = sparse.csr_array((np.ones(samples.size), (text_of_sample, samples)))
         drawn = text_weights(np.arange(texts.size), n_draws, seed=seed)
         self._weights = np.concatenate([uniform_weights(texts.size), drawn])
 
     def mean(self, values: Floats) -> Floats:
-        """`(sample, point)` to `(draw, point)`; what is not defined is left out."""
+        """Average defined values over samples, `(sample, point)` to `(draw, point)`."""
         defined = ~np.isnan(values)
         with np.errstate(invalid="ignore"):
             total = self._weights @ (self._sums @ np.where(defined, values, 0.0))
@@ -91,13 +77,13 @@ class _Draws:
 def effects(
     versions: Sequence[Recording], samples: NDArray[np.int64], *, n_draws: int, seed: int
 ) -> list[Effect]:
-    """The relative change of every result.
+    """Compute the relative change of every result.
 
     Args:
-        versions: the recording, and the same with massive units standardized.
-        samples: those that the participation ratio is taken of, `(sample,)`.
-        n_draws: of texts, for the intervals.
-        seed: of the draws.
+        versions: recording, and the same recording with massive units standardized.
+        samples: indices of the samples for the participation ratio, `(sample,)`.
+        n_draws: number of draws of texts for the intervals.
+        seed: seed of the draws.
 
     Returns:
         `norm`, `speed`, `cosine`, `turning_angle`, `tortuosity`, `explained_variance` and
@@ -105,7 +91,7 @@ def effects(
     """
     draws = _Draws(versions[0].groups, n_draws, seed)
     with warnings.catch_warnings():
-        # The caller says once what is undefined.
+        # The caller warns once of all undefined values.
         warnings.simplefilter("ignore", UndefinedWarning)
         result = list(_path_effects(versions, draws))
         explained = np.stack([_explained(version, draws) for version in versions])
@@ -113,17 +99,10 @@ def effects(
     result.append(
         Effect("explained_variance", "component", explained[:, 0], _relative_change(total))
     )
-    chosen = [version.select(samples=samples) for version in versions]
-    weights = text_weights(chosen[0].groups, n_draws, seed=seed)
+    weights = text_weights(versions[0].groups[samples], n_draws, seed=seed)
     weights = np.concatenate([uniform_weights(samples.size), weights])
     ratios = np.stack(
-        [
-            np.stack(
-                [participation_ratios(states, weights) for states in site_states(version.values)],
-                axis=1,
-            )
-            for version in chosen
-        ]
+        [_participation(version.select(samples=samples), weights) for version in versions]
     )
     result.append(Effect("participation_ratio", "site", ratios[:, 0], _relative_change(ratios)))
     return result
@@ -137,8 +116,8 @@ def _path_effects(versions: Sequence[Recording], draws: _Draws) -> Iterator[Effe
         for name, along in names.items():
             if not results:
                 n_points = {"site": n_sites, "step": n_sites - 1, "turn": 0}.get(along, 1)
-                nothing = np.full((2, n_points), np.nan)
-                yield Effect(name, along, nothing, np.array([np.nan]))
+                undefined = np.full((2, n_points), np.nan)
+                yield Effect(name, along, undefined, np.array([np.nan]))
                 continue
             values = [result[name].values for result in results]
             means = np.stack([draws.mean(each.reshape(len(each), -1)) for each in values])
@@ -146,64 +125,41 @@ def _path_effects(versions: Sequence[Recording], draws: _Draws) -> Iterator[Effe
 
 
 def _relative_change(means: Floats) -> Floats:
-    """From `(version, draw, point)` to `(draw)`; points where it is undefined are left out."""
-    recorded, other = means
-    changes = ratio(other - recorded, np.abs(recorded))
+    """Average the relative change over defined points, `(version, draw, point)` to `(draw)`."""
+    recorded, standardized = means
+    changes = ratio(standardized - recorded, np.abs(recorded))
     defined = ~np.isnan(changes)
     return ratio(np.where(defined, changes, 0.0).sum(axis=1), defined.sum(axis=1).astype(float))
 
 
+def _participation(recording: Recording, weights: Floats) -> Floats:
+    """Compute the participation ratio of every site in every draw, `(draw, site)`."""
+    by_site = [participation_ratios(states, weights) for states in site_states(recording.values)]
+    return np.stack(by_site, axis=1)
+
+
 def _explained(recording: Recording, draws: _Draws) -> Floats:
-    """Shares of pooled variance of the leading components, `(draw, component)`."""
+    """Compute the shares of pooled variance of the leading components, `(draw, component)`.
+
+    In a draw these are the leading eigenvalues of the weighted covariance within the `SUBSPACE`
+    leading components of all texts.
+    """
     n_samples, n_sites, n_units = recording.shape
     n_kept = min(SUBSPACE, n_units, n_samples * n_sites)
     result = MEASURES.get("dimension.pca").function(recording, n_components=n_kept)
     scores = result["score"].values.astype(np.float64)
-    squares, away = np.zeros((n_samples, 1)), np.zeros((n_samples, n_units))
+    squares, shifts = np.zeros((n_samples, 1)), np.zeros((n_samples, n_units))
     mean = result["mean"].values
     for rows, values in recording.blocks():
         for states in site_states(values):
             states -= mean
             squares[rows, 0] += np.einsum("nu,nu->n", states, states) / n_sites
-            away[rows] += states / n_sites
+            shifts[rows] += states / n_sites
     products = np.einsum("nsk,nsl->nkl", scores, scores, optimize=True) / n_sites
-    shift = draws.mean(away)
+    shift = draws.mean(shifts)
     inside = shift @ result["loading"].values.T
     covariance = draws.mean(products.reshape(n_samples, -1)).reshape(-1, n_kept, n_kept)
     covariance -= inside[:, :, np.newaxis] * inside[:, np.newaxis, :]
     total = draws.mean(squares) - np.einsum("bu,bu->b", shift, shift)[:, np.newaxis]
     leading = np.linalg.eigvalsh(covariance)[:, ::-1][:, :N_COMPONENTS]
     return ratio(np.maximum(leading, 0.0), np.maximum(total, 0.0))
-
-
-def participation_ratios(states: Floats, weights: Floats) -> Floats:
-    """Participation ratio of one site in draws of its samples.
-
-    Args:
-        states: `(sample, unit)`.
-        weights: of the samples, `(draw, sample)`; rows sum to 1.
-
-    Returns:
-        `(draw)`, without unit; NaN where the drawn samples do not vary.
-
-    >>> points = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    >>> participation_ratios(points, np.full((1, 4), 0.25))
-    array([2.])
-    """
-    deviations = states - states.mean(axis=0)
-    products = deviations @ deviations.T
-    own, squared = np.diag(products).copy(), products**2
-    along = weights @ products
-    shift = np.einsum("bn,bn->b", along, weights)
-    trace = weights @ own - shift
-    pairs = np.einsum("bn,bn->b", weights @ squared, weights)
-    repeats = (weights**2).sum(axis=1)
-    others = pairs - weights**2 @ own**2
-    share = 1 / len(states)
-    pairs = others * ratio(np.full_like(repeats, 1 - share), 1 - repeats) + share * (
-        weights @ own**2
-    )
-    squares = pairs - 2 * np.einsum("bn,bn->b", along**2, weights) + shift**2
-    # What rounding leaves of a cloud that does not vary is no variance.
-    nothing = trace <= 1e-12 * own.mean()
-    return ratio(trace**2, np.where(nothing, 0.0, squares))

@@ -55,7 +55,12 @@ from transformer_dynamics.measures.similarity.cka_procrustes import (
     state_sets,
     u_centered,
 )
-from transformer_dynamics.numerics.arrays import Floats, require_sites, standardized, warn_undefined
+from transformer_dynamics.numerics.arrays import (
+    Floats,
+    require_sites,
+    unit_frobenius,
+    warn_undefined,
+)
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -93,7 +98,7 @@ def cka(x: NDArray[np.floating], y: NDArray[np.floating], *, debiased: bool = Tr
     1.0
     """
     _require_pair(x, y, FEWEST_SAMPLES if debiased else 2, "cka")
-    grams = [each @ each.T for each in (standardized(x), standardized(y))]
+    grams = [each @ each.T for each in (unit_frobenius(x), unit_frobenius(y))]
     if debiased:
         grams = [u_centered(gram) for gram in grams]
     value = cka_of_pairs(grams[0][np.newaxis], grams[1][np.newaxis])
@@ -126,7 +131,7 @@ def procrustes_distance(
     True
     """
     _require_pair(x, y, 2, "procrustes_distance")
-    fewer, more = _compact(standardized(x)), _compact(standardized(y))
+    fewer, more = _compact(unit_frobenius(x)), _compact(unit_frobenius(y))
     if fewer.shape[1] > more.shape[1]:
         fewer, more = more, fewer
     distance = np.nan

@@ -31,7 +31,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.numerics.arrays import Floats, ratio, site_states, standardized
+from transformer_dynamics.numerics.arrays import Floats, ratio, site_states, unit_frobenius
 from transformer_dynamics.numerics.parallel import thread_pool
 from transformer_dynamics.stats.bootstrap import text_weights
 
@@ -99,7 +99,7 @@ def state_sets(values: NDArray[Any], n_components: int) -> StateSets:
 def one_set(states: NDArray[Any], n_components: int) -> tuple[Floats, Floats, float]:
     """U-centered Gram matrix, scores and share of variance held, of `(sample, unit)`."""
     n_samples, n_units = states.shape
-    unit = standardized(states)
+    unit = unit_frobenius(states)
     gram = unit @ unit.T
     if not np.isfinite(gram).all():
         return gram * np.nan, np.full((n_samples, n_components), np.nan), np.nan

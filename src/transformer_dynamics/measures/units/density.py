@@ -1,35 +1,25 @@
-"""Density of activation over depth: how many units carry a state.
+"""Density of activation over depth: the share of units that carry a state.
 
-Three indices of a state x with D units stand side by side, since they answer differently:
+Three indices of a state x with D units, which may disagree:
 
     absolute share    #{u: |x[u]| > threshold} / D             rises with the norm of x alone
     relative share    #{u: |x[u]| > tau RMS(x)} / D            does not change when x is rescaled
     Treves-Rolls      (mean_u |x[u]|)^2 / mean_u x[u]^2        does not change when x is rescaled
 
-Treves-Rolls is 1/D for a one-hot state and 1 where all magnitudes are equal; Gaussian states give
-2/pi = 0.637. The norm and the mean magnitude are reported beside them: a density that rises only
-because the stream's norm grows says nothing about how the activation is spread.
-
-Source: the claim is arXiv 2502.12131's, which prints no formula; the indices are ours, the third
-after Treves and Rolls (1991).
-
-Cost: one pass over the states, one site at a time. Accumulated in float64.
-
-Not handled: whether the same units are active at neighboring sites (see `continuity`). Float64
-states below 1e-150 count as zero, since their squares do.
+Source: the claim is that of arXiv 2502.12131, which prints no formula; the first two indices are
+ours, the third is that of Treves and Rolls (1991). Cost: one pass, a site in float64 at a time.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.errors import InputError
+from transformer_dynamics.numerics.arrays import Floats, require_sites, warn_undefined
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -38,39 +28,11 @@ INDICES = {
     "relative_share": "share above the relative threshold",
     "treves_rolls": "Treves-Rolls density",
 }
-
-
-def density_indices(
-    values: NDArray[Any], *, threshold: float, relative_threshold: float
-) -> dict[str, Floats]:
-    """Density, norm and mean magnitude of each state.
-
-    Args:
-        values: states `(sample, site, unit)`.
-        threshold: magnitude, in the units of the stream, above which a unit counts as active.
-        relative_threshold: the same, as a multiple of the RMS of the state.
-
-    Returns:
-        `absolute_share`, `relative_share`, `treves_rolls` (dimensionless), `norm` and
-        `mean_absolute` (units of the stream), each `(sample, site)`. For a state of zeros the
-        second and third are NaN, for one that is not finite all are, with one `UndefinedWarning`.
-
-    Raises:
-        InputError: `values` is not three-dimensional, or a threshold is negative or not finite.
-
-    >>> one_hot = np.array([[[0.0, 3.0, 0.0, 0.0]]])
-    >>> indices = density_indices(one_hot, threshold=1.0, relative_threshold=0.5)
-    >>> {name: float(index[0, 0]) for name, index in indices.items()}
-    {'absolute_share': 0.25, 'relative_share': 0.25, 'treves_rolls': 0.25, 'norm': 3.0,
-     'mean_absolute': 0.75}
-    """
-    result = _density_indices(values, threshold, relative_threshold)
-    _warn_where_undefined(result["treves_rolls"], stacklevel=2)
-    return result
+ZERO_STATE = "a state is zero in every unit"
 
 
 def treves_rolls(values: NDArray[Any]) -> Floats:
-    """Treves-Rolls density (mean |x|)^2 / mean x^2 of each state.
+    """Compute the Treves-Rolls density (mean |x|)^2 / mean x^2 of each state.
 
     Args:
         values: states `(sample, site, unit)`.
@@ -85,20 +47,29 @@ def treves_rolls(values: NDArray[Any]) -> Floats:
     >>> treves_rolls(np.array([[[2.0, -2.0], [5.0, 0.0]]]))
     array([[1. , 0.5]])
     """
-    _check_states(values)
+    require_sites(values, 1)
     result = np.empty(values.shape[:2])
     for site in range(values.shape[1]):
         magnitudes = np.abs(values[:, site].astype(np.float64))
-        mean_absolute, mean_square = _mean_magnitudes(magnitudes)
-        result[:, site] = _treves_rolls(mean_absolute, mean_square)
-    _warn_where_undefined(result, stacklevel=2)
+        result[:, site] = _treves_rolls(*_mean_magnitudes(magnitudes))
+    warn_undefined({"treves_rolls": result}, ZERO_STATE, stacklevel=2)
     return result
 
 
-def _density_indices(
-    values: NDArray[Any], threshold: float, relative_threshold: float
+def density_indices(
+    values: NDArray[Any], *, threshold: float, relative_threshold: float
 ) -> dict[str, Floats]:
-    _check_states(values)
+    """Compute density, norm and mean magnitude of each state, without a warning for NaN.
+
+    Arguments, results and errors are those of `density`, for states `(sample, site, unit)`.
+
+    >>> one_hot = np.array([[[0.0, 3.0, 0.0, 0.0]]])
+    >>> indices = density_indices(one_hot, threshold=1.0, relative_threshold=0.5)
+    >>> {name: float(index[0, 0]) for name, index in indices.items()}
+    {'absolute_share': 0.25, 'relative_share': 0.25, 'treves_rolls': 0.25, 'norm': 3.0,
+     'mean_absolute': 0.75}
+    """
+    require_sites(values, 1)
     for name, value in (("threshold", threshold), ("relative_threshold", relative_threshold)):
         if not (np.isfinite(value) and value >= 0):
             raise InputError(
@@ -110,21 +81,21 @@ def _density_indices(
     for site in range(n_sites):
         magnitudes = np.abs(values[:, site].astype(np.float64))
         mean_absolute, mean_square = _mean_magnitudes(magnitudes)
-        density = _treves_rolls(mean_absolute, mean_square)
+        index = _treves_rolls(mean_absolute, mean_square)
         with np.errstate(invalid="ignore"):
             level = relative_threshold * np.sqrt(mean_square)[:, np.newaxis]
             above = np.count_nonzero(magnitudes > threshold, axis=1) / n_units
             above_rms = np.count_nonzero(magnitudes > level, axis=1) / n_units
         result["absolute_share"][:, site] = np.where(np.isfinite(mean_square), above, np.nan)
-        result["relative_share"][:, site] = np.where(np.isnan(density), np.nan, above_rms)
-        result["treves_rolls"][:, site] = density
+        result["relative_share"][:, site] = np.where(np.isnan(index), np.nan, above_rms)
+        result["treves_rolls"][:, site] = index
         result["norm"][:, site] = np.sqrt(n_units * mean_square)
         result["mean_absolute"][:, site] = mean_absolute
     return result
 
 
 def _mean_magnitudes(magnitudes: Floats) -> tuple[Floats, Floats]:
-    """Mean and mean square over units, `(sample,)`; NaN where the state is not finite."""
+    """Compute mean and mean square over units, `(sample,)`; NaN for states that are not finite."""
     mean = magnitudes.mean(axis=1)
     with np.errstate(over="ignore", under="ignore"):
         square = np.einsum("nu,nu->n", magnitudes, magnitudes) / magnitudes.shape[1]
@@ -133,28 +104,8 @@ def _mean_magnitudes(magnitudes: Floats) -> tuple[Floats, Floats]:
 
 
 def _treves_rolls(mean_absolute: Floats, mean_square: Floats) -> Floats:
-    defined = mean_square > 0
-    blank = np.full_like(mean_square, np.nan)
-    return np.divide(mean_absolute**2, mean_square, out=blank, where=defined)
-
-
-def _check_states(values: NDArray[Any]) -> None:
-    if values.ndim != 3:
-        raise InputError(
-            f"got states of shape {values.shape}; density takes (sample, site, unit): "
-            "treves_rolls(recording.values)"
-        )
-
-
-def _warn_where_undefined(density: Floats, *, stacklevel: int) -> None:
-    undefined = int(np.count_nonzero(np.isnan(density)))
-    if undefined:
-        warnings.warn(
-            f"the density of {undefined} of {density.size} states is undefined (NaN): they are "
-            "zero in every unit, or not finite",
-            UndefinedWarning,
-            stacklevel=stacklevel + 1,
-        )
+    undefined = np.full_like(mean_square, np.nan)
+    return np.divide(mean_absolute**2, mean_square, out=undefined, where=mean_square > 0)
 
 
 @measure(
@@ -166,17 +117,18 @@ def _warn_where_undefined(density: Floats, *, stacklevel: int) -> None:
 def density(
     recording: Recording, *, threshold: float = 1.0, relative_threshold: float = 0.5
 ) -> xr.Dataset:
-    """Density of states: three indices of how many units are active, and the norm.
+    """Density of states: three indices of the share of active units, and the norm.
 
     Args:
-        recording: the states.
-        threshold: magnitude, in the units of the stream, above which a unit counts as active.
-        relative_threshold: the same, as a multiple of the RMS of the state.
+        recording: states.
+        threshold: magnitude above which a unit counts as active, in stream units.
+        relative_threshold: the same threshold as a multiple of the RMS of the state.
 
     Returns:
         `absolute_share`, `relative_share`, `treves_rolls` (dimensionless), `norm` and
-        `mean_absolute` (units of the stream), each `(sample, site)`. For a state of zeros the
-        second and third are NaN, for one that is not finite all are, with one `UndefinedWarning`.
+        `mean_absolute` (stream units), each `(sample, site)`. NaN, with one `UndefinedWarning`: the
+        relative share and Treves-Rolls of a state of zeros, and all five of a state that is not
+        finite.
 
     Raises:
         InputError: a threshold is negative or not finite.
@@ -185,8 +137,10 @@ def density(
     >>> density(Recording.from_array(states))["treves_rolls"].mean().item()
     0.636...
     """
-    indices = _density_indices(recording.values, threshold, relative_threshold)
-    _warn_where_undefined(indices["treves_rolls"], stacklevel=3)
+    indices = density_indices(
+        recording.values, threshold=threshold, relative_threshold=relative_threshold
+    )
+    warn_undefined({"treves_rolls": indices["treves_rolls"]}, ZERO_STATE, stacklevel=3)
     units = f"units of the state ({recording.shape[2]})"
     attrs = {
         "absolute_share": {"units": "1", "denominator": units},

@@ -35,13 +35,12 @@ from scipy.stats import rankdata
 
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.units.communities import POSITION, even_sites
-from transformer_dynamics.measures.units.unit_graph import (
-    MOST_SAMPLES,
-    NEIGHBORS,
+from transformer_dynamics.measures.units.partitions import (
     Method,
     UnitCommunities,
     unit_communities,
 )
+from transformer_dynamics.measures.units.unit_graph import MOST_SAMPLES, NEIGHBORS
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.systems import (

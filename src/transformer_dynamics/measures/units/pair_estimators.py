@@ -1,6 +1,14 @@
-"""Information of one pair of variables from nearest neighbors (KSG) or kernel densities (KDE).
+"""Mutual information of one pair of variables: nearest neighbors (KSG), kernel densities (KDE).
 
-What they estimate and their sources are in `information`. Both loop over units in Python.
+    ksg  psi(k) + psi(N) - <psi(n_x + 1) + psi(n_y + 1)>, k nearest neighbors in the maximum norm
+         (estimator 1 of Kraskov et al., arXiv cond-mat/0305641); where the k-th neighbor coincides
+         with the point, the discrete limit of arXiv 1709.06212
+    kde  <ln p(x, y) / (p(x) p(y))> over the samples themselves, with Gaussian kernel densities of
+         Scott's width, as in arXiv 2502.12131
+
+Both loop over units in Python. `sklearn.feature_selection.mutual_info_regression` breaks ties with
+noise instead of the discrete limit; `scipy.stats.gaussian_kde` recomputes the marginal densities
+for every pair.
 """
 
 from __future__ import annotations
@@ -15,12 +23,18 @@ from scipy.special import digamma
 
 from transformer_dynamics.numerics.arrays import Floats, centered
 
-# Rows of the kernel matrix held at a time: with 1000 samples they stay in the processor's cache.
+# Rows of the kernel matrix in memory: with 1000 samples they stay in the processor's cache.
 KERNEL_ROWS = 100
 
 
-def standardized(columns: NDArray[Any]) -> Floats:
-    """Zero mean and unit sample variance per unit of `(sample, unit)`; NaN for a constant unit."""
+def z_scores(columns: NDArray[Any]) -> Floats:
+    """Scale each unit of `(sample, unit)` to mean 0 and sample variance 1 (denominator N - 1).
+
+    `scipy.stats.zscore` would leave rounding errors instead of NaN in some constant units.
+
+    Returns:
+        `(sample, unit)`, float64, dimensionless; NaN for a constant unit.
+    """
     result = centered(columns)
     with np.errstate(invalid="ignore", over="ignore"):
         deviation = np.sqrt(np.einsum("nu,nu->u", result, result) / max(1, len(result) - 1))
@@ -40,7 +54,7 @@ def over_units(pair: Callable[[Floats, Floats], float], first: Floats, second: F
 
 
 def ksg_pair(x: Floats, y: Floats, *, neighbors: int) -> float:
-    """Kraskov's first estimator for one pair, `(sample,)` each."""
+    """Estimate the information of one pair, `(sample,)` each, by Kraskov's first estimator."""
     points = np.column_stack([x, y])
     tree = cKDTree(points)
     distance = np.ravel(tree.query(points, k=[neighbors + 1], p=np.inf)[0])
@@ -55,15 +69,15 @@ def ksg_pair(x: Floats, y: Floats, *, neighbors: int) -> float:
 def _marginal_count(x: Floats, distance: Floats) -> Floats:
     """Count the entries nearer than `distance`, itself included; at distance 0, equal ones."""
     ascending = np.sort(x)
-    # Rounding of x +- distance must not take in the neighbor that lies exactly at that distance.
+    # The margin for rounding of x +- distance excludes the neighbor at exactly that distance.
     reach = np.maximum(distance - 4 * np.spacing(np.abs(x) + distance), 0.0)
     below = np.searchsorted(ascending, x - reach, side="left")
     return np.asarray(np.searchsorted(ascending, x + reach, side="right") - below, np.float64)
 
 
 def prepare_kde(columns: NDArray[Any]) -> Floats:
-    """Standardized states and the log of their marginal density, `(2, sample, unit)`."""
-    states = standardized(columns)
+    """Stack the z-scores of one site and the log of their marginal density, `(2, sample, unit)`."""
+    states = z_scores(columns)
     log_density = np.full(states.shape, np.nan)
     width = len(states) ** (-1 / 5)
     for unit in np.flatnonzero(np.isfinite(states).all(axis=0)):
@@ -72,7 +86,7 @@ def prepare_kde(columns: NDArray[Any]) -> Floats:
 
 
 def kde_pair(first: Floats, second: Floats) -> float:
-    """Plug-in information of one pair; each is states and log density, `(2, sample)`."""
+    """Compute the plug-in information of one pair of z-scores and log densities, `(2, sample)`."""
     (x, log_x), (y, log_y) = first, second
     r = float(x @ y) / (x.size - 1)
     rest = 1 - r * r
@@ -85,7 +99,7 @@ def kde_pair(first: Floats, second: Floats) -> float:
 
 
 def _log_kernel_mean(points: Floats) -> Floats:
-    """Logarithm of the mean over j of exp(-|points[i] - points[j]|^2 / 2), `(sample,)`."""
+    """Compute the log of the mean over j of exp(-|points[i] - points[j]|^2 / 2), `(sample,)`."""
     half_square = -0.5 * np.einsum("nd,nd->n", points, points)
     ones = np.ones(len(points))
     left = np.column_stack([points, half_square, ones])

@@ -1,0 +1,165 @@
+"""Mutual information from correlations: of bivariate normals, and of Gaussian copulas.
+
+    gaussian  -1/2 ln(1 - r^2) with Pearson's r: exact for a bivariate normal, otherwise the linear
+              part only
+    copula    the same formula for normal scores (Ince et al. 2017): monotone dependence only
+
+Known answers for a bivariate normal with r = .5, .8, .9, .95: .144, .511, .830, 1.164 nats.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer_dynamics.errors import InputError, UndefinedWarning
+from transformer_dynamics.measures.units.weighted_correlation import (
+    correlate_steps,
+    moment_correlation,
+    require_steps,
+    site_moments,
+)
+from transformer_dynamics.numerics.arrays import Floats, centered, check_weights, defined_mean
+from transformer_dynamics.numerics.ranks import site_scores
+
+# Fisher's z of a correlation has the variance 1 / (N - 3).
+MIN_SAMPLES = 4
+UNDEFINED = "the unit does not vary over the samples, or its states are not finite"
+
+
+def gaussian_information(correlation: NDArray[Any]) -> Floats:
+    """Compute the mutual information -1/2 ln(1 - r^2) of a bivariate normal.
+
+    Returns:
+        The shape of `correlation`, in nats; infinite where |r| is 1, NaN where r is NaN.
+
+    Raises:
+        InputError: a correlation lies outside [-1, 1].
+
+    >>> gaussian_information(np.array([0.5, 0.8, 0.9, 0.95, 1.0])).round(3)
+    array([0.144, 0.511, 0.83 , 1.164,   inf])
+    """
+    r = np.asarray(correlation, dtype=np.float64)
+    if np.any(np.abs(r) > 1):
+        raise InputError(
+            f"got a correlation of {np.nanmax(np.abs(r)):.6g}; it lies between -1 and 1, as in "
+            "gaussian_information(np.clip(correlation, -1, 1))"
+        )
+    with np.errstate(divide="ignore"):
+        # One logarithm per factor of 1 - r^2: the difference would lose digits near |r| = 1.
+        information: Floats = -0.5 * (np.log1p(-r) + np.log1p(r))
+    return information
+
+
+def information_of_correlation(correlation: Floats, n_samples: int) -> Floats:
+    """Compute `gaussian_information`, infinite where |r| is 1 up to the rounding of N products."""
+    determined = 1 - np.abs(correlation) <= n_samples * np.finfo(np.float64).eps
+    return gaussian_information(np.where(determined, np.sign(correlation), correlation))
+
+
+def centered_scores(columns: NDArray[Any]) -> Floats:
+    """Compute the centered normal scores of the states of one site, `(sample, unit)`."""
+    return centered(site_scores(columns))
+
+
+def copula_information(values: NDArray[Any], weights: Floats | None = None) -> Floats:
+    """Compute the Gaussian-copula information of each unit between neighboring sites.
+
+    The result equals `gaussian_information(adjacent_correlation(normal_scores(values), weights))`,
+    with two sites in memory. Bootstrap weights change the correlation of the scores; the ranks
+    remain those of the whole sample.
+
+    Args:
+        values: states `(sample, site, unit)`, at least two sites.
+        weights: `(draw, sample)`, rows that sum to one; by default one row of 1/N.
+
+    Returns:
+        `(draw, step, unit)` in nats. NaN, with one `UndefinedWarning`, where a unit does not vary,
+        where the order of the samples does not change (the estimate would be infinite), and in
+        draws of fewer than four different samples.
+
+    Raises:
+        InputError: `values` or `weights` have the wrong shape, or a row does not sum to one.
+    """
+    require_steps(values.shape)
+    correlation = correlate_steps(
+        lambda site: centered_scores(values[:, site]), values.shape[1], weights
+    )
+    counts = (check_weights(weights, len(values)) > 0).sum(axis=1)
+    information = information_of_correlation(correlation, len(values))
+    information[counts < MIN_SAMPLES] = np.nan
+    also = f", or a draw has fewer than {MIN_SAMPLES} different samples"
+    reason = f"{UNDEFINED}{also if weights is not None else ''}"
+    return defined_information(information, len(values), reason=reason, stacklevel=2)
+
+
+def copula_share(values: NDArray[Any], *, reference: int, weights: Floats | None = None) -> Floats:
+    """Compute the share of variance at one site that each other site predicts, unit by unit.
+
+    The share is r^2 of normal scores (Gaussian copula), less its expectation for unrelated values,
+    (1 - r^2)/(n - 2) with n = 1 / sum of squared weights, averaged over units. The mutual
+    information of a Gaussian copula is -ln(1 - r^2)/2.
+
+    Args:
+        values: states `(sample, site, unit)`, at least two sites.
+        reference: index of the predicted site.
+        weights: `(draw, sample)`, rows that sum to one; by default one row of 1/N.
+
+    Returns:
+        `(draw, site)`, 1 at the reference; NaN where no unit varies, or n is at most 2.
+
+    Raises:
+        InputError: `values` or `weights` have the wrong shape, or a row does not sum to one.
+    """
+    require_steps(values.shape)
+    rows = check_weights(weights, len(values))
+    size = 1 / (rows**2).sum(axis=1)[:, np.newaxis]
+    first = site_moments(centered_scores(values[:, reference]), rows)
+    shares = np.ones((len(rows), values.shape[1]))
+    for site in range(values.shape[1]):
+        if site == reference:
+            continue
+        other = site_moments(centered_scores(values[:, site]), rows)
+        squares = moment_correlation(first, other, rows) ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            adjusted = squares - (1 - squares) / np.where(size > 2, size - 2, np.nan)
+        shares[:, site] = defined_mean(adjusted)
+    return shares
+
+
+def defined_information(
+    information: Floats, n_samples: int, *, reason: str = UNDEFINED, stacklevel: int
+) -> Floats:
+    """Replace undefined values by NaN and report them in one `UndefinedWarning`.
+
+    Args:
+        information: `(..., step, unit)` in nats; infinite where a value determines the next one.
+        n_samples: number of samples; all values of fewer than four are undefined.
+        reason: cause of the NaN that `information` already has.
+        stacklevel: 2 to point at the caller of the function that calls this one, and so on up.
+    """
+    determined = np.isinf(information)
+    too_few = n_samples < MIN_SAMPLES
+    defined = np.where(determined | too_few, np.nan, information)
+    undefined = np.isnan(defined)
+    if too_few:
+        reasons = [f"got {n_samples} samples, and it takes {MIN_SAMPLES} or more"]
+    else:
+        units, steps = determined.any(axis=-2), determined.any(axis=-1)
+        exact = (
+            f"{units.sum(axis=-1).max()} units at {steps.sum(axis=-1).max()} steps fix their next "
+            "value, of infinite information"
+        )
+        reasons = [exact] if determined.any() else []
+        reasons += [reason] if (undefined & ~determined).any() else []
+    if undefined.any():
+        warnings.warn(
+            f"{undefined.sum()} of {defined.size} values of information are undefined (NaN): "
+            f"{'; '.join(reasons)}",
+            UndefinedWarning,
+            stacklevel=stacklevel + 1,
+        )
+    return defined
