@@ -100,10 +100,12 @@ def recording_name(provenance: Mapping[str, Any]) -> str:
     """Name of a recording in a figure: its model or system, and its null if it is one.
 
     >>> recording_name({"system": "spiral", "null": "random_walk"})
-    'spiral, random_walk'
+    'spiral, random walk'
     """
-    name = provenance.get("model", provenance.get("system", "a recording"))
-    return f"{name}, {provenance['null']}" if "null" in provenance else str(name)
+    system = str(provenance.get("system", "a recording")).replace("_", " ")
+    name = str(provenance.get("model", system))
+    null = str(provenance.get("null", "")).replace("_", " ")
+    return f"{name}, {null}" if null else name
 
 
 def _named(
@@ -124,7 +126,8 @@ def _named(
         return {str(name): recording for name, recording in recordings.items()}
     named: dict[str, Recording] = {}
     for recording in values:
-        name = str(recording.provenance.get("null") or recording_name(recording.provenance))
+        null = str(recording.provenance.get("null", "")).replace("_", " ")
+        name = null or recording_name(recording.provenance)
         count = sum(known.partition(" #")[0] == name for known in named)
         named[f"{name} #{count + 1}" if count else name] = recording
     return named

@@ -81,7 +81,7 @@ def variable_drawing(result: xr.Dataset, variable: str) -> Drawing:
     if dims.repeated and len(dims.repeated) == values.ndim:
         return forms.histogram(result, variable)
     n_entries = prod(values.sizes[dim] for dim in dims.words)
-    if not dims.axes and n_entries <= MOST_ROWS:
+    if not dims.axes and (n_entries <= MOST_ROWS or len(dims.words) == 1):
         return forms.intervals(result, variable, dims.words)
     if len(dims.axes) == 1 and n_entries <= MOST_LINES:
         return forms.lines(result, variable, dims.axes[0], dims.words)

@@ -29,8 +29,7 @@ from transformer_dynamics.plots.backend.style import Role
 BAND_ENDS = ("_low", "_high")
 AXIS_LABELS = {"site": SITE_LABEL, "step": STEP_LABEL, "turn": TURN_LABEL}
 INTERPRETATION = (
-    "A value says something about the model only next to a null model, which "
-    "td.plot([recording, null], measure, variable) draws in the same axes."
+    "A value says something about the model only where it differs from that of a null model."
 )
 
 
@@ -208,15 +207,28 @@ def _plural(dims: Iterable[Hashable]) -> str:
     return " and ".join(f"{_words(dim)}s" for dim in dims)
 
 
+def _controls(values: xr.DataArray) -> str:
+    """Names of all systems but the model."""
+    names = [_words(name) for name in names_of(values, "system") if name != "model"]
+    return ", ".join(names) or "none"
+
+
 def _texts(
     result: xr.Dataset, variable: str, shown: Sequence[str], interval: str = "none"
 ) -> dict[str, Any]:
     """Title, caption and interpretation from the variable's attrs; `shown` are its other dims."""
-    values, title = result[variable], _words(variable)
+    values, name = result[variable], _words(variable)
+    title = f"{result.attrs['title']}: {name}" if "title" in result.attrs else name
     counts = [f"{size} {_words(dim)}s" for dim, size in values.sizes.items() if dim not in shown]
-    quantity = str(values.attrs.get("definition", title)).rstrip(".")
+    definition = str(values.attrs.get("definition", "")).rstrip(".")
+    quantity = f"{name[:1].upper()}{name[1:]}" + (f", {definition}" if definition else "")
     return {
         "title": title[:1].upper() + title[1:],
-        "caption": caption(quantity, n=" x ".join(counts) or n_samples(result), interval=interval),
+        "caption": caption(
+            quantity,
+            n=" x ".join(counts) or n_samples(result),
+            interval=interval,
+            null=_controls(values) if "system" in shown else "none",
+        ),
         "interpretation": INTERPRETATION,
     }

@@ -32,7 +32,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Intervals(Labeled):
-    """Values with their intervals, one below the other, over a common axis."""
+    """Values with their intervals over a common axis, one below the other, colored by role."""
 
     intervals: Sequence[Interval]
     y_label: str = ""
@@ -40,9 +40,8 @@ class Intervals(Labeled):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw on matplotlib axes."""
         axes = new_axes(ax, self)
-        for index, (row, (color, _)) in enumerate(
-            zip(self.intervals, styles(self.intervals), strict=True)
-        ):
+        for index, row in enumerate(self.intervals):
+            ((color, _),) = styles([row])
             axes.plot([row.low, row.high], [index, index], color=color, linewidth=2)
             axes.plot([row.value], [index], color=color, marker="o")
         axes.set_yticks(range(len(self.intervals)), [row.name for row in self.intervals])
@@ -54,7 +53,8 @@ class Intervals(Labeled):
         import plotly.graph_objects as go
 
         figure = new_figure(self)
-        for row, (color, _) in zip(self.intervals, styles(self.intervals), strict=True):
+        for row in self.intervals:
+            ((color, _),) = styles([row])
             figure.add_trace(
                 go.Scatter(
                     x=[row.value],

@@ -71,6 +71,8 @@ class Lines(Labeled):
             drawn.set_marker("o" if line.markers else "")
             if line.low is not None and line.high is not None:
                 axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.2, linewidth=0)
+        if all(np.all(line.x == np.round(line.x)) for line in self.series):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_yscale(self.y_scale)
         axes.legend(fontsize="small")
         return axes

@@ -38,11 +38,12 @@ def _all_pairs(result: xr.Dataset, quantity: str, names: list[str]) -> Heatmap:
     title, label, _ = QUANTITIES[quantity]
     return Heatmap(
         title=f"{title} of all sites",
-        x_label=f"site of {names[0]} (index)",
-        y_label=f"site of {names[1]} (index)",
+        x_label=f"site of {names[0]} (label)",
+        y_label=f"site of {names[1]} (label)",
         color_label=label,
         values=result[quantity].values.T,
         x_names=names_of(result, "site"),
+        y_names=names_of(result, "other_site"),
         symmetric=False,
         caption=caption(
             f"{title} between each site of one recording and each of the other",

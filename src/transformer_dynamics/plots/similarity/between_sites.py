@@ -9,7 +9,6 @@ from transformer_dynamics.plots.backend import Drawing, Heatmap, Lines
 from transformer_dynamics.plots.backend.bands import deviation_band, null_series
 from transformer_dynamics.plots.backend.captions import caption, n_samples
 from transformer_dynamics.plots.backend.depth import (
-    SITE_LABEL,
     STEP_LABEL,
     by_step_kind,
     depth_series,
@@ -51,11 +50,12 @@ def _all_pairs(result: xr.Dataset, quantity: str) -> Heatmap:
     title, label, _, interpretation = QUANTITIES[quantity]
     return Heatmap(
         title=f"{title} of all sites",
-        x_label=SITE_LABEL,
-        y_label="other site (index)",
+        x_label="site (label)",
+        y_label="other site (label)",
         color_label=label,
         values=result[quantity].values.T,
         x_names=names_of(result, "site"),
+        y_names=names_of(result, "other_site"),
         symmetric=False,
         caption=caption(f"{title} between the states of all pairs of sites", n=n_samples(result)),
         interpretation=interpretation,
