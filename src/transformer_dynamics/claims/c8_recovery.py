@@ -32,7 +32,7 @@ from transformer_dynamics.claims.figures import null_name, statistic_intervals
 from transformer_dynamics.numerics.arrays import Floats, defined_mean
 from transformer_dynamics.perturbation.states.contracting_band import contracting_band
 from transformer_dynamics.plots.backend import Drawing, Heatmap, Lines, Series
-from transformer_dynamics.plots.perturbation import mean_and_band
+from transformer_dynamics.plots.backend.bands import bootstrap_band
 
 SIZE = 1.0
 HORIZONS = ("12", "6", "2")
@@ -157,7 +157,7 @@ def _with_interval(values: xr.DataArray) -> str:
     """The mean over texts with its 95 % bootstrap interval."""
     if not np.isfinite(values).all():
         return "not defined"
-    mean, low, high = (float(each) for each in mean_and_band(values))
+    mean, low, high = (float(each) for each in bootstrap_band(values))
     return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
 
 

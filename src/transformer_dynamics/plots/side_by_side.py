@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,20 @@ from transformer_dynamics.plots.backend import (
     Histogram,
     Intervals,
     Lines,
-    Role,
     variable_drawing,
 )
+from transformer_dynamics.plots.backend.captions import with_null
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import MEASURES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+EXAMPLE = 'td.plot([recording, td.nulls.random_walk(recording)], "paths.kinematics", "cosine")'
+INTERPRETATION = (
+    "A recording differs from another, or from a null model, where their values and intervals lie "
+    "apart."
+)
 
 
 def plot(
@@ -30,19 +36,19 @@ def plot(
     ax: Axes | None = None,
     **parameters: Any,
 ) -> Axes:
-    """One variable of a measure on each recording, drawn in the same axes with matplotlib.
+    """Draw one variable of a measure for each recording in the same axes, with matplotlib.
 
     Args:
-        recordings: the model's recording first, then its nulls or other recordings; a mapping
-            gives them names, otherwise they are called by their kind.
+        recordings: the model's recording first, then its nulls or other recordings; the keys of a
+            mapping are their names, otherwise the null, the model or the system names them.
         measure: name of a measure, as `"paths.kinematics"`; `tdyn list` prints them.
         variable: a variable of its result, as `"cosine"`.
-        ax: the axes to draw on; by default new ones.
-        **parameters: passed on to the measure.
+        ax: axes to draw on; by default new ones.
+        **parameters: arguments of the measure.
 
     Raises:
-        InputError: no recording came, or the variable is drawn as a matrix or as paths, which
-            cannot share axes.
+        InputError: there is no recording, the variable cannot be drawn, or it is drawn as a matrix
+            or as points, which cannot share axes.
         KeyError: there is no such measure.
 
     >>> from transformer_dynamics import nulls, synthetic
@@ -57,7 +63,7 @@ def plot(
 def together(
     recordings: Mapping[str, Recording], measure: str, variable: str, parameters: Mapping[str, Any]
 ) -> Drawing:
-    """One drawing of a variable on several recordings, the first in the color of the model.
+    """One drawing of a variable of several recordings; nulls have the dashed lines of nulls.
 
     Raises:
         InputError: see `plot`.
@@ -68,41 +74,60 @@ def together(
         for name, recording in recordings.items()
     }
     first = next(iter(drawings.values()))
+    nulls = [name for name in list(recordings)[1:] if "null" in recordings[name].provenance]
     for kind, part in ((Lines, "series"), (Histogram, "groups"), (Intervals, "intervals")):
         if all(isinstance(drawing, kind) for drawing in drawings.values()):
-            parts = [
-                replace(row, name=f"{name}: {row.name}", role=_role(name, row.role, drawings))
-                for name, drawing in drawings.items()
-                for row in getattr(drawing, part)
-            ]
-            return replace(first, **{part: parts})  # type: ignore[type-var]
+            rows = []
+            for name, drawing in drawings.items():
+                named = [replace(row, name=f"{name}: {row.name}") for row in getattr(drawing, part)]
+                # Points by kind of step are shown once; a null's would hide its line.
+                shown = [row for row in named if row.role != "detail" or drawing is first]
+                rows += [replace(row, role="null") for row in shown] if name in nulls else shown
+            return replace(
+                first,  # type: ignore[type-var]
+                caption=with_null(first.caption, ", ".join(nulls)),
+                interpretation=INTERPRETATION,
+                **{part: rows},
+            )
     raise InputError(
         f"got variable={variable!r} of {measure}, which is drawn as {type(first).__name__.lower()} "
-        "and cannot share axes; draw each alone: result.td.plot("
-        f"{variable!r}, ax=axes)"
+        "and cannot share axes; draw each recording in its own: "
+        f"td.{measure}(recording).td.plot({variable!r})"
     )
 
 
-def _role(name: str, role: Role, drawings: Mapping[str, Drawing]) -> Role:
-    return role if name == next(iter(drawings)) else "null"
+def recording_name(provenance: Mapping[str, Any]) -> str:
+    """Name of a recording in a figure: its model or system, and its null if it is one.
+
+    >>> recording_name({"system": "spiral", "null": "random_walk"})
+    'spiral, random walk'
+    """
+    system = str(provenance.get("system", "a recording")).replace("_", " ")
+    name = str(provenance.get("model", system))
+    null = str(provenance.get("null", "")).replace("_", " ")
+    return f"{name}, {null}" if null else name
 
 
 def _named(
     recordings: Recording | Sequence[Recording] | Mapping[str, Recording],
 ) -> dict[str, Recording]:
-    """Recordings by name: their null, or else the kind of system they come from."""
+    """Recordings by name; of equal names the second and later ones are numbered."""
     if isinstance(recordings, Recording):
         recordings = [recordings]
-    if isinstance(recordings, Mapping):
-        named = dict(recordings)
-    else:
-        named = {}
-        for index, recording in enumerate(recordings):
-            name = str(recording.description.get("null") or recording.description["kind"])
-            named[name if name not in named else f"{name} {index + 1}"] = recording
-    if not named:
+    listed: Any = recordings if isinstance(recordings, Iterable) else [recordings]
+    values = list(listed.values() if isinstance(listed, Mapping) else listed)
+    others = [type(value).__name__ for value in values if not isinstance(value, Recording)]
+    if others or not values:
         raise InputError(
-            "got no recording to draw; give one or several: "
-            'td.plot([recording, td.nulls.random_walk(recording)], "paths.kinematics", "cosine")'
+            f"got {others[0] if others else 'no recording'} to draw; give a recording, or several "
+            f"in a list or by name: {EXAMPLE}"
         )
+    if isinstance(recordings, Mapping):
+        return {str(name): recording for name, recording in recordings.items()}
+    named: dict[str, Recording] = {}
+    for recording in values:
+        null = str(recording.provenance.get("null", "")).replace("_", " ")
+        name = null or recording_name(recording.provenance)
+        count = sum(known.partition(" #")[0] == name for known in named)
+        named[f"{name} #{count + 1}" if count else name] = recording
     return named

@@ -20,7 +20,7 @@ from transformer_dynamics.measures.dimension.autoencoder_training import (
     train_autoencoder,
 )
 from transformer_dynamics.numerics.splits import split_texts
-from transformer_dynamics.plots.dimension import draw_autoencoder
+from transformer_dynamics.plots.dimension.autoencoder import draw_autoencoder
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute
 

@@ -12,7 +12,7 @@ from transformer_dynamics.measures.dimension.held_out_pca import (
     varying_directions,
 )
 from transformer_dynamics.numerics.splits import split_texts
-from transformer_dynamics.plots.dimension import draw_held_out
+from transformer_dynamics.plots.dimension.pca import draw_held_out
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute
 

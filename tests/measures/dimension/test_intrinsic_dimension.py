@@ -18,7 +18,7 @@ from transformer_dynamics.measures.dimension.intrinsic_dimension import (
 )
 from transformer_dynamics.measures.dimension.two_nn import decimated_two_nn, two_nn
 from transformer_dynamics.model.labels import transformer_labels
-from transformer_dynamics.plots.dimension import draw_dimension
+from transformer_dynamics.plots.dimension.intrinsic_dimension import draw_dimension
 from transformer_dynamics.recording import Recording, open_recording
 
 skdim = pytest.importorskip("skdim")

@@ -11,7 +11,7 @@ from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.measures.dimension.pca import pca, pca_per_site
 from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.numerics.principal_axes import principal_axes
-from transformer_dynamics.plots.dimension import draw_pca, draw_pca_per_site
+from transformer_dynamics.plots.dimension.pca import draw_pca
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute
 
@@ -424,7 +424,7 @@ def test_drawings(n_components, n_drawings):
 
 def test_drawing_per_site_has_a_line_for_each_component():
     result = pca_per_site(Recording.from_array(states(12, 5, 6)), n_components=2)
-    (lines,) = draw_pca_per_site(result)
-    assert [line.name for line in lines.series] == ["PC1", "PC2"]
+    lines = result.td.drawing("explained_variance_ratio")
+    assert [line.name for line in lines.series] == ["component 1", "component 2"]
     np.testing.assert_array_equal(lines.series[1].y, result["explained_variance_ratio"][:, 1])
     assert lines.figure().data

@@ -18,7 +18,7 @@ from transformer_dynamics.measures.dynamics.regression import (
 )
 from transformer_dynamics.numerics.eigenvectors import leading_directions
 from transformer_dynamics.numerics.splits import text_folds
-from transformer_dynamics.plots.dynamics import draw_linear
+from transformer_dynamics.plots.dynamics.linear_maps import draw_linear
 from transformer_dynamics.recording.recording import Recording
 
 RNG = np.random.default_rng(0)

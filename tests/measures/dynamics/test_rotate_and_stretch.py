@@ -22,7 +22,7 @@ from transformer_dynamics.measures.dynamics.singular_bases import (
     singular_bases,
     singular_basis,
 )
-from transformer_dynamics.plots.dynamics import draw_rotate_and_stretch
+from transformer_dynamics.plots.dynamics.rotate_and_stretch import draw_rotate_and_stretch
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.synthetic.rotate_and_stretch import rotate_and_stretch_law
 

@@ -10,7 +10,7 @@ from transformer_dynamics.measures.dynamics.jpca import jpca
 from transformer_dynamics.measures.dynamics.rotation import WEIGHTINGS, rotation
 from transformer_dynamics.measures.dynamics.tangling import tangling
 from transformer_dynamics.model.labels import transformer_labels
-from transformer_dynamics.plots.dynamics import draw_rotation
+from transformer_dynamics.plots.dynamics.rotation import draw_rotation
 from transformer_dynamics.recording import Recording, open_recording
 
 RECORDED, EQUAL = WEIGHTINGS

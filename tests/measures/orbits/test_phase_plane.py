@@ -16,7 +16,7 @@ from transformer_dynamics.measures.orbits.rotation import (
     winding_number,
 )
 from transformer_dynamics.model.labels import transformer_labels
-from transformer_dynamics.plots.orbits import draw_phase_portrait, draw_rotations
+from transformer_dynamics.plots.orbits.phase_plane import draw_phase_portrait, draw_rotations
 from transformer_dynamics.recording.recording import Recording
 
 COUNTS = (rotation_count, winding_number, permuted_points_rotation_count)
@@ -279,7 +279,7 @@ def test_measures_leave_the_recording_alone_and_name_themselves(measured):
 def test_the_histogram_names_what_a_walk_makes():
     result = rotation_counts(recording_of_walks())
     (drawing,) = draw_rotations(result)
-    assert "random walk makes 1.94" in drawing.title
+    assert "random walk makes 1.94" in drawing.caption
     mean_traces, single = drawing.groups
     np.testing.assert_array_equal(mean_traces.values, np.abs(result["rotation_count"]))
     assert single.values.shape == (30 * 40,)

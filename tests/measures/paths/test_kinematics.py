@@ -13,7 +13,7 @@ from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.measures.paths.kinematics import cosine, kinematics, norm, speed
 from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.plots.backend.depth import mean_with_band
-from transformer_dynamics.plots.paths import draw_kinematics
+from transformer_dynamics.plots.paths.kinematics import draw_kinematics
 from transformer_dynamics.recording.recording import Recording
 
 STATES = arrays(

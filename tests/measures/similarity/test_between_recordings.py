@@ -10,7 +10,7 @@ from transformer_dynamics.measures.similarity.between_recordings import between_
 from transformer_dynamics.measures.similarity.between_sites import cka, procrustes_distance
 from transformer_dynamics.measures.similarity.cka_procrustes import u_centered, weighted_hsic
 from transformer_dynamics.measures.similarity.pairing import matched_samples
-from transformer_dynamics.plots.similarity import draw_comparison
+from transformer_dynamics.plots.similarity.between_recordings import draw_comparison
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute
 from transformer_dynamics.storage.results import load_result, save_result
@@ -251,7 +251,7 @@ def test_a_result_says_what_it_is_and_is_drawn_from_disk(tmp_path):
     stored = load_result(tmp_path / "results.zarr", "similarity.between_recordings")
     assert stored.equals(result)
     drawings = draw_comparison(stored)
-    assert drawings[0].title == "Debiased CKA: random_walk and independent_states"
+    assert drawings[0].title == "Debiased CKA: random walk and independent states"
     for drawing in drawings:
         assert drawing.figure().data
         assert drawing.plot().get_xlabel() == drawing.x_label

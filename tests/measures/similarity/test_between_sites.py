@@ -17,7 +17,7 @@ from transformer_dynamics.measures.similarity.between_sites import (
     procrustes_distance,
 )
 from transformer_dynamics.measures.similarity.cka_procrustes import u_centered
-from transformer_dynamics.plots.similarity import draw_similarity
+from transformer_dynamics.plots.similarity.between_sites import draw_similarity
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.storage.attributes import attribute
 

@@ -8,7 +8,7 @@ from scipy.stats import ortho_group
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, TdynError, UndefinedWarning
 from transformer_dynamics.measures.similarity.dsa import dsa
-from transformer_dynamics.plots.similarity import draw_dsa
+from transformer_dynamics.plots.similarity.dsa import draw_dsa
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute
 

@@ -11,7 +11,7 @@ from transformer_dynamics.measures.units.correlation import correlation
 from transformer_dynamics.measures.units.site_pairs import correlation_by_lag, correlation_pairs
 from transformer_dynamics.measures.units.weighted_correlation import adjacent_correlation
 from transformer_dynamics.model.labels import transformer_labels
-from transformer_dynamics.plots import units as unit_plots
+from transformer_dynamics.plots.units.correlation import draw_correlation, draw_correlation_by_lag
 from transformer_dynamics.recording.recording import Recording
 
 
@@ -138,7 +138,7 @@ def test_where_no_unit_varies_the_mean_is_undefined():
     result, given_warnings = caught(lambda: correlation(Recording.from_array(np.ones((4, 3, 2)))))
     assert_one_undefined_warning(given_warnings)
     assert np.isnan(result["mean"]).all()
-    (drawing,) = unit_plots.draw_correlation(result)
+    (drawing,) = draw_correlation(result)
     drawing.plot()
 
 
@@ -228,7 +228,7 @@ def test_pairs_with_a_constant_unit_are_left_out(measured, n_undefined):
 def test_the_drawing_tells_attention_from_mlp_and_shows_the_walk():
     labels = transformer_labels(4)
     result = correlation(Recording.from_array(random_walk(), sites=labels))
-    (drawing,) = unit_plots.draw_correlation(result)
+    (drawing,) = draw_correlation(result)
     by_name = {series.name: series for series in drawing.series}
     attention = by_name["attention steps (within a layer)"]
     mlp = by_name["MLP steps (across layers)"]
@@ -243,27 +243,20 @@ def test_the_drawing_tells_attention_from_mlp_and_shows_the_walk():
 
 
 def test_a_system_that_is_no_transformer_has_no_such_steps():
-    (drawing,) = unit_plots.draw_correlation(correlation(Recording.from_array(random_walk())))
+    (drawing,) = draw_correlation(correlation(Recording.from_array(random_walk())))
     assert not any(series.markers for series in drawing.series)
 
 
 def test_the_lag_drawing_shows_what_a_walk_gives():
     steps = np.random.default_rng(0).standard_normal((1000, 12, 80))
     result = correlation_by_lag(Recording.from_array(steps.cumsum(axis=1)))
-    (drawing,) = unit_plots.draw_correlation_by_lag(result)
+    (drawing,) = draw_correlation_by_lag(result)
     model, reference = drawing.series
     np.testing.assert_allclose(model.y, reference.y, atol=0.015)
 
 
-@pytest.mark.parametrize(
-    ("measured", "draw"),
-    [
-        (correlation, unit_plots.draw_correlation),
-        (correlation_pairs, unit_plots.draw_correlation_pairs),
-        (correlation_by_lag, unit_plots.draw_correlation_by_lag),
-    ],
-)
-def test_every_drawing_can_be_drawn_twice(measured, draw):
-    for drawing in draw(measured(Recording.from_array(random_walk()))):
+@pytest.mark.parametrize("measured", [correlation, correlation_pairs, correlation_by_lag])
+def test_every_drawing_can_be_drawn_twice(measured):
+    for drawing in measured(Recording.from_array(random_walk())).td.drawings:
         assert drawing.plot().get_ylabel()
         assert len(drawing.figure().data) >= 1

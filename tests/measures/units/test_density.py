@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.measures.units.density import density, density_indices, treves_rolls
-from transformer_dynamics.plots.units import draw_density
+from transformer_dynamics.plots.units.density import draw_density
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute
 

@@ -17,7 +17,7 @@ from transformer_dynamics.measures.units.gaussian_information import (
 from transformer_dynamics.measures.units.information import information_between, mutual_information
 from transformer_dynamics.measures.units.weighted_correlation import adjacent_correlation
 from transformer_dynamics.numerics.ranks import normal_scores
-from transformer_dynamics.plots.units import draw_mutual_information
+from transformer_dynamics.plots.units.information import draw_mutual_information
 from transformer_dynamics.recording.moments.moments import Moments
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute
@@ -338,7 +338,7 @@ def test_near_discrete_transitions_are_flagged():
     (drawing,) = draw_mutual_information(mutual_information(known))
     (flagged,) = [series for series in drawing.series if series.markers]
     assert flagged.x.tolist() == [0]
-    assert f"{distinct} distinct last tokens" in drawing.title
+    assert f"{distinct} distinct last tokens" in drawing.caption
 
 
 def test_negative_zero_is_no_state_of_its_own():

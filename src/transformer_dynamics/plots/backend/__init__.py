@@ -1,21 +1,18 @@
-"""A figure described once and drawn twice: matplotlib for paper, plotly for screen.
+"""A figure described once and drawn twice: with matplotlib for paper, with plotly for the screen.
 
-A measure or a claim says what is to be drawn (`Lines`, `Histogram`, `Heatmap`, `Paths`); it does
-not say with what. Every drawing has `plot(ax=None) -> Axes` and `figure() -> plotly Figure`. An
-axis label carries its unit. A series has a role, and the role gives it its color, so that the
-model and its nulls look the same on every figure.
+A measure or a claim describes its figure as one of the drawings below and names no library. Every
+drawing has `plot(ax=None) -> Axes` and `figure() -> plotly Figure`. An axis label carries its
+unit. The role of a series sets its color, so the model and its null models look the same on every
+figure.
 """
 
 from transformer_dynamics.plots.backend.default import default_drawings, variable_drawing
-from transformer_dynamics.plots.backend.lines import (
-    Group,
-    Histogram,
-    Interval,
-    Intervals,
-    Lines,
-    Series,
-)
-from transformer_dynamics.plots.backend.maps import Field, Heatmap, Path, Paths
+from transformer_dynamics.plots.backend.fields import Field
+from transformer_dynamics.plots.backend.heatmaps import Heatmap
+from transformer_dynamics.plots.backend.histograms import Group, Histogram
+from transformer_dynamics.plots.backend.intervals import Interval, Intervals
+from transformer_dynamics.plots.backend.lines import Lines, Series
+from transformer_dynamics.plots.backend.paths import Path, Paths
 from transformer_dynamics.plots.backend.style import Drawing, Role
 
 __all__ = [

@@ -1,29 +1,72 @@
-"""Lines over depth from a result: attention and MLP steps apart, a mean with its band."""
+"""Lines over depth from a result: means over samples, attention and MLP steps, reference levels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend.bands import band_series, quantile_band
 from transformer_dynamics.plots.backend.lines import Series
-from transformer_dynamics.plots.backend.style import Role
+from transformer_dynamics.plots.backend.style import Numbers, Role
 
 STEP_LABEL = "step (index of the site it starts from)"
 SITE_LABEL = "site (index)"
+TURN_LABEL = "turn (index of its middle site)"
 KIND_NAMES = {
     "attention": "attention steps (within a layer)",
     "mlp": "MLP steps (across layers)",
 }
 
 
+def names_of(values: xr.Dataset | xr.DataArray, dim: str) -> list[str]:
+    """Names of the entries along a dimension, or their numbers where they have no names."""
+    coordinate = values[dim].values if dim in values.coords else np.arange(values.sizes[dim])
+    return [str(entry) for entry in coordinate]
+
+
+def depth_series(
+    name: str,
+    values: xr.DataArray,
+    *,
+    low: Numbers | None = None,
+    high: Numbers | None = None,
+    first: int = 0,
+    **look: Any,
+) -> Series:
+    """A line over depth from a variable of one dimension.
+
+    Args:
+        name: name in the legend.
+        values: `(point,)`, where the coordinate of the dimension names the points.
+        low: lower end of the band, `(point,)`.
+        high: upper end of the band, `(point,)`.
+        first: position of the first point on the axis of depth.
+        **look: `role`, `markers` and `hidden` of the series.
+    """
+    return Series(
+        name=name,
+        x=np.arange(first, first + values.size),
+        y=values.values,
+        low=low,
+        high=high,
+        labels=names_of(values, str(values.dims[0])),
+        **look,
+    )
+
+
+def level(name: str, x: Numbers, value: float, role: Role = "reference") -> Series:
+    """A constant over the positions `x`, as a reference line."""
+    return Series(name=name, x=x, y=np.full(len(x), value), role=role)
+
+
 def mean_with_band(
     name: str,
-    values: Floats,
+    values: Numbers,
     *,
     labels: Sequence[str],
     first: int = 0,
@@ -33,33 +76,25 @@ def mean_with_band(
     """A line of the mean over samples with its 5-95 % band; NaN are left out.
 
     Args:
-        name: what is averaged; the legend says that it is a mean.
+        name: averaged quantity; the legend adds that it is a mean.
         values: `(sample, point)`.
-        labels: what each point is called.
+        labels: name of each point.
         first: position of the first point on the axis of depth.
-        over: what the mean and the band are taken over.
-        role: whether it is the model or a null.
+        over: noun of the rows, in the plural.
+        role: role of the line.
     """
-    mean, low, high = np.full((3, values.shape[1]), np.nan)
-    some = ~np.isnan(values).all(axis=0)
-    if some.any():
-        with np.errstate(invalid="ignore"):
-            mean[some] = np.nanmean(values[:, some], axis=0)
-            low[some], high[some] = np.nanquantile(values[:, some], [0.05, 0.95], axis=0)
-    return Series(
-        name=f"{name}, mean over {over} (5-95 %)",
-        x=np.arange(first, first + mean.size),
-        y=mean,
-        low=low,
-        high=high,
+    return band_series(
+        f"{name}, mean over {over} (5-95 %)",
+        quantile_band(values),
+        x=np.arange(first, first + values.shape[1]),
         labels=labels,
         role=role,
     )
 
 
 def by_site(result: xr.Dataset, variable: str, noun: str) -> list[Series]:
-    """A result along tokens by site: mean over texts, and of permuted tokens where there is one."""
-    labels = [str(label) for label in result["site"].values]
+    """Mean over texts by site of a result along tokens, and of permuted tokens where it has it."""
+    labels = names_of(result, "site")
     model = mean_with_band(noun, result[variable].values, labels=labels, over="texts")
     null = f"{variable}_permuted"
     if null not in result:
@@ -70,20 +105,21 @@ def by_site(result: xr.Dataset, variable: str, noun: str) -> list[Series]:
 
 
 def by_step_kind(line: Series, kinds: NDArray[Any]) -> list[Series]:
-    """A line over steps, and its attention and MLP steps as points where there are any."""
+    """A line over steps, with its attention and its MLP steps as points where there are any."""
     series = [line]
     for kind, name in KIND_NAMES.items():
         chosen = np.flatnonzero(kinds == kind)
         if chosen.size:
-            names = [line.labels[int(step)] for step in chosen]
-            series.append(
-                Series(
-                    name=name,
-                    x=line.x[chosen],
-                    y=line.y[chosen],
-                    labels=names,
-                    role="detail",
-                    markers=True,
-                )
+            points = replace(
+                line,
+                name=name,
+                x=line.x[chosen],
+                y=line.y[chosen],
+                low=None,
+                high=None,
+                labels=[line.labels[int(step)] for step in chosen] if line.labels else (),
+                role="detail",
+                markers=True,
             )
+            series.append(points)
     return series

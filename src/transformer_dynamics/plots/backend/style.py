@@ -1,4 +1,4 @@
-"""Basis of all drawings: roles and their colors, empty axes, and text that stays text."""
+"""Parts that all drawings share: titles and labels, colors by role, empty axes, escaped text."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class Drawing(Protocol):
 
     @property
     def title(self) -> str:
-        """The heading."""
+        """Short noun phrase."""
         ...
 
     @property
     def caption(self) -> str:
-        """Caption: what is plotted, N, the interval and the null."""
+        """Plotted quantity, N, interval, null model."""
         ...
 
     @property
     def interpretation(self) -> str:
-        """Interpretation: what the figure would show if the claim were true."""
+        """One sentence on the reading of the figure."""
         ...
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -66,14 +66,14 @@ class Drawing(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Labeled:
-    """Title, caption and interpretation of a drawing.
+    """Title, axis labels, caption and interpretation of a drawing.
 
     Attributes:
-        title: the heading.
-        x_label: the first axis, with its unit.
-        y_label: the second axis, with its unit.
-        caption: a sentence on what can be read off the figure.
-        interpretation: a sentence on what would have to be true for it to mean what is claimed.
+        title: short noun phrase.
+        x_label: quantity on the first axis, with its unit in parentheses.
+        y_label: quantity on the second axis, with its unit in parentheses.
+        caption: plotted quantity, N, interval, null model.
+        interpretation: one sentence on the reading of the figure.
     """
 
     title: str
@@ -103,8 +103,8 @@ def new_figure(drawing: Any) -> Figure:
         layout={
             "title": {"text": escape(drawing.title), "font": {"size": 15}},
             "template": "plotly_white",
-            "xaxis": {"title": {"text": drawing.x_label}},
-            "yaxis": {"title": {"text": drawing.y_label}},
+            "xaxis": {"title": {"text": escape(drawing.x_label)}},
+            "yaxis": {"title": {"text": escape(drawing.y_label)}},
             "legend": {"orientation": "h", "yanchor": "top", "y": -0.2},
             "margin": {"l": 70, "r": 20, "t": 50, "b": 60},
             "height": 480,
@@ -113,27 +113,28 @@ def new_figure(drawing: Any) -> Figure:
 
 
 def styles(items: Sequence[Any]) -> list[tuple[str, str]]:
-    """Color and dash by role: the model is solid and blue, nulls are dashed and warm."""
-    styles, models, nulls, references = [], 0, 0, 0
+    """Color and dash by role: the model is blue and solid, nulls are warm and dashed."""
+    chosen, models, nulls, references = [], 0, 0, 0
     for item in items:
         if item.role == "null":
-            styles.append((NULL_COLORS[nulls % len(NULL_COLORS)], DASHES[nulls % len(DASHES)]))
+            chosen.append((NULL_COLORS[nulls % len(NULL_COLORS)], DASHES[nulls % len(DASHES)]))
             nulls += 1
         elif item.role == "reference":
-            styles.append((REFERENCE_COLOR, DASHES[(references + 1) % len(DASHES)]))
+            chosen.append((REFERENCE_COLOR, DASHES[(references + 1) % len(DASHES)]))
             references += 1
         else:
-            styles.append((MODEL_COLORS[models % len(MODEL_COLORS)], "solid"))
+            cycle, index = divmod(models, len(MODEL_COLORS))
+            chosen.append((MODEL_COLORS[index], ("solid", *DASHES)[cycle % (len(DASHES) + 1)]))
             models += 1
-    return styles
+    return chosen
 
 
 def transparent(color: str) -> str:
-    """The color of a band about a line of `color`, given as `#RRGGBB`."""
+    """Color of the band about a line of `color`, given as `#RRGGBB`."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.18)"
 
 
 def escape(text: str) -> str:
-    """Plotly reads some HTML in labels; text from a corpus or a model's name must stay text."""
+    """Text with its angle brackets and ampersands escaped: plotly reads HTML in labels."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

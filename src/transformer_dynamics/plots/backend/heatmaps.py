@@ -1,0 +1,122 @@
+"""Matrices in color."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from transformer_dynamics.plots.backend.style import (
+    Labeled,
+    Numbers,
+    escape,
+    new_axes,
+    new_figure,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from plotly.graph_objects import Figure
+
+
+# Unlike any color of the scales, whose middle is nearly white.
+NO_VALUE = "#BDBDBD"
+MOST_TICKS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heatmap(Labeled):
+    """A matrix in color; NaN is grey.
+
+    The color scale ends at the 99th percentile of the magnitude (of the value to the 99.9th, where
+    it is not symmetric), since a few massive activations would otherwise leave the rest one color.
+    Larger values have the end color; `color_label` should say so where it matters.
+
+    Attributes:
+        color_label: quantity in color, with its unit.
+        values: the matrix, `(y, x)`.
+        x_names: name of each column.
+        y_names: name of each row.
+        x_ticks: positions and texts of ticks, in place of the names.
+        y_ticks: the same of rows.
+        symmetric: whether the color scale is centered on zero.
+        limit: end of a symmetric color scale, for maps to be compared.
+    """
+
+    color_label: str
+    values: Numbers
+    x_names: Sequence[str] = ()
+    y_names: Sequence[str] = ()
+    x_ticks: Sequence[tuple[float, str]] = ()
+    y_ticks: Sequence[tuple[float, str]] = ()
+    symmetric: bool = True
+    limit: float | None = None
+
+    def _limits(self) -> tuple[float, float]:
+        if self.symmetric and self.limit is not None:
+            return -self.limit, self.limit
+        finite = self.values[np.isfinite(self.values)]
+        if not finite.size:
+            return 0.0, 1.0
+        if self.symmetric:
+            end = float(np.percentile(np.abs(finite), 99)) or 1.0
+            return -end, end
+        return float(finite.min()), float(np.percentile(finite, 99.9))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw on matplotlib axes."""
+        axes = new_axes(ax, self)
+        low, high = self._limits()
+        colors = "RdBu_r" if self.symmetric else "viridis"
+        image = axes.imshow(
+            self.values, aspect="auto", cmap=colors, vmin=low, vmax=high, origin="lower"
+        )
+        x_ticks, y_ticks = self.x_ticks or _some(self.x_names), self.y_ticks or _some(self.y_names)
+        if x_ticks:
+            axes.set_xticks(*zip(*x_ticks, strict=True))
+        if not self.x_ticks:
+            axes.tick_params("x", labelrotation=45)
+        if y_ticks:
+            axes.set_yticks(*zip(*y_ticks, strict=True))
+        axes.set_facecolor(NO_VALUE)
+        axes.figure.colorbar(image, ax=axes, label=self.color_label)
+        return axes
+
+    def figure(self) -> Figure:
+        """Draw as an interactive plotly figure."""
+        import plotly.graph_objects as go
+
+        figure = new_figure(self)
+        low, high = self._limits()
+        figure.add_trace(
+            go.Heatmap(
+                z=np.asarray(self.values, dtype=np.float32),
+                text=None,
+                x=[escape(name) for name in self.x_names] or None,
+                y=[escape(name) for name in self.y_names] or None,
+                zmin=low,
+                zmax=high,
+                colorscale="RdBu_r" if self.symmetric else "Viridis",
+                colorbar={"title": {"text": self.color_label, "side": "right"}},
+            )
+        )
+        figure.update_layout(plot_bgcolor=NO_VALUE)
+        # Grid lines would cross the cells without a value.
+        figure.update_xaxes(showgrid=False)
+        figure.update_yaxes(showgrid=False)
+        for ticks, update in (
+            (self.x_ticks, figure.update_xaxes),
+            (self.y_ticks, figure.update_yaxes),
+        ):
+            if ticks:
+                positions, names = zip(*ticks, strict=True)
+                update(tickmode="array", tickvals=positions, ticktext=list(map(escape, names)))
+        return figure
+
+
+def _some(names: Sequence[str]) -> list[tuple[float, str]]:
+    """Ticks at even distances, few enough to be read."""
+    step = -(-len(names) // MOST_TICKS) or 1
+    return [(float(index), names[index]) for index in range(0, len(names), step)]

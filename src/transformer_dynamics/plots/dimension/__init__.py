@@ -1,0 +1,1 @@
+"""Figures of the dimension of the stream."""

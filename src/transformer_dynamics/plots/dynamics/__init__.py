@@ -1,0 +1,1 @@
+"""Figures of maps and rotations fitted over depth."""

@@ -1,0 +1,60 @@
+"""Lines of several systems over depth: the model, its untrained twins, and its nulls."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.perturbation.jacobians.spectrum import MEANINGS
+from transformer_dynamics.perturbation.systems import MODEL, shown_systems
+from transformer_dynamics.plots.backend import Lines, Role
+from transformer_dynamics.plots.backend.bands import text_series
+from transformer_dynamics.plots.backend.captions import BOOTSTRAP, caption, n_samples
+from transformer_dynamics.plots.backend.depth import names_of
+
+STEP_LABEL = "layer (index of the step from its first site to the next layer's)"
+
+
+def role_of(system: str) -> Role:
+    """Role of a system's line: all but the model are nulls."""
+    return "model" if system == MODEL else "null"
+
+
+def system_caption(result: xr.Dataset, quantity: str, *, interval: str = BOOTSTRAP) -> str:
+    """A caption with the number of texts, whose null models are the other systems drawn."""
+    nulls = [name.replace("_", " ") for name in shown_systems(result) if name != MODEL]
+    null = ", ".join(nulls) or "none"
+    return caption(quantity, n=n_samples(result, "texts"), interval=interval, null=null)
+
+
+def depth_lines(
+    result: xr.Dataset, name: str, title: str, *, quantity: str, interpretation: str
+) -> Lines:
+    """One quantity of every system by layer, mean over texts with its 95 % band.
+
+    Args:
+        result: with the dimensions `system`, `sample` and `step`.
+        name: variable of the result.
+        title: title of the figure.
+        quantity: plotted quantity, for the caption.
+        interpretation: one sentence on the reading of the figure.
+    """
+    labels = names_of(result, "step")
+    return Lines(
+        title=title,
+        x_label=STEP_LABEL,
+        y_label=MEANINGS[name][0],
+        series=[
+            text_series(
+                result[name].sel(system=system), system, labels=labels, role=role_of(system)
+            )
+            for system in shown_systems(result)
+        ],
+        caption=system_caption(result, f"{quantity}, mean over texts"),
+        interpretation=interpretation,
+    )
+
+
+def site_indices(result: xr.Dataset, start: str) -> np.ndarray:
+    """Indices of a start and of the sites after it."""
+    return np.arange(names_of(result, "site").index(start), result.sizes["site"])

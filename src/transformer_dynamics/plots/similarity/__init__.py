@@ -1,0 +1,1 @@
+"""Figures of similarity between sites and between recordings."""

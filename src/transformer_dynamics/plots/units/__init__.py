@@ -1,0 +1,1 @@
+"""Figures of single units and their communities."""
