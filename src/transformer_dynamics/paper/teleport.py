@@ -18,8 +18,8 @@ import xarray as xr
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.numerics.principal_axes import PrincipalAxes
+from transformer_dynamics.perturbation.depths import quarter_sites
 from transformer_dynamics.perturbation.states.displacement import grid_scores, on_plane, states_at
-from transformer_dynamics.perturbation.systems import quarter_sites
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import STREAM
 
