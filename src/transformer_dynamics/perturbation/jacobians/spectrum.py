@@ -60,7 +60,8 @@ def spectrum(matrices: Floats) -> xr.Dataset:
     Returns:
         `eigenvalue_real`, `eigenvalue_imaginary` `(step, eigenvalue)` of the step, in descending
         order of modulus; `singular_value` `(reading, step, eigenvalue)`; every other quantity
-        `(reading, step)`, the readings being `step` and `update` = step - I. NaN if a matrix is zero.
+        `(reading, step)`, with the readings `step` and `update` = step - I. NaN if a matrix is
+        zero.
 
     Raises:
         InputError: the matrices are not square.
