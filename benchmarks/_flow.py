@@ -27,7 +27,7 @@ import transformer_dynamics as td
 from transformer_dynamics.model.hooks import evaluating, reading
 from transformer_dynamics.model.labels import parse
 from transformer_dynamics.model.loading import Model
-from transformer_dynamics.perturbation.systems import layer_sites, quarter_sites
+from transformer_dynamics.perturbation.depths import layer_sites, quarter_sites
 
 Floats = NDArray[Any]
 

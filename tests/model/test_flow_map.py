@@ -41,6 +41,16 @@ def test_a_residual_stack_of_known_weights():
     np.testing.assert_allclose(moved - flow.clean[4], STATES @ expected.T)
 
 
+def test_a_jacobian_is_labeled_with_outputs_in_rows():
+    flow = LinearFlowMap([np.array([[2.0, 5.0], [0.0, 3.0]])], name="shear")
+    jacobian = flow.jacobian("0.state", "1.state")
+    assert jacobian.dims == ("output_unit", "input_unit")
+    assert float(jacobian.sel(output_unit=0, input_unit=1)) == 5
+    np.testing.assert_allclose(np.sort(np.linalg.eigvals(jacobian)), [2, 3])
+    ends = [jacobian.attrs[name] for name in ("start", "stop", "flow")]
+    assert ends == ["0.state", "1.state", "shear"]
+
+
 def test_offsets_move_the_state_and_not_the_jacobian():
     matrices = np.stack([2.0 * np.eye(2)] * 2)
     flow = LinearFlowMap(matrices, [[1.0, 0.0], [0.0, 1.0]], first=[0.0, 0.0])

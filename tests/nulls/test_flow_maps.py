@@ -9,7 +9,7 @@ from transformer_dynamics.nulls import (
     spectrum_matched_updates,
     turned_updates,
 )
-from transformer_dynamics.perturbation.jacobians.spectrum import traceless_symmetric_energy
+from transformer_dynamics.perturbation.jacobians.normality import traceless_symmetric_energy
 from transformer_dynamics.registry import NULLS
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,8 @@ import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.nulls import shuffled_tokens, untrained
-from transformer_dynamics.perturbation.systems import chosen_texts, systems
+from transformer_dynamics.perturbation.driver import chosen_texts
+from transformer_dynamics.perturbation.systems import systems
 from transformer_dynamics.recording.record import record
 
 LISTS = tiny.token_lists(9, longest=9)

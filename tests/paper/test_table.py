@@ -8,7 +8,8 @@ import pytest
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.paper import Condition, paper_conditions, paper_table, table_rows
-from transformer_dynamics.paper.quantities import component_share, kde_at
+from transformer_dynamics.paper.statistics import kde_at
+from transformer_dynamics.paper.variance_statistics import component_share
 from transformer_dynamics.recording.recording import Recording
 
 pytestmark = pytest.mark.filterwarnings(

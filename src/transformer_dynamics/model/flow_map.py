@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike
 
 from transformer_dynamics.errors import InputError
@@ -112,18 +113,37 @@ class FlowMap(ABC):
         self._between(start, FINAL if FINAL in self.sites else self.sites[-1])
         return self._log_probabilities(self._states(states), start)
 
-    def jacobian(self, start: str, stop: str, *, at: ArrayLike | None = None) -> Floats:
-        """The derivative of the state at `stop` by the state at `start`, `(unit, unit)`.
+    def jacobian(self, start: str, stop: str, *, at: ArrayLike | None = None) -> xr.DataArray:
+        """Jacobian of the state at `stop` by the state at `start`, `(output_unit, input_unit)`.
+
+        Eigenvalues are `np.linalg.eigvals(jacobian)`. Multiply Jacobians as arrays,
+        `later.values @ earlier.values`, since xarray would sum over both dimensions.
 
         Args:
-            start: the site of the inputs, which are the columns.
-            stop: the site of the outputs, which are the rows.
-            at: the state at `start`, `(unit)`, where it is taken; by default the clean one.
+            start: site of the inputs, which are the columns.
+            stop: site of the outputs, which are the rows.
+            at: state at `start`, `(unit)`, at which it is taken; by default the clean one.
+
+        Returns:
+            Without unit; `attrs` hold the sites and the name of the flow map.
 
         Raises:
             InputError: as `advance`.
         """
-        return self.vjp(np.eye(self.n_units), start, stop, at=at)
+        units = np.arange(self.n_units)
+        return xr.DataArray(
+            self.vjp(np.eye(self.n_units), start, stop, at=at),
+            dims=("output_unit", "input_unit"),
+            coords={"output_unit": units, "input_unit": units},
+            name="jacobian",
+            attrs={
+                "units": "1",
+                "definition": "d F(start -> stop)_output / d x_input",
+                "start": start,
+                "stop": stop,
+                "flow": self.name,
+            },
+        )
 
     def vjp(
         self, vectors: ArrayLike, start: str, stop: str, *, at: ArrayLike | None = None

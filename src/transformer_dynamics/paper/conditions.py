@@ -1,9 +1,9 @@
-"""Conditions of the panels: a model's recording, its controls, and what all panels need of each.
+"""Conditions of the panels: the recordings of a model and its controls, and shared results.
 
 A condition is a recording of the same shape as the model's: the model itself (first), its shuffled
-texts, its untrained twin, the matched random walk. Whatever several panels share is computed once
-per condition and kept. Panels look at the 2L sublayers, without the final site, as arXiv 2502.12131
-does. The teleport of panel 4D needs a flow map of the paper's prompt, which only a model has.
+texts, its untrained twin, the matched random walk. Results that several panels share are computed
+once per condition. Panels show the 2L sublayers, without the final site, as in arXiv 2502.12131.
+The teleport of panel 4D needs a flow map of the paper's prompt, which only a model has.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.nulls.surrogates import random_walk
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.paper.teleport import PROMPT, teleport_prompt
+from transformer_dynamics.perturbation.driver import stacked
 from transformer_dynamics.perturbation.systems import MODEL, UNTRAINED
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.stats.bootstrap import percentile_interval, text_weights, uniform_weights
@@ -37,24 +38,24 @@ if TYPE_CHECKING:
 SOURCE = "arXiv 2502.12131"
 SHUFFLED, RANDOM_WALK = "shuffled_tokens", "random_walk"
 ORDER = (MODEL, SHUFFLED, UNTRAINED, RANDOM_WALK)
-# The kernel estimate takes a second for every ten units of a thousand texts.
+# The kernel estimate takes a second per ten units of a thousand texts.
 N_KDE_UNITS = 64
 N_COMPONENTS = 100
 BOTTLENECK = 2
 N_BOOTSTRAP = 499
-# Draws of the bootstrap that are held at a time.
+# Bootstrap draws held in memory at a time.
 DRAWS_AT_A_TIME = 50
 
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """One recording and what panels share of it.
+    """One recording and the results that panels share.
 
     Attributes:
-        name: `model`, or the control that it is.
-        recording: its states at all sites.
-        flow: the flow map of the paper's prompt, where there is a model.
-        seed: of splits, initial weights and bootstrap.
+        name: `model`, or the name of the control.
+        recording: states at all sites.
+        flow: flow map of the paper's prompt, if there is a model.
+        seed: seed of splits, initial weights and bootstrap.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Condition:
 
     @cached_property
     def sublayers(self) -> Recording:
-        """The states at all sites but the final one, in memory where they are small enough."""
+        """States at all sites but the final one, in memory if they are small enough."""
         return self.recording.sublayers.load_if_small()
 
     @cached_property
@@ -84,7 +85,7 @@ class Condition:
 
     @cached_property
     def kde_recording(self) -> Recording:
-        """The sublayers of `N_KDE_UNITS` units, evenly spaced, in the coordinate `unit`."""
+        """Sublayers of `N_KDE_UNITS` evenly spaced units, labeled by the coordinate `unit`."""
         n_units = self.sublayers.shape[2]
         units = np.unique(
             np.linspace(0, n_units - 1, min(N_KDE_UNITS, n_units)).round().astype(int)
@@ -93,7 +94,7 @@ class Condition:
 
     @cached_property
     def kde(self) -> xr.Dataset:
-        """`units.mutual_information` of some units with the paper's kernel estimate."""
+        """`units.mutual_information` of subsampled units with the paper's kernel estimate."""
         return mutual_information(self.kde_recording, estimator="kde")
 
     @cached_property
@@ -123,15 +124,15 @@ class Condition:
     def bootstrapped(
         self, statistic: Callable[[Recording, Floats], Floats], n_draws: int = N_BOOTSTRAP
     ) -> tuple[Floats, Floats, Floats]:
-        """A statistic of the sublayers with its 95 % interval over texts.
+        """Compute a statistic of the sublayers with its 95 % interval over texts.
 
         Args:
-            statistic: of a recording and weights `(draw, sample)`; `(draw, ...)`.
-            n_draws: draws of the bootstrap; none for the value alone.
+            statistic: function of a recording and weights `(draw, sample)`; `(draw, ...)`.
+            n_draws: number of bootstrap draws; 0 for the value alone.
 
         Returns:
-            Value, low and high, each `(...)`; the interval is NaN without draws, and where there
-            is one text.
+            Value, low and high, each `(...)`; the interval is NaN without draws, and for one
+            text.
         """
         value = statistic(self.sublayers, uniform_weights(self.sublayers.shape[0]))[0]
         texts = self.sublayers.groups
@@ -150,24 +151,32 @@ def paper_conditions(
     model: Model | None = None,
     seed: int = 0,
 ) -> list[Condition]:
-    """The conditions of a run: the model, the controls that were recorded, and a random walk.
+    """Make the conditions of a run: the model, the recorded controls, and a random walk.
 
     Args:
-        recording: the model's.
+        recording: recording of the model.
         controls: recordings of the same shape by name, as `shuffled_tokens` and `untrained`.
         model: the model, for the flow maps of the prompt; without it panel 4D is left out.
-        seed: of the walk, the shuffled prompt, the untrained twin, splits and bootstrap.
+        seed: seed of the walk, the shuffled prompt, the untrained twin, splits and bootstrap.
 
     Returns:
-        In the order model, shuffled tokens, untrained, random walk; those that there are.
+        In the order model, shuffled tokens, untrained, random walk, as far as given.
     """
-    found = {MODEL: recording, **(controls or {}), RANDOM_WALK: random_walk(recording, seed=seed)}
+    recordings = {
+        MODEL: recording,
+        **(controls or {}),
+        RANDOM_WALK: random_walk(recording, seed=seed),
+    }
     flows = {} if model is None else _flows(model, seed)
-    return [Condition(name, found[name], flows.get(name), seed) for name in ORDER if name in found]
+    return [
+        Condition(name, recordings[name], flows.get(name), seed)
+        for name in ORDER
+        if name in recordings
+    ]
 
 
 def _flows(model: Model, seed: int) -> dict[str, FlowMap]:
-    """Flow maps of the prompt; none where the model has no flow map or no tokenizer."""
+    """Flow maps of the prompt by condition; none if the model has no flow map or no tokenizer."""
     try:
         (ids,) = model.inputs([PROMPT]).token_lists
         flow = model.flow_map(ids, bos="never")
@@ -179,7 +188,7 @@ def _flows(model: Model, seed: int) -> dict[str, FlowMap]:
 
 
 def _shuffled(ids: Sequence[int], tokenizer: Any, seed: int) -> list[int]:
-    """The tokens in random order, a begin token kept in front."""
+    """Permute the tokens; a begin token stays in front."""
     n_fixed = int(ids[0] == getattr(tokenizer, "bos_token_id", None))
     rest = np.random.default_rng(seed).permutation(np.array(ids[n_fixed:], dtype=np.int64))
     return [*ids[:n_fixed], *rest.tolist()]
@@ -188,19 +197,11 @@ def _shuffled(ids: Sequence[int], tokenizer: Any, seed: int) -> list[int]:
 def over_conditions(
     conditions: Sequence[Condition], one: Callable[[Condition], xr.Dataset]
 ) -> xr.Dataset:
-    """Results of one condition each, joined along `condition`."""
-    return joined({condition.name: one(condition) for condition in conditions})
-
-
-def joined(results: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Results by the name of their condition, joined along `condition`."""
-    names = np.array(list(results), dtype=object)
-    along = xr.DataArray(names, dims="condition", name="condition")
-    together: xr.Dataset = xr.concat(list(results.values()), along, join="outer")
-    return together
+    """Compute the result of every condition and join them along `condition`."""
+    return stacked({condition.name: one(condition) for condition in conditions}, "condition")
 
 
 def each_condition(result: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
-    """Name in words and result of each condition."""
+    """Iterate over the conditions: name in words, and result."""
     for name in result["condition"].values.tolist():
         yield name.replace("_", " "), result.sel(condition=name)

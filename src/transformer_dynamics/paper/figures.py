@@ -13,7 +13,7 @@ from transformer_dynamics.paper.conditions import SHUFFLED, Condition, each_cond
 from transformer_dynamics.perturbation.systems import MODEL
 from transformer_dynamics.plots.backend import Drawing, Heatmap, Lines, Series
 
-# Rows of a heat map: units at even ranks where there are more.
+# Largest number of rows of a heat map; of more units those at even ranks.
 SHOWN_UNITS = 768
 LABELS = {
     "step": "step (index of the sublayer it starts from)",
@@ -28,24 +28,24 @@ def heatmaps(
     """Units by depth for the model and for shuffled tokens, units in ascending order of `by`.
 
     Args:
-        result: with `condition`.
-        name: a variable `(condition, site or step, unit)`.
-        by: what each condition's units are sorted by, `(condition, unit)`.
-        symmetric: whether the colors are centered on zero.
+        result: result with the dimension `condition`.
+        name: variable `(condition, site or step, unit)`.
+        by: values that sort each condition's units, `(condition, unit)`.
+        symmetric: whether the color scale is centered on zero.
         words: title, labels and sentences of the drawing.
     """
     maps: list[Drawing] = []
     along = next(dim for dim in result[name].dims if dim in ("site", "step"))
-    for place, condition in enumerate(result["condition"].values.tolist()):
+    for row, condition in enumerate(result["condition"].values.tolist()):
         if condition not in (MODEL, SHUFFLED):
             continue
-        order = np.argsort(by[place], kind="stable")
+        order = np.argsort(by[row], kind="stable")
         shown = order[np.unique(np.linspace(0, order.size - 1, SHOWN_UNITS).round().astype(int))]
         title = f"{words['title']}, {condition.replace('_', ' ')}"
         maps.append(
             Heatmap(
                 **{**words, "title": title},
-                values=result[name].isel(condition=place).values.T[shown],
+                values=result[name].isel(condition=row).values.T[shown],
                 x_names=[str(label) for label in result[along].values],
                 symmetric=symmetric,
             )
@@ -62,7 +62,7 @@ def lines(
     y_scale: Literal["linear", "log"] = "linear",
     **words: str,
 ) -> Lines:
-    """A variable `(condition, site or step)` with its band if it has one, a line per condition."""
+    """Draw a variable `(condition, site or step)`, with its band if it has one, as lines."""
     series = []
     for condition, each in each_condition(result):
         low, high = (
@@ -96,5 +96,15 @@ def n_texts(result: xr.Dataset) -> str:
 
 
 def counted(result: xr.Dataset, conditions: Sequence[Condition]) -> xr.Dataset:
-    """The result with the number of samples in its attrs."""
+    """Add the number of samples to the result's attrs."""
     return result.assign_attrs(n_samples=conditions[0].recording.shape[0])
+
+
+def n_scored(result: xr.Dataset) -> str:
+    """Number of held-out texts, for a title."""
+    return f"{int(result.attrs['n_scored'])} held-out texts"
+
+
+def with_scored(result: xr.Dataset, conditions: Sequence[Condition]) -> xr.Dataset:
+    """Add the number of held-out texts to the result's attrs."""
+    return result.assign_attrs(n_scored=conditions[0].autoencoder.sizes["scored"])

@@ -1,4 +1,4 @@
-"""The settings of arXiv 2502.12131: its texts where the hub is reachable, the bundled otherwise.
+"""Settings of arXiv 2502.12131: its texts if the hub is reachable, else the bundled ones.
 
 The paper takes 1000 texts of 100 to 500 characters of WikiText-2-raw-v1, stripped, and records the
 last token. The tokenizer's begin token is kept, as `RecordingOptions` does by default.
@@ -17,7 +17,7 @@ from transformer_dynamics.texts.sources import WIKIPEDIA
 PAPER = "paper"
 WIKITEXT = "hf://Salesforce/wikitext:wikitext-2-raw-v1:train"
 N_TEXTS = 1000
-# Options of the command that choose texts, and what `paper_texts` calls them.
+# Options of the command that choose texts, with their names in `paper_texts`.
 TEXT_OPTIONS = {
     "texts": "texts",
     "samples": "samples",
@@ -35,11 +35,11 @@ SELECTION = {"min_chars": 100, "max_chars": 500, "cut": "none"}
 
 @dataclass(frozen=True)
 class PaperTexts:
-    """Texts of the preset and how they came about.
+    """Texts of the preset and their origin.
 
     Attributes:
         texts: the texts.
-        note: a sentence for the terminal, `run.json` and the page.
+        note: sentence for the terminal, `run.json` and the page.
     """
 
     texts: Texts
@@ -47,15 +47,15 @@ class PaperTexts:
 
 
 def paper_texts(given: Mapping[str, Any] | None = None, *, seed: int = 0) -> PaperTexts:
-    """The paper's texts, or those that the user asks for; the bundled where no hub is reached.
+    """Load the paper's texts, or those that the user asks for; without a hub the bundled ones.
 
     Args:
-        given: what the user chose: `texts` (a source), `samples`, and any other option of
-            `load_texts` by name. It wins over the preset.
-        seed: of the choice of texts.
+        given: choices of the user: `texts` (a source), `samples`, and any other option of
+            `load_texts` by name. They take precedence over the preset.
+        seed: seed of the choice of texts.
 
     Raises:
-        TextsError: the user's own source, or number of texts, cannot be had.
+        TextsError: the user's own source cannot be loaded, or has fewer texts.
     """
     options = {**SELECTION, **(given or {})}
     source, n_texts = options.pop("texts", None), options.pop("samples", None)
@@ -72,12 +72,12 @@ def paper_texts(given: Mapping[str, Any] | None = None, *, seed: int = 0) -> Pap
         return PaperTexts(
             texts,
             f"The paper's texts, {WIKITEXT}, could not be loaded, so {len(texts)} bundled texts "
-            f"({WIKIPEDIA}) take their place. What was said: {error}",
+            f"({WIKIPEDIA}) replace them. Reason: {error}",
         )
 
 
 def _loaded(source: Any, n_texts: int | None, seed: int, options: Mapping[str, Any]) -> Texts:
-    """As many texts as were asked for, by default the paper's number or all there are."""
+    """Load texts; by default the paper's number of them, or all if there are fewer."""
     if n_texts is None:
         n_texts = min(N_TEXTS, len(load_texts(source, seed=seed, **options)))
     return load_texts(source, n_texts, seed=seed, **options)

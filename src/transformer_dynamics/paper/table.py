@@ -1,8 +1,8 @@
-"""The table "paper reports / here / null": every number of the paper beside ours and its controls.
+"""Table "paper reports / here / null": the numbers of the paper, ours, and those of the controls.
 
-A walk's number is the mean of a few draws; untrained network and shuffled tokens are one recording
-each. The control that is fair for a number is named in `fair`. Nothing is left as NaN where the
-table is shown: a cell is blank with its reason.
+The number of a random walk is the mean of a few draws; untrained network and shuffled tokens are
+one recording each. The control that is fair for a number is named in `fair`. The table as text
+shows no NaN: a cell without a number gives the reason.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.nulls.surrogates import random_walk
@@ -24,23 +25,24 @@ from transformer_dynamics.registry import panel
 from transformer_dynamics.storage.attributes import attribute
 
 N_WALKS = 3
+NUMBERS = ("value", "low", "high")
 CONTROLS = (RANDOM_WALK, SHUFFLED, UNTRAINED)
 NOT_MADE = "not recorded in this run"
 UNDEFINED = "not defined"
 NO_FLOW = "no flow map"
 ONE_TEXT = "no interval: one text"
 RESAMPLES = "no interval: undefined in some resamples of the texts"
-# A ratio to a control that is this near to zero says nothing.
+# No ratio is shown to a control whose magnitude is below this.
 NEAR_ZERO = 0.1
 
 
 def draw_table(result: xr.Dataset) -> list[Drawing]:
-    """Every number over that of its fair control."""
+    """Draw every number relative to its fair control."""
     rows = []
     for _, row in result.groupby("row"):
         row = row.squeeze("row")
         control = float(row["control"].sel(condition=row["fair"].item()))
-        ends = [float(row[name]) / control for name in ("value", "low", "high")]
+        ends = [float(row[name]) / control for name in NUMBERS]
         if np.isfinite(ends[0]) and abs(control) > NEAR_ZERO:
             low, high = sorted(end if np.isfinite(end) else ends[0] for end in ends[1:])
             name = f"{row['panel'].item()}: {row['quantity'].item()}"
@@ -50,8 +52,8 @@ def draw_table(result: xr.Dataset) -> list[Drawing]:
             title="Every number over that of its fair control, 95 % over texts",
             x_label="value over that of the control (1)",
             intervals=rows,
-            caption="How far the numbers of the model lie from those of their fair control.",
-            interpretation="A number at 1 is what the control gives as well.",
+            caption="Numbers of the model relative to their fair control.",
+            interpretation="A number at 1 equals the number of its control.",
         )
     ]
 
@@ -64,16 +66,16 @@ def draw_table(result: xr.Dataset) -> list[Drawing]:
     draw=draw_table,
 )
 def paper_table(conditions: Sequence[Condition], *, n_walks: int = N_WALKS) -> xr.Dataset:
-    """The numbers of the paper beside ours and those of the controls.
+    """Compute the numbers of the paper for the model and its controls.
 
     Args:
         conditions: the model first, then its controls.
-        n_walks: draws of the random walk whose mean stands in the table.
+        n_walks: number of draws of the random walk; the table shows their mean.
 
     Returns:
         Along `row` the texts `panel`, `quantity`, `units`, `paper` and `fair`; `value`, `low`,
-        `high`; `why`, the reason where there is no interval; `control` `(row, condition)`, the
-        values of the controls. Where there is no number NaN, and `table_rows` says why.
+        `high`; `why`, the reason if there is no interval; `control` `(row, condition)`, the values
+        of the controls. NaN without a number; `table_rows` gives the reason.
 
     Raises:
         InputError: the model does not come first.
@@ -90,27 +92,26 @@ def paper_table(conditions: Sequence[Condition], *, n_walks: int = N_WALKS) -> x
         [_of_walks(known, n_walks), *(_values(known.get(name)) for name in CONTROLS[1:])], axis=1
     )
     texts = {
-        name: ("row", np.array([getattr(each, name) for each in QUANTITIES], dtype=object))
+        name: _column([getattr(each, name) for each in QUANTITIES])
         for name in ("panel", "units", "paper", "fair")
     }
     one_text = len(np.unique(conditions[0].recording.text_index)) < 2
     reason = ONE_TEXT if one_text else RESAMPLES
     has_interval = np.isfinite(own).all(axis=1)
-    texts["why"] = (
-        "row",
-        np.array(
-            [
-                "" if there else each.why or reason
-                for each, there in zip(QUANTITIES, has_interval, strict=True)
-            ],
-            dtype=object,
-        ),
-    )
-    quantity = ("row", np.array([each.name for each in QUANTITIES], dtype=object))
-    numbers = {name: ("row", own[:, place]) for place, name in enumerate(("value", "low", "high"))}
+    reasons = [
+        "" if defined else each.why or reason
+        for each, defined in zip(QUANTITIES, has_interval, strict=True)
+    ]
+    numbers = {name: ("row", column) for name, column in zip(NUMBERS, own.T, strict=True)}
     per_row = {"units": "of each row, in the variable units"}
     result = xr.Dataset(
-        {"quantity": quantity, **texts, **numbers, "control": (("row", "condition"), controls)},
+        {
+            "quantity": _column([each.name for each in QUANTITIES]),
+            **texts,
+            "why": _column(reasons),
+            **numbers,
+            "control": (("row", "condition"), controls),
+        },
         coords={"condition": np.array(CONTROLS, dtype=object), "row": np.arange(len(QUANTITIES))},
         attrs={"n_walks": n_walks, "recorded": list(known)},
     )
@@ -119,8 +120,13 @@ def paper_table(conditions: Sequence[Condition], *, n_walks: int = N_WALKS) -> x
     return result
 
 
+def _column(texts: Sequence[str]) -> tuple[str, NDArray[np.object_]]:
+    """Texts as a variable along `row`."""
+    return "row", np.array(texts, dtype=object)
+
+
 def _values(condition: Condition | None) -> Floats:
-    """The quantities of a condition without their intervals, `(row)`."""
+    """Quantities of a condition without their intervals, `(row)`."""
     if condition is None:
         return np.full(len(QUANTITIES), np.nan)
     return np.array([_plain(quantity, condition) for quantity in QUANTITIES])
@@ -131,7 +137,7 @@ def _plain(quantity: Quantity, condition: Condition) -> float:
 
 
 def _of_walks(known: dict[str, Condition], n_walks: int) -> Floats:
-    """Means over walks; those that need training are of the first walk alone."""
+    """Means over walks; quantities that need training are of the first walk alone."""
     if RANDOM_WALK not in known:
         return _values(None)
     first = known[RANDOM_WALK]
@@ -155,16 +161,16 @@ def _without_training(condition: Condition) -> Floats:
 
 
 def table_rows(result: xr.Dataset) -> list[dict[str, Any]]:
-    """The table as text: a dictionary of cells per row, none of which is NaN.
+    """Format the table as text: a dictionary of cells per row, without NaN.
 
     Returns:
-        `panel`, `quantity`, `paper`, `here` with its interval, and one cell for each control, of
-        which the fair one is named in `fair`. A cell without a number says why.
+        `panel`, `quantity`, `paper`, `here` with its interval, and one cell for each control, the
+        fair one named in `fair`. A cell without a number gives the reason.
     """
     recorded = set(attribute(result, "recorded"))
     rows = []
-    for place in range(result.sizes["row"]):
-        row = result.isel(row=place)
+    for index in range(result.sizes["row"]):
+        row = result.isel(row=index)
         controls = {name: _cell(row, name, name in recorded) for name in CONTROLS}
         rows.append(
             {
@@ -189,7 +195,7 @@ def _cell(row: xr.Dataset, name: str, is_recorded: bool) -> str:
 
 
 def _with_interval(row: xr.Dataset) -> str:
-    value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+    value, low, high = (float(row[name]) for name in NUMBERS)
     if not np.isfinite(value):
         return UNDEFINED
     if not np.isfinite([low, high]).all():

@@ -1,21 +1,13 @@
-"""Layers left out or swapped: how much of the prediction is kept.
-
-For each layer l, over the positions of a text's first tokens:
+"""Edits of single layers: skipped, swapped, replaced by random controls.
 
     skip     layer l is left out
     swap     layer l + 1 runs before layer l
-    turned   layer l's update is turned in a random direction, its norm kept at every position
-    moved    layer l's update stays, and a random displacement of its norm is added
-    agreement  share of the positions whose most likely next token stays
-    KL         of the next token's distribution from the unedited one, mean over positions, nats
+    turned   layer l's update points in a random direction, with its norm at every position
+    moved    layer l's update is kept, and a random displacement of its norm is added
 
-A layer that adds little to a large stream can be left out for that reason alone, so the change
-needs a control of the same size. In units of the update's norm, skipping displaces the stream by
-1.00, `moved` by exactly 1.00 in a random direction, and `turned` by 1.41 on average (the root of 2,
-since a random direction is nearly orthogonal to the update): `moved` is the matched control.
-
-Cost: 2 L passes over the tokens of every text. Source: arXiv 2406.19384 (72 to 95 % kept in the
-middle); the random controls and the untrained twin: ours.
+`moved` is the control matched to `skip` in size. Cost: 2 L passes over the tokens of every
+text. Source: arXiv 2406.19384; random controls and untrained twin: ours. Documentation:
+docs/measures/perturbation.skip_and_swap.md.
 """
 
 from __future__ import annotations
@@ -30,14 +22,14 @@ from torch import Tensor
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.layer_edits import LayerEdits
 from transformer_dynamics.nulls.flow_maps import moved_displacement, turned_updates
-from transformer_dynamics.perturbation.systems import (
+from transformer_dynamics.perturbation.driver import (
+    Experiment,
     Progress,
-    ProgressCounter,
-    System,
     chosen_texts,
-    gathered,
+    over_texts,
     texts_followed,
 )
+from transformer_dynamics.perturbation.systems import System
 from transformer_dynamics.registry import perturbation
 
 EDITS = ("skip", "swap", "turned", "moved")
@@ -61,15 +53,15 @@ def skip_and_swap(
     """Edit every layer in turn, in many texts.
 
     Args:
-        systems: the model first, then baselines with other weights.
-        n_texts: how many texts, drawn from those of the recording.
-        n_tokens: how many tokens of each text's beginning run; every position counts.
-        seed: of the choice of texts and of the random directions.
+        systems: the model first, then its untrained twins.
+        n_texts: number of texts, drawn from the texts of the recording.
+        n_tokens: number of tokens at the beginning of each text; every position counts.
+        seed: seed of the choice of texts and of the random directions.
         on_progress: called with texts done and texts in all.
 
     Returns:
         `agreement` and `kl` `(system, sample, edit, layer)`; NaN for swapping the last layer, which
-        has none behind it.
+        no layer follows.
 
     Raises:
         InputError: too many texts, no tokens, or a system without a model.
@@ -77,24 +69,23 @@ def skip_and_swap(
     if n_tokens < 1:
         raise InputError(f"got n_tokens={n_tokens}; give one at least: n_tokens=32")
     texts = chosen_texts(systems, n_texts, seed)
+
+    def prepare(system: System) -> Experiment:
+        return lambda text: {
+            system.name: _edited(system, system.tokens(text)[:n_tokens], seed + text)
+        }
+
     followed = texts_followed(systems, texts)
-    work = ProgressCounter(sum(map(len, followed.values())), on_progress)
-    results = {
-        system.name: [
-            _edited(system, system.tokens(text)[:n_tokens], seed + text)
-            for text in work.each(followed[system.name])
-        ]
-        for system in systems
-    }
-    return gathered(results, texts, systems[0].recording)
+    return over_texts(systems, texts, prepare, followed=followed, on_progress=on_progress)
 
 
 def _edited(system: System, tokens: Sequence[int], seed: int) -> xr.Dataset:
+    """Agreement and divergence of one text, `(edit, layer)`."""
     model = system.require_model()
     edits = LayerEdits(model.hf_model, model.found_sites, tokens)
     n_layers = edits.n_layers
     agreement, divergence = np.full((2, len(EDITS), n_layers), np.nan)
-    kinds: list[Callable[[int], Tensor]] = [
+    functions: list[Callable[[int], Tensor]] = [
         edits.skip,
         edits.swap,
         lambda layer: edits.replace(layer, turned_updates(edits.update(layer), seed=seed + layer)),
@@ -103,13 +94,13 @@ def _edited(system: System, tokens: Sequence[int], seed: int) -> xr.Dataset:
         ),
     ]
     clean = edits.clean
-    chances, likeliest = clean.exp(), clean.argmax(-1)
-    for row, edit in enumerate(kinds):
+    probability, most_likely = clean.exp(), clean.argmax(-1)
+    for row, edit in enumerate(functions):
         for layer in range(n_layers - (EDITS[row] == "swap")):
-            changed = edit(layer)
-            agreement[row, layer] = float((changed.argmax(-1) == likeliest).double().mean())
-            apart = (chances * (clean - changed)).nan_to_num(0.0)
-            divergence[row, layer] = float(apart.sum(-1, dtype=torch.float64).mean())
+            edited = edit(layer)
+            agreement[row, layer] = float((edited.argmax(-1) == most_likely).double().mean())
+            terms = (probability * (clean - edited)).nan_to_num(0.0)
+            divergence[row, layer] = float(terms.sum(-1, dtype=torch.float64).mean())
     dims = ("edit", "layer")
     return xr.Dataset(
         {"agreement": (dims, agreement, AGREEMENT), "kl": (dims, divergence, DIVERGENCE)},

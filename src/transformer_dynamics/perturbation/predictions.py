@@ -1,9 +1,9 @@
 """Divergence of the next token's distribution from the unperturbed one.
 
-KL(clean || state) = sum over tokens of p_clean (ln p_clean - ln p_state), in nats. Tokens that the
-clean run excludes outright add nothing.
+KL(clean || state) = sum over tokens of p_clean (ln p_clean - ln p_state), in nats. Tokens to which
+the unperturbed run gives probability zero add nothing.
 
-Cost: a row of the vocabulary per state. Not handled: flows without tokens, which are refused.
+Cost: logits over the vocabulary per state. Limit: flow maps without tokens are refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 
-# States of which the next token is predicted at a time: a vocabulary is large.
+# States per pass: each has logits over the whole vocabulary.
 STATES_PER_PASS = 32
 
 
@@ -21,20 +21,42 @@ def divergences(flow: FlowMap, states: Floats, start: str) -> Floats:
     """KL(clean || state) of the next token's distributions, `(state)`, in nats.
 
     Args:
-        flow: the flow map of one text.
+        flow: flow map of one text.
         states: `(state, unit)`, at `start`; NaN gives NaN.
-        start: the site where they stand.
+        start: site of the states.
 
     Raises:
         InputError: as `FlowMap.log_probabilities`.
     """
     clean = flow.log_probabilities(flow.clean[-1:], flow.sites[-1])[0]
-    told = np.exp(clean) > 0  # tokens excluded outright add nothing: 0 log 0 = 0
-    chances, reference = np.exp(clean[told]), clean[told]
-    found = np.full(len(states), np.nan)
-    there = np.flatnonzero(np.isfinite(states).all(axis=1))
-    for begin in range(0, there.size, STATES_PER_PASS):
-        rows = there[begin : begin + STATES_PER_PASS]
-        others = flow.log_probabilities(states[rows], start)[:, told]
-        found[rows] = np.maximum((reference - others) @ chances, 0.0)
-    return found
+    possible = np.exp(clean) > 0  # 0 log 0 = 0
+    probability, reference = np.exp(clean[possible]), clean[possible]
+    kl = np.full(len(states), np.nan)
+    finite = np.flatnonzero(np.isfinite(states).all(axis=1))
+    for begin in range(0, finite.size, STATES_PER_PASS):
+        rows = finite[begin : begin + STATES_PER_PASS]
+        perturbed = flow.log_probabilities(states[rows], start)[:, possible]
+        kl[rows] = np.maximum((reference - perturbed) @ probability, 0.0)
+    return kl
+
+
+def relative_divergences(flow: FlowMap, ends: Floats) -> list[dict[str, Floats]]:
+    """KL of final states, and its ratio to the same of zero update.
+
+    Args:
+        flow: flow map of one text.
+        ends: states at the last site `(system, kind, start, state, unit)`, for the flow and for
+            zero update.
+
+    Returns:
+        By system, `kl`, `kl_zero_update` and `kl_ratio` `(kind, start)`: geometric means over
+        states, in nats, and their ratio, NaN if the denominator is zero.
+    """
+    kl = divergences(flow, ends.reshape(-1, flow.n_units), flow.sites[-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pooled = np.exp(np.log(kl.reshape(ends.shape[:-1])).mean(axis=-1))
+        ratios = np.where(pooled[1] > 0, pooled / pooled[1], np.nan)
+    return [
+        {"kl": each, "kl_zero_update": pooled[1], "kl_ratio": ratio}
+        for each, ratio in zip(pooled, ratios, strict=True)
+    ]

@@ -1,1 +1,1 @@
-"""Jacobians of the steps over depth, and what follows from them."""
+"""Jacobians of steps over depth: spectra, ranks, Lyapunov exponents, lens."""

@@ -1,37 +1,76 @@
 """Jacobians of several layers together, applied to small displacements.
 
-The Jacobian over a horizon is the product of those of its steps along the clean trajectory. Runs
-from many starts share their steps: a step's derivative is taken once, for all runs that pass it.
+The Jacobian over a horizon is the product of the Jacobians of its steps along the clean trajectory.
+Runs from several starts share their steps: a step's derivative is computed once, for all runs that
+pass it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
+from transformer_dynamics.errors import ModelError
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
+
+Step = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """Answers of one system to infinitesimal displacements, NaN if it has no derivatives.
+
+    Attributes:
+        horizon: number of sites that a displacement is followed over.
+        texts: texts whose whole Jacobians are computed.
+        refusals: reasons why the model has no derivatives; none are computed after the first.
+    """
+
+    horizon: int
+    texts: Sequence[int]
+    refusals: list[str] = field(default_factory=list)
+
+    def jvp_log_ratio(self, flow: FlowMap, starts: Sequence[str], directions: Floats) -> Floats:
+        """Mean of ln |J v| over unit vectors v `(start, vector, unit)`, `(start)`, in nats."""
+        if self.refusals:
+            return np.full(len(starts), np.nan)
+        try:
+            carried = carried_changes(flow, starts, directions, self.horizon)
+        except ModelError as error:
+            self.refusals.append(str(error))
+            return np.full(len(starts), np.nan)
+        with np.errstate(divide="ignore"):
+            logs: Floats = np.log(np.linalg.norm(carried, axis=2)).mean(axis=1)
+        return logs
+
+    def contracting_share(self, flow: FlowMap, starts: Sequence[str], text: int) -> Floats:
+        """Share of singular values below 1, `(start)`; NaN for a text that is not among `texts`."""
+        if self.refusals or text not in self.texts:
+            return np.full(len(starts), np.nan)
+        return contracting_shares(flow, starts, self.horizon)
 
 
 def carried_changes(flow: FlowMap, starts: Sequence[str], changes: Floats, horizon: int) -> Floats:
     """Carry infinitesimal changes of the clean state over a horizon: J v for each start.
 
     Args:
-        flow: the flow map of one text.
+        flow: flow map of one text.
         starts: sites of the changes.
         changes: `(start, change, unit)`.
-        horizon: sites to the outputs.
+        horizon: number of sites to the outputs.
 
     Returns:
-        `(start, change, unit)`; NaN where the horizon lies beyond the last site.
+        `(start, change, unit)`; NaN if the horizon lies beyond the last site.
 
     Raises:
         InputError: unknown sites.
         ModelError: the model has no derivatives.
 
-    Cost: a forward derivative per step, of the changes that are on their way.
+    Cost: one forward derivative per step, for the changes that pass it.
     """
     carried = np.array(changes, dtype=np.float64)
     ends = np.array([flow.sites.index(start) + horizon for start in starts])
@@ -46,12 +85,12 @@ def contracting_shares(flow: FlowMap, starts: Sequence[str], horizon: int) -> Fl
     """Share of singular values below 1 of the Jacobian over a horizon, `(start)`.
 
     Args:
-        flow: the flow map of one text.
+        flow: flow map of one text.
         starts: sites of the inputs.
-        horizon: sites to the outputs.
+        horizon: number of sites to the outputs.
 
     Returns:
-        Denominator: units; NaN where the horizon lies beyond the last site.
+        Denominator: units; NaN if the horizon lies beyond the last site.
 
     Raises:
         InputError: unknown sites.
@@ -61,28 +100,24 @@ def contracting_shares(flow: FlowMap, starts: Sequence[str], horizon: int) -> Fl
     """
     products: dict[int, Floats] = {}
     for (here, there), passing in _steps(flow, starts, horizon):
-        matrix = flow.jacobian(here, there)
-        for place in passing:
-            products[place] = matrix @ products[place] if place in products else matrix
+        matrix = flow.jacobian(here, there).values
+        for run in passing:
+            products[run] = matrix @ products[run] if run in products else matrix
     shares = np.full(len(starts), np.nan)
-    for place, product in products.items():
-        shares[place] = (np.linalg.svd(product, compute_uv=False) < 1).mean()
+    for run, product in products.items():
+        shares[run] = (np.linalg.svd(product, compute_uv=False) < 1).mean()
     return shares
 
 
-def _steps(
-    flow: FlowMap, starts: Sequence[str], horizon: int
-) -> Iterator[tuple[tuple[str, str], list[int]]]:
-    """Steps that lead from the starts to their horizons, and which starts pass each."""
-    firsts = {place: flow.sites.index(start) for place, start in enumerate(starts)}
+def _steps(flow: FlowMap, starts: Sequence[str], horizon: int) -> Iterator[tuple[Step, list[int]]]:
+    """Steps between the starts and their horizons, each with the indices of runs that pass it."""
+    firsts = {run: flow.sites.index(start) for run, start in enumerate(starts)}
     runs = {
-        place: (first, first + horizon)
-        for place, first in firsts.items()
+        run: (first, first + horizon)
+        for run, first in firsts.items()
         if first + horizon < len(flow.sites)
     }
-    for here, there in pairwise(sorted({site for run in runs.values() for site in run})):
-        passing = [
-            place for place, (first, last) in runs.items() if first <= here and there <= last
-        ]
+    for here, there in pairwise(sorted({site for ends in runs.values() for site in ends})):
+        passing = [run for run, (first, last) in runs.items() if first <= here and there <= last]
         if passing:
             yield (flow.sites[here], flow.sites[there]), passing

@@ -1,14 +1,13 @@
-"""Jacobian lens: how the last site answers, on average, to a change at an earlier one.
+"""Jacobian lens: mean Jacobian of the last site by an earlier one.
 
     same     J[s] = E_text [ d final_t / d x[s]_t ],   t the last token
     later    J[s] = E_text E_t [ sum over t' >= t of d final_t' / d x[s]_t ]
 
-The first follows a token's own stream, the second adds what later tokens take from it through
-attention. Either is the identity at the last site. Multiplied from the left by the unembedding it
-reads a state as what it makes the model say.
+`same` follows a token's own stream; `later` adds the effect on later tokens through attention.
+Multiplied from the left by the unembedding, the lens gives the logits that a state promotes.
 
 Cost: one backward pass over D states per site and text (`same`), D backward passes over the text
-for all sites together (`later`). Not handled: fitting a lens to predictions, as the tuned lens is.
+for all sites together (`later`). Limit: unlike the tuned lens, it is not fitted to predictions.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import xarray as xr
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.flow_map import FlowMap
-from transformer_dynamics.perturbation.systems import layer_sites
+from transformer_dynamics.perturbation.depths import layer_sites
 from transformer_dynamics.texts.tokenization import tokenize
 
 if TYPE_CHECKING:
@@ -38,22 +37,23 @@ def jacobian_lens(
     targets: Targets = "same",
     bos: str = "tokenizer",
 ) -> xr.DataArray:
-    """The mean Jacobian from each site to the last one.
+    """Compute the mean Jacobian from each site to the last one.
 
     Args:
         model: the model.
         texts: strings or token ids.
-        sites: the sites; by default the first of every layer, and the last. `later` takes these.
-        targets: `same`, the last token's own stream, or `later`, every token's effect on itself
-            and those behind it.
+        sites: the sites; by default the first of every layer, and the last. `later` takes only
+            these.
+        targets: `same`, the last token's own stream, or `later`, the effect of every token on
+            itself and on later tokens.
         bos: as in `td.RecordingOptions`.
 
     Returns:
         `(site, output, unit)`, without unit; the denominator is the number of texts, and for
-        `later` of positions in each.
+        `later` also the number of positions in each.
 
     Raises:
-        InputError: no text, unknown sites, or targets of another name.
+        InputError: no text, unknown sites, or unknown targets.
     """
     if targets not in ("same", "later") or not len(texts):
         raise InputError(
@@ -69,7 +69,8 @@ def jacobian_lens(
     if not set(chosen) <= set(allowed):
         raise InputError(
             f"got sites={list(chosen)}; for targets='later' they are the first of layers and the "
-            f"last: {', '.join(allowed[:3])}, ... {allowed[-1]}"
+            f"last, {', '.join(allowed[:3])}, ... {allowed[-1]}: "
+            f"jacobian_lens(model, texts, sites=[{allowed[0]!r}], targets='later')"
         )
     total = np.zeros(())
     for text in texts:
@@ -79,20 +80,21 @@ def jacobian_lens(
 
 
 def mean_jacobian(flows: Iterable[FlowMap], sites: Sequence[str] | None = None) -> xr.DataArray:
-    """The mean over flow maps of the Jacobian from each site to the last, `(site, output, unit)`.
+    """Mean over flow maps of the Jacobian from each site to the last, `(site, output, unit)`.
 
     Args:
-        flows: one per text.
+        flows: flow maps, one per text.
         sites: by default the first of every layer, and the last.
 
     Raises:
-        InputError: there is no flow, or no such site.
+        InputError: there is no flow map, or an unknown site.
     """
     total, n_flows = np.zeros(()), 0
     chosen: tuple[str, ...] = ()
     for flow in flows:
         chosen = layer_sites(flow.sites) if sites is None else tuple(sites)
-        total = total + np.stack([flow.jacobian(site, flow.sites[-1]) for site in chosen])
+        last = flow.sites[-1]
+        total = total + np.stack([flow.jacobian(site, last).values for site in chosen])
         n_flows += 1
     if not n_flows:
         raise InputError("got no flow maps; give one at least: mean_jacobian([flow])")

@@ -1,15 +1,12 @@
-"""Finite-time Lyapunov exponents: how fast small deviations grow, by the QR method.
+"""Finite-time Lyapunov exponents by the QR method: growth rates of small deviations.
 
 For the Jacobians J_1 ... J_n along a trajectory, Q_0 = I and J_k Q_(k-1) = Q_k R_k:
 
-    lambda_i = (1/n) sum_k ln |R_k[i, i]|        in nats per step, by falling size
+    lambda_i = (1/n) sum_k ln |R_k[i, i]|        in nats per step, descending
 
-Two steps share a factorization, which changes nothing but rounding.
-
-Cost: n/2 QR factorizations, 4/3 D^3 each. Source: Benettin et al. (1980), Eckmann and Ruelle
-(1985).
-Not handled: limits of infinitely many steps, of which a network has none; its exponents hold for
-its own depth and depend on it.
+Cost: n/2 QR factorizations, 4/3 D^3 each, since two steps share one. Source: Benettin et al.
+(1980), Eckmann and Ruelle (1985). Limit: a network has finitely many steps, so that its exponents
+depend on its depth.
 """
 
 from __future__ import annotations
@@ -20,7 +17,7 @@ from numpy.typing import ArrayLike
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import Floats
 
-# Two steps of a network spread directions far less than float64 can hold, and QR is what costs.
+# Two steps of a network spread directions far less than float64 resolves; QR dominates the cost.
 STEPS_PER_QR = 2
 
 
@@ -31,7 +28,7 @@ def lyapunov_exponents(matrices: ArrayLike) -> Floats:
         matrices: `(step, unit, unit)`, the first step first, outputs in rows.
 
     Returns:
-        `(exponent)`, in nats per step, falling; -inf where a direction is lost altogether.
+        `(exponent)`, in nats per step, descending; -inf for a direction that is lost.
 
     Raises:
         InputError: the matrices are not square, or not finite.

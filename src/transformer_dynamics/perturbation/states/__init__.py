@@ -1,1 +1,1 @@
-"""Perturbed states of the last token, followed through depth."""
+"""Perturbed states of the last token, followed over depth."""

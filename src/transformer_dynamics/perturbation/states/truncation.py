@@ -1,53 +1,38 @@
-"""Truncation: how many directions of the states the next token's distribution needs.
-
-The state x of a text at a site is put back as its projection on K orthonormal directions:
+"""Truncation: divergence of the prediction after projecting a state on K directions.
 
     singular           the first K left singular vectors of the site's states, uncentered
-    mean_and_random    the first of them, which nearly is the mean state, and K - 1 random ones
-    random             K random ones
+    mean_and_random    the first of them, nearly the mean state, and K - 1 random directions
+    random             K random directions
 
     x_K = U_K U_K' x,    KL(clean || x_K) of the next token's distribution, nats
-    kept share           |x_K|^2 / |x|^2
 
-at one site, or after every layer on the way (`start` is then `every layer`, as in the paper).
-The singular vectors are those of texts that are not cut: with as many vectors as texts a state of
-their own would be kept whole. The scale is the KL of another text's final state.
-
-A small KL at one site does not show that the state is low-dimensional: the layers behind read the
-context again. A large KL of random directions does not show it either, since they lose the mean
-state; what is special about the singular ones is how they fare beside `mean_and_random`.
-
-Cost: per text, K and kind a token from the site on, and a row of the vocabulary; one decomposition
-of (text, text) per site. Source: arXiv 2410.01545 (25 % of the units in GPT-2 medium; KL(x_K ||
-clean)); one site at a time, the controls and held-out texts: ours, the KL that of `teleport`. Not
-handled: truncation of earlier tokens, whose keys and values stay those of the clean run.
+at one site, or after every layer. Cost: per text, K and kind a token from the site on; one
+decomposition of (text, text) per site. Source: arXiv 2410.01545; one site at a time, controls and
+held-out texts: ours. Documentation: docs/measures/perturbation.truncation.md.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.errors import InputError, UndefinedWarning
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.measures.dynamics.singular_bases import singular_basis
 from transformer_dynamics.model.flow_map import FlowMap
-from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.perturbation.predictions import divergences
-from transformer_dynamics.perturbation.states.displacement import states_at
-from transformer_dynamics.perturbation.systems import (
+from transformer_dynamics.numerics.arrays import Floats, warn_undefined
+from transformer_dynamics.perturbation.depths import layer_sites, quarter_sites
+from transformer_dynamics.perturbation.driver import (
+    Experiment,
     Progress,
-    ProgressCounter,
-    System,
     chosen_texts,
-    gathered,
-    layer_sites,
-    model_and_one_twin,
-    quarter_sites,
+    over_texts,
     texts_of,
 )
+from transformer_dynamics.perturbation.predictions import divergences
+from transformer_dynamics.perturbation.states.displacement import states_at
+from transformer_dynamics.perturbation.systems import System, model_and_one_twin
 from transformer_dynamics.registry import perturbation
 
 KINDS = ("singular", "mean_and_random", "random")
@@ -58,12 +43,12 @@ KEPT = {"units": "1", "denominator": "|x|^2 of the state at the site"}
 
 
 def truncated(state: Floats, vectors: Floats, rank: int) -> Floats:
-    """The projection of a state on the first K of some orthonormal vectors, `(unit)`.
+    """Projection of a state on the first K of some orthonormal vectors, `(unit)`.
 
     Args:
         state: `(unit)`.
         vectors: `(unit, component)`.
-        rank: K, at least 1; NaN where there are not so many vectors.
+        rank: K, at least 1; NaN if there are fewer vectors.
 
     >>> truncated(np.array([3.0, 4.0]), np.eye(2), 1), truncated(np.ones(1), np.eye(1), 2)
     (array([3., 0.]), array([nan]))
@@ -89,66 +74,70 @@ def truncation(
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> xr.Dataset:
-    """Cut states to K directions at several depths and after every layer, in many texts.
+    """Truncate states to K directions at several depths and after every layer, in many texts.
 
     Args:
-        systems: the model first, then baselines with other weights.
-        n_texts: how many texts are cut, drawn from those of the recording, at most half of them:
-            the others give the directions.
-        ranks: K; by default those of `RANKS` that are below the number of units.
+        systems: the model first, then its untrained twins.
+        n_texts: number of truncated texts, drawn from the texts of the recording, at most half of
+            them: the others give the directions.
+        ranks: K; by default those of `RANKS` below the number of units.
         starts: sites; by default the first of layers 0, L/4 - 1, L/2 - 1, 3L/4 - 1, L - 1.
-        seed: of the choice of texts and of the random directions.
+        seed: seed of the choice of texts and of the random directions.
         on_progress: called with texts done and texts in all.
 
     Returns:
-        `kl`, `kept_share` `(system, sample, kind, start, rank)`, the last `start` being
-        `every layer`, whose `kept_share` is that at the last site, beside the clean
-        state, and may exceed 1; `unrelated_kl`
-        `(system, sample)`: of another text's final state. NaN, with one `UndefinedWarning`, where
-        the other texts span fewer than K directions, and `kl` where a system predicts no tokens.
+        `kl`, `kept_share` `(system, sample, kind, start, rank)`; the last `start` is `every layer`,
+        whose `kept_share` is relative to the clean state at the last site and may exceed 1;
+        `unrelated_kl` `(system, sample)`: of another text's final state. NaN, with one
+        `UndefinedWarning`, if the other texts span fewer than K directions, and `kl` if a system
+        predicts no tokens.
 
     Raises:
-        InputError: unknown sites, ranks below 1 or above the units, too many texts, or one text
-            only, which leaves none to take directions from.
+        InputError: unknown sites, ranks below 1 or above the units, too many texts, or a recording
+            of one text.
     """
     systems = model_and_one_twin(systems)
-    sites, n_units = systems[0].sites, systems[0].recording.shape[2]
-    places = tuple(starts or quarter_sites(sites))
-    whole = [rank for rank in RANKS if rank < n_units]
-    cuts = whole if ranks is None else list(ranks)
-    unknown = sorted(set(places) - set(sites))
-    if unknown or not cuts or not all(1 <= rank <= n_units for rank in cuts):
-        raise InputError(
-            f"got starts={list(places)}, ranks={cuts}; starts are sites of the recording and ranks "
-            f"lie from 1 to {n_units}: truncation(systems, starts=[{sites[0]!r}], ranks=[1])"
-        )
-    n_there = len(texts_of(systems))
-    if n_there < 2:
+    chosen, cuts = _checked(systems[0], starts, ranks)
+    n_shared = len(texts_of(systems))
+    if n_shared < 2:
         raise InputError(
             "got a recording of one text; directions are taken from the others: "
             "td.record(model, texts) with two texts at least"
         )
-    chosen_texts(systems, n_texts, seed)  # refuses what is not there
-    texts = chosen_texts(systems, min(n_texts, n_there // 2), seed)
-    work = ProgressCounter(len(systems) * len(texts), on_progress)
-    results = {}
-    for system in systems:
-        cut = _Cut(system, texts, places, cuts, seed)
-        results[system.name] = [cut.measured(text) for text in work.each(texts)]
-    result = gathered(results, texts, systems[0].recording)
-    undefined = int(np.isnan(result["kl"].values).sum())
-    if undefined:
-        warnings.warn(
-            f"undefined (NaN): {undefined} of {result['kl'].size} divergences; that is where the "
-            "other texts' states span fewer directions, or a system predicts no tokens",
-            UndefinedWarning,
-            stacklevel=3,
-        )
+    chosen_texts(systems, n_texts, seed)  # refuses too many texts
+    texts = chosen_texts(systems, min(n_texts, n_shared // 2), seed)
+
+    def prepare(system: System) -> Experiment:
+        directions = _Directions(system, texts, chosen, cuts, seed)
+        return lambda text: {system.name: directions.measured(text)}
+
+    result = over_texts(systems, texts, prepare, on_progress=on_progress)
+    warn_undefined(
+        {"kl": result["kl"].values},
+        "the states of the other texts span fewer directions, or a system predicts no tokens",
+        stacklevel=3,
+    )
     return result
 
 
-class _Cut:
-    """The directions of one system's sites, and what cutting to them does to a text."""
+def _checked(
+    system: System, starts: Sequence[str] | None, ranks: Sequence[int] | None
+) -> tuple[tuple[str, ...], list[int]]:
+    """Sites and ranks, by default as `truncation` says."""
+    sites, n_units = system.sites, system.recording.shape[2]
+    chosen = tuple(starts or quarter_sites(sites))
+    cuts = [rank for rank in RANKS if rank < n_units] if ranks is None else list(ranks)
+    unknown = sorted(set(chosen) - set(sites))
+    if unknown or not cuts or not all(1 <= rank <= n_units for rank in cuts):
+        raise InputError(
+            f"got starts={list(chosen)}, ranks={cuts}; starts are sites of the recording and ranks "
+            f"lie from 1 to {n_units}: truncation(systems, starts=[{sites[0]!r}], ranks=[1])"
+        )
+    return chosen, cuts
+
+
+class _Directions:
+    """Directions at the sites of one system, taken from texts that are not truncated."""
 
     def __init__(
         self,
@@ -158,41 +147,40 @@ class _Cut:
         ranks: Sequence[int],
         seed: int,
     ) -> None:
-        self.system, self.starts, self.ranks = system, starts, ranks
-        self.layers = layer_sites(system.sites)[1:]
-        self.generator = np.random.default_rng(seed)
+        self._system, self._starts, self._ranks = system, starts, ranks
+        self._layers = layer_sites(system.sites)[1:]
+        self._generator = np.random.default_rng(seed)
         recording = system.recording
-        others = ~np.isin(recording.groups, recording.groups_of(texts))
-        if not others.any():
+        is_other = ~np.isin(recording.groups, recording.groups_of(texts))
+        if not is_other.any():
             raise InputError(
-                f"got n_texts={len(texts)}, and the {recording.grouping} of these texts are all "
-                "that the recording holds, so there is nothing to take directions from; record "
-                "more of them: td.record(model, texts)"
+                f"got n_texts={len(texts)}, and the recording holds no {recording.grouping} but "
+                "those of these texts, so that no text is left to give directions; record more: "
+                "td.record(model, texts)"
             )
-        self.finals = states_at(system.recording, system.sites[-1])[others]
-        most, n_units = max(ranks), system.recording.shape[2]
-        drawn = np.linalg.qr(self.generator.standard_normal((n_units, most)))[0]
-        self.vectors: dict[str, list[Floats]] = {}
-        for site in dict.fromkeys((*starts, *self.layers)):
-            states = states_at(system.recording, site)[others]
-            basis = singular_basis(states, most).vectors
+        self._finals = states_at(recording, system.sites[-1])[is_other]
+        most, n_units = max(ranks), recording.shape[2]
+        drawn = np.linalg.qr(self._generator.standard_normal((n_units, most)))[0]
+        self._vectors: dict[str, list[Floats]] = {}
+        for site in dict.fromkeys((*starts, *self._layers)):
+            basis = singular_basis(states_at(recording, site)[is_other], most).vectors
             joined = np.linalg.qr(np.hstack([basis[:, :1], drawn]))[0][:, :most]
-            self.vectors[site] = [basis, joined, drawn]
+            self._vectors[site] = [basis, joined, drawn]
 
     def measured(self, text: int) -> xr.Dataset:
-        """One text, `(kind, start, rank)`."""
-        flow = self.system.flow(text)
-        shape = (len(KINDS), len(self.starts) + 1, len(self.ranks))
+        """One text truncated at every start and after every layer, `(kind, start, rank)`."""
+        flow = self._system.flow(text)
+        shape = (len(KINDS), len(self._starts) + 1, len(self._ranks))
         kl, kept = np.full((2, *shape), np.nan)
-        for column, start in enumerate(self.starts):
+        for column, start in enumerate(self._starts):
             clean = flow.clean[flow.sites.index(start)]
-            put = self._projected(np.tile(clean, (len(KINDS), len(self.ranks), 1)), start)
-            kl[:, column], kept[:, column] = self._told(flow, put, clean, start)
-        put = self._everywhere(flow)
-        kl[:, -1], kept[:, -1] = self._told(flow, put, flow.clean[-1], flow.sites[-1])
-        other = self.finals[self.generator.integers(len(self.finals), size=1)]
+            states = self._projected(self._copies(clean), start)
+            kl[:, column], kept[:, column] = self._divergence(flow, states, clean, start)
+        states = self._after_every_layer(flow)
+        kl[:, -1], kept[:, -1] = self._divergence(flow, states, flow.clean[-1], flow.sites[-1])
+        other = self._finals[self._generator.integers(len(self._finals), size=1)]
         unrelated = np.nan
-        if self.system.predicts:
+        if self._system.predicts:
             unrelated = float(divergences(flow, other, flow.sites[-1])[0])
         dims = ("kind", "start", "rank")
         return xr.Dataset(
@@ -203,40 +191,47 @@ class _Cut:
             },
             coords={
                 "kind": list(KINDS),
-                "start": [*self.starts, EVERY_LAYER],
-                "rank": list(self.ranks),
+                "start": [*self._starts, EVERY_LAYER],
+                "rank": list(self._ranks),
             },
         )
 
+    def _copies(self, state: Floats) -> Floats:
+        """One state for every kind and rank, `(kind, rank, unit)`."""
+        return np.tile(state, (len(KINDS), len(self._ranks), 1))
+
     def _projected(self, states: Floats, site: str) -> Floats:
-        """Each of `(kind, rank, unit)` on its own directions."""
+        """Each of `(kind, rank, unit)` projected on its own directions."""
         return np.stack(
             [
                 [
                     truncated(state, vectors, rank)
-                    for state, rank in zip(row, self.ranks, strict=True)
+                    for state, rank in zip(row, self._ranks, strict=True)
                 ]
-                for row, vectors in zip(states, self.vectors[site], strict=True)
+                for row, vectors in zip(states, self._vectors[site], strict=True)
             ]
         )
 
-    def _told(self, flow: FlowMap, put: Floats, clean: Floats, start: str) -> tuple[Floats, Floats]:
-        """KL and kept share of states `(kind, rank, unit)`."""
-        power = float(clean @ clean)
-        kept = (put**2).sum(axis=-1) / (power if power > 0 else np.nan)
-        if not self.system.predicts:
+    def _divergence(
+        self, flow: FlowMap, states: Floats, clean: Floats, start: str
+    ) -> tuple[Floats, Floats]:
+        """KL and kept share of states `(kind, rank, unit)`, each `(kind, rank)`."""
+        squared_norm = float(clean @ clean)
+        kept = (states**2).sum(axis=-1) / (squared_norm if squared_norm > 0 else np.nan)
+        if not self._system.predicts:
             return np.full(kept.shape, np.nan), kept
-        return divergences(flow, put.reshape(-1, clean.size), start).reshape(kept.shape), kept
+        return divergences(flow, states.reshape(-1, clean.size), start).reshape(kept.shape), kept
 
-    def _everywhere(self, flow: FlowMap) -> Floats:
-        """States at the last site that were cut after every layer, `(kind, rank, unit)`."""
-        clean = flow.clean[flow.sites.index(self.layers[0])]
-        states = np.tile(clean, (len(KINDS), len(self.ranks), 1))
-        for place, site in enumerate(self.layers):
-            if place:
-                there = np.isfinite(states).all(axis=-1)
-                before = self.layers[place - 1]
-                if there.any():
-                    states[there] = flow.advance(states[there], before, site, keep=[site])[:, 0]
+    def _after_every_layer(self, flow: FlowMap) -> Floats:
+        """States at the last site, truncated after every layer, `(kind, rank, unit)`."""
+        states = self._copies(flow.clean[flow.sites.index(self._layers[0])])
+        for layer, site in enumerate(self._layers):
+            if layer:
+                is_finite = np.isfinite(states).all(axis=-1)
+                before = self._layers[layer - 1]
+                if is_finite.any():
+                    states[is_finite] = flow.advance(states[is_finite], before, site, keep=[site])[
+                        :, 0
+                    ]
             states = self._projected(states, site)
         return states

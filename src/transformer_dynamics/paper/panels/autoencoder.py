@@ -1,7 +1,7 @@
-"""Figure 3 of arXiv 2502.12131: the autoencoder with a bottleneck of two numbers.
+"""Panels 3A to 3C of arXiv 2502.12131: an autoencoder with a bottleneck of two numbers.
 
-One autoencoder per condition (`dimension.autoencoder`: ten layers a half, split by text); all
-panels show the texts that it was not trained on.
+One autoencoder per condition (`dimension.autoencoder`: ten layers a half, split by text); panels
+show held-out texts.
 """
 
 from __future__ import annotations
@@ -21,18 +21,10 @@ from transformer_dynamics.paper.conditions import (
     each_condition,
     over_conditions,
 )
-from transformer_dynamics.paper.figures import lines
+from transformer_dynamics.paper.figures import lines, n_scored, with_scored
 from transformer_dynamics.perturbation.systems import MODEL
 from transformer_dynamics.plots.backend import Drawing, Lines, Path, Paths, Series
 from transformer_dynamics.registry import panel
-
-
-def _scored(result: xr.Dataset) -> str:
-    return f"{int(result.attrs['n_scored'])} held-out texts"
-
-
-def _with_scored(result: xr.Dataset, conditions: Sequence[Condition]) -> xr.Dataset:
-    return result.assign_attrs(n_scored=conditions[0].autoencoder.sizes["scored"])
 
 
 def draw_3a(result: xr.Dataset) -> list[Drawing]:
@@ -45,10 +37,8 @@ def draw_3a(result: xr.Dataset) -> list[Drawing]:
             y_label="units (count)",
             series=[Series(name="encoder, then decoder", x=np.arange(widths.size), y=widths)],
             y_scale="log",
-            caption="How the stream is narrowed to two numbers and widened again.",
-            interpretation=(
-                "The widths fall by one ratio from layer to layer, as the paper has them."
-            ),
+            caption="Number of units in each layer of the encoder and the decoder.",
+            interpretation=("The widths fall by one ratio from layer to layer, as in the paper."),
         )
     ]
 
@@ -74,7 +64,7 @@ def draw_3b(result: xr.Dataset) -> list[Drawing]:
     labels = [str(site) for site in result["site"].values]
     return [
         Paths(
-            title=f"3B. Latent path, mean over {_scored(result)}",
+            title=f"3B. Latent path, mean over {n_scored(result)}",
             x_label="first number (1)",
             y_label="second number (1)",
             paths=[
@@ -86,10 +76,10 @@ def draw_3b(result: xr.Dataset) -> list[Drawing]:
                 )
                 for name, each in each_condition(result)
             ],
-            caption="The way of the mean over texts through the bottleneck, from depth to depth.",
+            caption="Mean path over texts through the bottleneck, first sublayer to last.",
             interpretation=(
-                "Each condition has an autoencoder of its own, so places and scales cannot be "
-                "compared; a walk's path is curved as well."
+                "Each condition has an autoencoder of its own, so positions and scales cannot be "
+                "compared; the path of a random walk is curved as well."
             ),
         )
     ]
@@ -110,7 +100,7 @@ def panel_3b(conditions: Sequence[Condition]) -> xr.Dataset:
 
     found = over_conditions(conditions, one)
     found["latent"].attrs = {"units": "1", "pooling": "mean over held-out texts"}
-    return _with_scored(found, conditions)
+    return with_scored(found, conditions)
 
 
 def draw_3c(result: xr.Dataset) -> list[Drawing]:
@@ -119,10 +109,10 @@ def draw_3c(result: xr.Dataset) -> list[Drawing]:
         lines(
             result,
             "length",
-            title=f"3C. Latent step length, mean and 5-95 % of {_scored(result)}",
+            title=f"3C. Latent step length, mean and 5-95 % of {n_scored(result)}",
             y_label="|z[s+1] - z[s]| (1)",
-            caption="How far each text moves through the bottleneck at every step.",
-            interpretation="Lengths are in each autoencoder's own unit; compare where they peak.",
+            caption="Distance between consecutive points of each text in the bottleneck.",
+            interpretation="Each autoencoder has its own unit of length; compare depths of peaks.",
         )
     ]
 
@@ -157,63 +147,4 @@ def panel_3c(conditions: Sequence[Condition]) -> xr.Dataset:
             coords=condition.sublayers.step_coords,
         )
 
-    return _with_scored(over_conditions(conditions, one), conditions)
-
-
-def draw_3d(result: xr.Dataset) -> list[Drawing]:
-    """Explained variance about the global mean, then the error over the sublayer's own variance."""
-    own = result.sel(about="site mean")
-    # Two numbers leave many times the variance between texts at an early sublayer.
-    error = xr.Dataset(
-        {
-            "error": 1 - own["explained"],
-            "error_low": 1 - own["explained_high"],
-            "error_high": 1 - own["explained_low"],
-        }
-    )
-    return [
-        lines(
-            result.sel(about="global mean"),
-            "explained",
-            along="site",
-            title=f"3D. Variance explained about the global mean, 95 % over {_scored(result)}",
-            y_label="explained variance (1)",
-            caption="How much of the variance of each sublayer two numbers per state explain.",
-            interpretation="About the global mean the depth of a state alone explains much.",
-        ),
-        lines(
-            error,
-            "error",
-            along="site",
-            y_scale="log",
-            title=f"3D. Error over the sublayer's own variance, 95 % over {_scored(result)}",
-            y_label="1 - explained variance about the sublayer's own mean (1)",
-            caption="The error of the same reconstruction over the variance between texts.",
-            interpretation=(
-                "Above 1 two numbers describe a text worse than its sublayer's mean does."
-            ),
-        ),
-    ]
-
-
-@panel(
-    "paper.3D",
-    title="3D. Variance explained by the autoencoder",
-    source=SOURCE,
-    reports="Two numbers explain 0.60 to 0.77 of the variance.",
-    draw=draw_3d,
-)
-def panel_3d(conditions: Sequence[Condition]) -> xr.Dataset:
-    """Variance of held-out texts that the autoencoder explains.
-
-    Returns:
-        `explained` `(condition, about, site)` and `overall` `(condition, about)`, each with its
-        95 % interval over texts as `_low` and `_high`.
-    """
-    names = [f"{name}{end}" for name in ("explained", "overall") for end in ("", "_low", "_high")]
-
-    def one(condition: Condition) -> xr.Dataset:
-        found = condition.autoencoder[names].sel(described_by="autoencoder", drop=True)
-        return found.isel(bottleneck=0, drop=True)
-
-    return _with_scored(over_conditions(conditions, one), conditions)
+    return with_scored(over_conditions(conditions, one), conditions)

@@ -1,7 +1,5 @@
 """Displacements at every layer: known answers on linear systems, and a small transformer."""
 
-import gc
-import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +14,7 @@ from known import N_TEXTS, N_UNITS, layered, system
 from transformer_dynamics.errors import InputError, ModelError, UndefinedWarning
 from transformer_dynamics.model.loading import Model
 from transformer_dynamics.perturbation import System, contracting_band, recovery
-from transformer_dynamics.perturbation.jacobians.contraction import contracting_shares
-from transformer_dynamics.perturbation.states.teleport import plane_of
+from transformer_dynamics.perturbation.states.displacement import plane_of
 from transformer_dynamics.perturbation.systems import systems
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
@@ -162,30 +159,6 @@ def test_kinds_and_starts_do_not_change_each_other(found):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_share_of_directions_that_contract():
-    matrices = [np.diag(factors) for factors in ([0.5, 0.5, 2, 2], [0.5, 3, 0.25, 3], np.ones(4))]
-    flow = LinearFlowMap(matrices)
-    shares = contracting_shares(flow, ["0.state", "1.state", "2.state"], 2)
-    # 0.25, 1.5, 0.5, 6; then 0.5, 3, 0.25, 3; the last start has no two sites before it ends.
-    np.testing.assert_array_equal(shares, [0.5, 0.5, np.nan])
-
-
-def test_bands_of_many_draws_at_once():
-    generator = np.random.default_rng(5)
-    draws = generator.standard_normal((40, 9))
-    draws[:, 7:] = np.nan
-    draws[7, :2] = np.nan
-    first, last = contracting_band(draws, margin=0.05)
-    for row, begin, end in zip(draws, first, last, strict=True):
-        gains = {
-            (i, j): -(row[i : j + 1] + 0.05).sum()
-            for i in range(9)
-            for j in range(i, 9)
-            if np.isfinite(row[i : j + 1]).all()
-        }
-        assert (begin, end) == max(gains, key=gains.get)
-
-
 def test_texts_that_do_not_differ_have_no_size():
     flows = [LinearFlowMap(np.stack([np.eye(3)] * 4)) for _ in range(4)]
     recording = Recording.from_array(np.stack([flow.clean for flow in flows]))
@@ -293,22 +266,6 @@ def test_twins_follow_the_first_texts(trained, followed):
     )
     counts = few["log_ratio"].sel(horizon="end").notnull().any(["kind", "size", "start"])
     assert counts.sum("sample").values.tolist() == [5, 4, 4, 4, 4, 5]
-
-
-def test_weights_of_one_twin_at_a_time(trained):
-    first = weakref.ref(trained[1].require_model().hf_model)
-    assert trained[1].require_model().hf_model is first()
-    trained[2].require_model()
-    gc.collect()
-    assert first() is None
-
-
-def test_a_twin_recorded_before_is_the_only_one(trained):
-    model, twin = trained[0].require_model(), trained[1].recording
-    for made in ([twin], (twin,)):
-        both = systems(model, trained[0].recording, twins=made)
-        assert [each.name for each in both] == ["model", "untrained"]
-        assert both[1].recording is twin
 
 
 def _renamed(of, name):

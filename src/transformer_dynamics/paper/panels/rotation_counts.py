@@ -1,9 +1,9 @@
-"""Figure 2 of arXiv 2502.12131: phase portraits of units and how often they turn, with its nulls.
+"""Panel 2B of arXiv 2502.12131: rotation counts of mean traces, with the paper's null and ours.
 
 Counts are of traces averaged over texts and signed: motion in the plane of activation and gradient
 is clockwise, so they are negative. The paper's null permutes the points (activation, gradient) of a
-trace; each turn then goes either way, and the signed mean is near zero for traces of any kind. The
-nulls of ours change the increments of the mean trace and keep one of their properties.
+trace; each turn then has either sign, and the signed mean is near zero for traces of any kind. Our
+nulls change the increments of the mean trace and keep one of their properties.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.paper.conditions import SOURCE, Condition, each_condition, over_conditions
 from transformer_dynamics.paper.figures import counted, n_texts
 from transformer_dynamics.perturbation.systems import MODEL
-from transformer_dynamics.plots.backend import Drawing, Group, Histogram, Path, Paths
+from transformer_dynamics.plots.backend import Drawing, Group, Histogram
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import NULLS, panel
 
 N_SHUFFLES = 1000
 N_DRAWS = 100
-N_PORTRAITS = 3
 POINTS = "permuted_points"
 # Nulls of the mean trace; the walk's steps have the sizes of the mean steps.
 TRACE_NULLS = (
@@ -41,71 +40,6 @@ TRACE_NULLS = (
     "autoregressive_increments",
 )
 TURNS = {"units": "turns", "trace": "mean over texts", "sign": "negative: clockwise"}
-
-
-def draw_portraits(result: xr.Dataset) -> list[Drawing]:
-    """Mean traces of a few units of the model in the plane of activation and gradient."""
-    model = result.sel(condition=MODEL)
-    labels = [str(site) for site in result["site"].values]
-    paths = [
-        Path(
-            name=f"unit {int(unit)}: {float(turns):.1f} turns",
-            points=points / (np.abs(points[:, 0]).max() or 1.0),
-            labels=labels,
-        )
-        for unit, turns, points in zip(
-            model["portrait_unit"].values,
-            model["portrait_count"].values,
-            model["portrait"].values,
-            strict=True,
-        )
-    ]
-    return [
-        Paths(
-            title=f"2. Phase portraits from few turns to many, model ({n_texts(result)})",
-            x_label="activation over its largest magnitude (1)",
-            y_label="gradient over the largest activation (1 per sublayer)",
-            paths=paths,
-            caption="Mean traces of units at even quantiles of the count, with their gradients.",
-            interpretation="A periodic orbit closes and repeats; a random walk turns as often.",
-        )
-    ]
-
-
-@panel(
-    "paper.2A",
-    title="2. Phase portraits of single units",
-    source=SOURCE,
-    reports="Units rotate in the plane of activation and gradient.",
-    draw=draw_portraits,
-)
-def panel_2a(conditions: Sequence[Condition]) -> xr.Dataset:
-    """Mean traces of a few units at even quantiles of the magnitude of the rotation count.
-
-    Returns:
-        `portrait` `(condition, place, site, axis)`, activation and gradient, in stream units and
-        stream units per site; `portrait_unit` and `portrait_count` `(condition, place)`.
-    """
-
-    def one(condition: Condition) -> xr.Dataset:
-        activation, gradient = (
-            condition.portrait[name].values.T for name in ("activation", "gradient")
-        )
-        turns = rotation_count(activation)
-        order = np.argsort(np.abs(turns), kind="stable")  # units without a count come last
-        last = max(1, int(np.isfinite(turns).sum())) - 1
-        units = order[np.linspace(0, last, N_PORTRAITS).round().astype(int)]
-        points = np.stack([activation[units], gradient[units]], axis=-1)
-        return xr.Dataset(
-            {
-                "portrait": (("place", "site", "axis"), points, {"units": "stream units"}),
-                "portrait_unit": ("place", units, {"units": "index"}),
-                "portrait_count": ("place", turns[units], TURNS),
-            },
-            coords={**condition.sublayers.site_coords, "axis": ["activation", "gradient"]},
-        )
-
-    return counted(over_conditions(conditions, one), conditions)
 
 
 def draw_counts(result: xr.Dataset) -> list[Drawing]:
@@ -125,10 +59,10 @@ def draw_counts(result: xr.Dataset) -> list[Drawing]:
         Histogram(
             title=f"2. Rotation counts and nulls; plain walk: {walk:.2f} ({n_texts(result)})",
             groups=groups,
-            caption="Signed turns of every unit, beside one draw of each null of the mean trace.",
+            caption="Signed turns of every unit, and one draw of each null of the mean trace.",
             interpretation=(
-                "The paper's permuted points turn either way, so they cannot show what a walk "
-                "does; orbits would have to exceed the nulls that keep the increments."
+                "The paper's permuted points turn in either direction, unlike a random walk; "
+                "orbits would have to exceed the nulls that keep the increments."
             ),
             **words,
         ),
@@ -144,7 +78,7 @@ def draw_counts(result: xr.Dataset) -> list[Drawing]:
             ],
             caption="Signed turns of every unit in the model and its controls.",
             interpretation=(
-                "What shuffled texts or an untrained network do as well was not learned."
+                "Rotation that shuffled texts or an untrained network share was not learned."
             ),
             **words,
         ),
@@ -172,14 +106,14 @@ def panel_2b(
 
     Args:
         conditions: the model first.
-        n_shuffles: draws of the paper's permuted points.
-        n_draws: draws of each other null.
+        n_shuffles: number of draws of the paper's permuted points.
+        n_draws: number of draws of each other null.
 
     Returns:
         `count` `(condition, unit)`; `null_count` `(condition, null, unit)`, one draw of each null;
         over units and draws `null_mean` and `null_magnitude` `(condition, null)`, and `null_sd`,
-        the standard deviation over draws of the mean over units. All in turns and signed, but the
-        magnitudes. `plain_walk`, the mean count of a Gaussian walk of as many sites.
+        the standard deviation over draws of the mean over units. All in turns and signed, except
+        the magnitudes. `plain_walk`, the mean count of a Gaussian walk with as many sites.
     """
 
     def one(condition: Condition) -> xr.Dataset:

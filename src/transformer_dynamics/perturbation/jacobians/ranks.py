@@ -1,0 +1,64 @@
+"""Effective dimension of matrices and of products of steps, from their singular values sigma.
+
+    effective rank     exp(-sum p ln p), p = sigma / sum sigma    (Roy and Vetterli 2007)
+    participation      (sum sigma^2)^2 / sum sigma^4
+    stable rank        sum sigma^2 / max sigma^2
+
+Products of any matrices collapse in rank, random ones too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.parallel import map_in_threads
+
+
+def effective_rank(singular_values: Floats) -> dict[str, Floats]:
+    """Three ranks of matrices with these singular values, `(..., value)` to `(...)`.
+
+    >>> {name: float(rank) for name, rank in effective_rank(np.ones(4)).items()}
+    {'effective_rank': 4.0, 'participation_ratio': 4.0, 'stable_rank': 4.0}
+    """
+    shares = ratio(singular_values, singular_values.sum(axis=-1, keepdims=True))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.where(shares > 0, shares * np.log(shares), shares).sum(axis=-1)
+    squares = singular_values**2
+    return {
+        "effective_rank": np.exp(entropy),
+        "participation_ratio": ratio(squares.sum(axis=-1) ** 2, (squares**2).sum(axis=-1)),
+        "stable_rank": ratio(squares.sum(axis=-1), squares.max(axis=-1)),
+    }
+
+
+def composed_ranks(matrices: Floats) -> tuple[dict[str, Floats], Floats]:
+    """Ranks of the products of the first 1, 2, ... steps, and singular values of the last product.
+
+    Args:
+        matrices: `(step, unit, unit)`, the first step first.
+
+    Returns:
+        Three ranks by name, `(step)`; singular values of the whole product over the largest one,
+        `(unit)`.
+    """
+    products = np.empty_like(matrices, dtype=np.float64)
+    product = np.eye(matrices.shape[-1])
+    for step, matrix in enumerate(matrices):
+        product = matrix @ product
+        product /= max(np.abs(product).max(), np.finfo(np.float64).tiny)  # ranks have no scale
+        products[step] = product
+    values = np.stack(map_in_threads(_singular_values, products))
+    values[-1] = scipy.linalg.svdvals(products[-1])
+    return effective_rank(values), ratio(values[-1], values[-1].max())
+
+
+def _singular_values(matrix: Floats) -> Floats:
+    """Singular values in descending order, in half the time and to half the digits.
+
+    Values below about 1e-8 of the largest are lost; they add nothing to a rank.
+    """
+    squares = scipy.linalg.eigvalsh(matrix.T @ matrix)
+    values: Floats = np.sqrt(np.maximum(squares[::-1], 0.0))
+    return values
