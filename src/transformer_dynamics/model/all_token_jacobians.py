@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transformer_dynamics.model.checks.wrappers import trunk_of
-from transformer_dynamics.model.derivatives import (
+from transformer_dynamics.model.checks.derivatives import (
     differentiating,
     require_derivatives,
     requiring_gradients,
 )
+from transformer_dynamics.model.checks.wrappers import trunk_of
 from transformer_dynamics.model.hooks import evaluating, reading
 from transformer_dynamics.model.sites import Sites
 from transformer_dynamics.numerics.arrays import Floats

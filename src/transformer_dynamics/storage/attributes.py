@@ -74,6 +74,4 @@ def _listed(value: Any) -> Any:
 
 
 STREAM = "stream units"
-
-
 STREAM_PER_STEP = "stream units per step"

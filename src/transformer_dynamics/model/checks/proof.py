@@ -31,40 +31,13 @@ import torch
 from torch import Tensor
 
 from transformer_dynamics.errors import ModelError
+from transformer_dynamics.model.checks.branches import (
+    Branch,
+    find_branch,
+    find_branch_or_sum,
+    find_sum,
+)
 from transformer_dynamics.model.probe import Event, LayerTrace
-
-# Of an update that is itself within the tolerance, a branch must explain all but this share.
-UNEXPLAINED = 0.1
-# Two outputs are collinear, and their constants undetermined, below this share of their norms.
-COLLINEAR = 1e-10
-
-
-@dataclass(frozen=True)
-class Branch:
-    """The update that is added to the stream: one module's output, or the sum of two.
-
-    Attributes:
-        names: the modules whose outputs are added, within the layer.
-        scales: the constant that multiplies each of them.
-        error: |total - (start + sum of scale x output)| / |total|.
-    """
-
-    names: tuple[str, ...]
-    scales: tuple[float, ...]
-    error: float
-
-    @property
-    def name(self) -> str:
-        """The modules' names, joined by +."""
-        return " + ".join(self.names)
-
-    @property
-    def formula(self) -> str:
-        """The sum as tables show it, with every constant that is not 1."""
-        return " + ".join(
-            name if scale == 1 else f"{scale:.3g} x {name}"
-            for name, scale in zip(self.names, self.scales, strict=True)
-        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +84,7 @@ def prove(
     proved = _prove_sequential(index, trace, tolerance, seen)
     if proved is not None:
         return proved
-    for kind, find in (("single", _branch), ("parallel", _sum)):
+    for kind, find in (("single", find_branch), ("parallel", find_sum)):
         branch = find(trace.output, trace.input, trace.events, tolerance)
         if branch is not None:
             seen.append(branch)
@@ -132,7 +105,7 @@ def _prove_sequential(
         first = _sum_into(event, trace.input, trace.events[:place], tolerance)
         if first is None:
             continue
-        second = _branch(trace.output, event.states, trace.events[place:], tolerance)
+        second = find_branch(trace.output, event.states, trace.events[place:], tolerance)
         if second is not None:
             seen.append(second)
             if second.error <= tolerance:
@@ -145,10 +118,10 @@ def _prove_sums(
 ) -> tuple[LayerProof, str] | None:
     """The proof of a layer with two branches, of which one or both are sums of two outputs."""
     for place, event in _distinct_inputs(trace):
-        first = _branch_or_sum(event.states, trace.input, trace.events[:place], tolerance)
+        first = find_branch_or_sum(event.states, trace.input, trace.events[:place], tolerance)
         if first is None or first.error > tolerance:
             continue
-        second = _branch_or_sum(trace.output, event.states, trace.events[place:], tolerance)
+        second = find_branch_or_sum(trace.output, event.states, trace.events[place:], tolerance)
         if second is not None:
             seen.append(second)
             if second.error <= tolerance:
@@ -196,7 +169,7 @@ def _sum_into(
     """The branch with which `start` makes what enters a module, if there is one."""
     if entry.port != "input" or torch.equal(entry.states, start):
         return None
-    branch = _branch(entry.states, start, before, tolerance)
+    branch = find_branch(entry.states, start, before, tolerance)
     return branch if branch is not None and branch.error <= tolerance else None
 
 
@@ -210,115 +183,6 @@ def _leaving(entry: Event, events: Sequence[Event], place: int) -> int | None:
         ),
         None,
     )
-
-
-def _branch_or_sum(
-    total: Tensor, start: Tensor, events: Sequence[Event], tolerance: float
-) -> Branch | None:
-    """One output that leads from `start` to `total`, otherwise a sum of two, or the nearest."""
-    branch = _branch(total, start, events, tolerance)
-    if branch is not None and branch.error <= tolerance:
-        return branch
-    found = [each for each in (branch, _sum(total, start, events, tolerance)) if each is not None]
-    return min(found, key=lambda each: each.error, default=None)
-
-
-def _branch(
-    total: Tensor, start: Tensor, events: Sequence[Event], tolerance: float
-) -> Branch | None:
-    """The output that leads from `start` to `total`: the outermost that does, or the nearest."""
-    update = total.double() - start.double()
-    branches = []
-    for event in events:
-        if event.port == "output":
-            scale = _constant(update, event.states)
-            error = _error(total, start, event.states * scale)
-            branches.append(Branch((event.name,), (scale,), error))
-    return _outermost(branches, tolerance)
-
-
-def _sum(total: Tensor, start: Tensor, events: Sequence[Event], tolerance: float) -> Branch | None:
-    """The sum of two outputs that leads from `start` to `total`, as `_branch` chooses it."""
-    update = total.double() - start.double()
-    outputs = [
-        event
-        for event in events
-        if event.port == "output"
-        and not torch.equal(event.states, start)
-        and not torch.equal(event.states, total)
-    ]
-    branches = []
-    for one, other, scales in _pairs(update, outputs):
-        names = (one.name, other.name)
-        together = one.states + other.states
-        # One constant for both, as the model multiplies their sum, before one for each.
-        common = _constant(update, together)
-        error = _error(total, start, together * common)
-        if error <= tolerance:
-            branches.append(Branch(names, (common, common), error))
-            continue
-        each = one.states * scales[0] + other.states * scales[1]
-        branches.append(Branch(names, scales, _error(total, start, each)))
-    return _outermost(branches, tolerance)
-
-
-def _pairs(
-    update: Tensor, outputs: Sequence[Event]
-) -> Iterator[tuple[Event, Event, tuple[float, float]]]:
-    """Pairs of outputs that come near an update by least squares, with their positive constants.
-
-    Near is judged by inner products, whose cancellation leaves about eight digits.
-    """
-    if len(outputs) < 2:
-        return
-    stacked = torch.stack([event.states.double().flatten() for event in outputs])  # (output, value)
-    gram = (stacked @ stacked.T).cpu()
-    along = (stacked @ update.flatten()).cpu()
-    size = float(update.square().sum())
-    squared = gram.diagonal()
-    determinant = squared[:, None] * squared - gram.square()
-    undetermined = determinant <= COLLINEAR * squared[:, None] * squared
-    # Constant of the first of the two; that of the second is the transposed.
-    constants = (along[:, None] * squared - along * gram) / determinant
-    left = size - constants * along[:, None] - constants.T * along
-    near = (left <= UNEXPLAINED**2 * size) & ~undetermined & (constants > 0) & (constants.T > 0)
-    for i, j in near.triu(1).nonzero().tolist():
-        one, other = outputs[i], outputs[j]
-        if not _nested(one.name, other.name):
-            scales = (_snapped(float(constants[i, j])), _snapped(float(constants[j, i])))
-            yield one, other, scales
-
-
-def _nested(one: str, other: str) -> bool:
-    return one == other or other.startswith(f"{one}.") or one.startswith(f"{other}.")
-
-
-def _constant(update: Tensor, states: Tensor) -> float:
-    """The constant by which an output comes nearest to an update."""
-    output = states.double()
-    return _snapped(float((update * output).sum() / output.square().sum().clamp_min(1e-300)))
-
-
-def _snapped(scale: float) -> float:
-    return 1.0 if abs(scale - 1) < 1e-2 else scale
-
-
-def _error(total: Tensor, start: Tensor, added: Tensor) -> float:
-    """|total - (start + added)| / |total|, infinite where most of the update is unexplained.
-
-    The model's own precision is kept in the sum, so that a true branch is exact.
-    """
-    size, norm = float((total.double() - start.double()).norm()), float(total.double().norm())
-    left = float((total - (start + added)).double().norm())
-    return left / norm if left <= max(UNEXPLAINED * size, 1e-12 * norm) else float("inf")
-
-
-def _outermost(branches: Sequence[Branch], tolerance: float) -> Branch | None:
-    """Of the branches within the tolerance the one of the outermost modules, or the nearest."""
-    fitting = [branch for branch in branches if branch.error <= tolerance]
-    if fitting:
-        return min(fitting, key=lambda branch: branch.name.count("."))
-    return min(branches, key=lambda branch: branch.error, default=None)
 
 
 def _refusal(trace: LayerTrace, paths: Sequence[str], seen: list[Branch], tolerance: float) -> str:

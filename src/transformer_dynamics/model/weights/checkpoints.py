@@ -6,16 +6,13 @@ that the stream runs through must all be found, and none may be left over.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from transformer_dynamics.errors import ModelError
 from transformer_dynamics.model.checks.wrappers import trunk_of
 
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # Weights that no state depends on: the pooler reads the last state, the others are derived.
 WITHOUT_EFFECT = ("pooler.", ".inv_freq", ".attn.bias", ".masked_bias", "position_ids")
 SHOWN = 3
@@ -126,65 +123,3 @@ def _way_out(in_trunk: list[str], unexpected: Iterable[Any]) -> str:
         "Its head was not saved; to record it without a head: "
         "td.load_model(transformers.AutoModel.from_pretrained(folder), tokenizer=tokenizer)"
     )
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a model's folder with a file that is cut off, or stands for one elsewhere.
-
-    Raises:
-        ModelError: a file is a pointer of git-lfs, not JSON, or shorter than its own header says.
-    """
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".safetensors", ".bin", ".gguf", ".model"):
-            refuse_pointer(path)
-        if path.suffix == ".safetensors":
-            _check_safetensors(path)
-    if (folder / "config.json").exists():
-        _check_json(folder / "config.json")
-
-
-def refuse_pointer(path: Path) -> None:
-    """Refuse a text file that git-lfs left in the place of a large one.
-
-    Raises:
-        ModelError: it is one.
-    """
-    with path.open("rb") as file:
-        if file.read(len(LFS_POINTER)) == LFS_POINTER:
-            raise ModelError(
-                f"{path} is a pointer of git-lfs and not the file itself; fetch it: git lfs pull"
-            )
-
-
-def _check_json(path: Path) -> None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(
-            f"{path} is not valid JSON ({error}); copy the folder again, or save the model anew: "
-            "hf_model.save_pretrained(folder)"
-        ) from error
-    if not isinstance(found, Mapping):
-        raise ModelError(f"{path} holds no configuration; it is a JSON object with a model_type")
-
-
-def _check_safetensors(path: Path) -> None:
-    """Compare the size of the file with the one that its header states."""
-    size = path.stat().st_size
-    broken = ModelError(
-        f"{path} is no whole safetensors file ({size} bytes); it was cut off or is something else: "
-        "copy it again"
-    )
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise broken
-        try:
-            header = json.loads(file.read(length))
-            stops = [
-                entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"
-            ]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise broken from error
-    if size != 8 + length + max(stops, default=0):
-        raise broken

@@ -14,13 +14,9 @@ from pathlib import Path
 import torch
 
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.model.weights.checkpoints import (
-    called,
-    quiet_transformers,
-    refuse_pointer,
-    with_weights,
-)
-from transformer_dynamics.storage import assets
+from transformer_dynamics.model.weights.checkpoints import called, quiet_transformers, with_weights
+from transformer_dynamics.model.weights.model_files import refuse_pointer
+from transformer_dynamics.storage.cache import cache_dir
 from transformer_dynamics.storage.files import make_folder, remove_folder
 
 # Part of the cached folder's name, so that a change in the conversion is never served from before.
@@ -37,7 +33,7 @@ def converted(gguf: Path) -> str:
             raise ModelError(f"{gguf} is no GGUF file: it does not begin with the letters GGUF")
     with gguf.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    home = assets.cache_dir() / "models"
+    home = cache_dir() / "models"
     folder = home / f"{gguf.stem}-{digest[:16]}-{CONVERSION}"
     if folder.exists():
         return str(folder)
