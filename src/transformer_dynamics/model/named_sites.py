@@ -1,4 +1,7 @@
-"""Sites of the residual stream named by the user."""
+"""Sites of the residual stream named by the user, for models in which they are not found.
+
+The sites are read once to check that they exist; no residual identity is proved.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from transformer_dynamics.model.sites import TOLERANCE, Sites
 
 
 def named_sites(hf_model: Any, given: Mapping[str, str]) -> Sites:
-    """Sites named by hand, read once to see that they are there; no identity is proved.
+    """Return sites named by hand, after one pass that reads them.
 
     Args:
         hf_model: the model.
-        given: label to `path:input` or `path:output`, the path being that of a module within the
-            model without its head, in order of depth.
+        given: label to `path:input` or `path:output`, in order of depth; the path leads to a module
+            within the model without its head.
 
     Raises:
         ModelError: a label, path or port that does not exist, labels out of order, a module that
@@ -32,7 +35,7 @@ def named_sites(hf_model: Any, given: Mapping[str, str]) -> Sites:
     depths = [depth(site.label) for site in sites]
     if not sites or depths != sorted(set(depths)):
         raise ModelError(
-            f"got sites {', '.join(given) or 'of no name'}; give each once, in order of depth, as "
+            f"got sites {', '.join(given) or 'of no name'}; name each once, in order of depth: "
             "sites={'0.pre_attn': 'layers.0:input', ..., 'final': 'layers.11:output'}"
         )
     states = read_states(hf_model, sites, probe_tokens(hf_model))
@@ -53,13 +56,13 @@ def _named_site(hf_model: Any, label: str, place: str) -> Site:
         raise ModelError(str(error)) from error
     if port not in ("input", "output"):
         raise ModelError(
-            f"got {place!r} for the site {label}; a place is a module's path and its port, as "
-            "'layers.0:input' or 'layers.0:output'"
+            f"got {place!r} for the site {label}; a site is a module's path and its port: "
+            f"sites={{{label!r}: 'layers.0:input'}}, or with ':output'"
         )
     if path not in paths:
         near = ", ".join(difflib.get_close_matches(path, paths)) or ", ".join(paths[1:6])
         raise ModelError(
             f"there is no module {path!r} for the site {label} in {type(hf_model).__name__} "
-            f"without its head; near that name: {near}"
+            f"without its head; similar names: {near}"
         )
     return Site(label, path, "input" if port == "input" else "output")

@@ -1,15 +1,10 @@
 """Find the sites of the residual stream in a model, and prove them.
 
-Nothing is looked up by name. Inputs and outputs of the modules inside a layer, as seen in a probe
-pass, must satisfy one of the identities of `model.checks.proof`: the layer adds the outputs of its
-modules to the stream in two steps, in one, or normalizes the stream after each.
-
-Layers must pass the stream on unchanged (each one's input is the one before's output), and what
-stands behind a token must change nothing at it, on which right padding rests: in a causal model
-because it never sees it, in an encoder under an attention mask. A model in which the texts of one
-batch change each other (activations quantized per tensor) is run one text at a time. A model that
-fails any of the rest is refused with what was seen; its sites can be given by hand, and then only
-what stands behind a token is tested.
+No module is looked up by name. Inputs and outputs of the modules inside a layer, as seen in a probe
+pass, must satisfy one of the identities of `checks.proof`. Layers must pass the stream on
+unchanged: the input of each is the output of the one before. Later tokens and other texts must not
+change a token's states (`checks.independence`). A model that fails is refused with the observed
+values; its sites can be named by hand (`named_sites`), and then only independence is tested.
 """
 
 from __future__ import annotations
@@ -28,7 +23,7 @@ from transformer_dynamics.model.hooks import Site
 from transformer_dynamics.model.labels import FINAL
 from transformer_dynamics.model.probe import ADVICE, LayerTrace, probe
 
-# A sum recomputed from its parts in the model's own precision is exact or off by one rounding.
+# A sum recomputed from its parts in the model's precision is exact up to one rounding.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 4e-3, torch.float16: 5e-4}
 
 
@@ -37,13 +32,13 @@ class Sites:
     """The sites of a model in order of depth, with the proof for each layer.
 
     Attributes:
-        sites: where the stream is read.
-        proofs: one per layer.
+        sites: sites at which the stream is read.
+        proofs: proof of each layer; empty for sites named by hand.
         n_units: dimension of the stream.
-        causal: whether no token sees a later one; otherwise padding needs an attention mask.
-        padding_error: largest change of a token's state by what stands behind it, over its norm;
-            under a mask where the model is not causal.
-        independent: whether a text has the same states alone and among others in a batch.
+        causal: whether no token attends to later ones; otherwise padding needs an attention mask.
+        padding_error: largest change of a token's state by later tokens, relative to its norm;
+            under a mask if the model is not causal.
+        independent: whether a text has the same states alone and in a batch.
     """
 
     sites: tuple[Site, ...]
@@ -55,7 +50,7 @@ class Sites:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The sites' labels in order of depth."""
+        """Labels of the sites in order of depth."""
         return tuple(site.label for site in self.sites)
 
 
@@ -63,7 +58,8 @@ def find_sites(hf_model: Any) -> Sites:
     """Find and prove the sites of a model.
 
     Raises:
-        ModelError: the residual identity does not hold somewhere, or the model is not causal.
+        ModelError: the residual identity fails in a layer, or later tokens change earlier states
+            even under a mask.
     """
     traces = probe(hf_model)
     tolerance = TOLERANCE.get(traces[0].input.dtype, 1e-5)

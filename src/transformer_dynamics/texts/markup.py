@@ -1,4 +1,12 @@
-"""MediaWiki markup as plain text with holes."""
+"""Render MediaWiki markup to plain text with holes.
+
+mwparserfromhell parses a page into a tree. Links become their words and styles their contents;
+references, comments, images and categories become nothing. Content that plain text cannot show
+(most templates, formulas, code) becomes a *hole*, which `prose` removes with its parenthetical or
+its paragraph.
+
+Limits: no transclusion; templates are not expanded, and a few are known by name.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +24,8 @@ if TYPE_CHECKING:
 
 
 # Unicode noncharacters, which are reserved for a program's own use.
-HOLE = "\ufdd0"  # here was content that plain text cannot show
-LIST_ITEM = "\ufdd1"  # this line is an item of a list
+HOLE = "\ufdd0"  # content that plain text cannot show
+LIST_ITEM = "\ufdd1"  # start of a list item
 _BREAK = "\n\n"
 _PROSE_TAGS = frozenset(
     ["b", "big", "em", "i", "nowiki", "onlyinclude", "s", "small", "span", "strong", "u"]
@@ -27,7 +35,7 @@ _BLOCK_TAGS = frozenset(
     ["blockquote", "center", "div", "dl", "gallery", "hr", "ol", "poem", "source", "table", "ul"]
 )
 _UNSEEN_NAMESPACES = frozenset(["category", "file", "image", "media"])
-# Templates that put nothing into the sentence: notes, maintenance tags, page furniture.
+# Templates without text in the sentence: notes, maintenance tags, page elements.
 _UNSEEN_PREFIXES = ("cite ", "harv", "sfn", "vcite", "#tag:ref")
 _UNSEEN_TEMPLATES = frozenset(
     [
@@ -38,7 +46,7 @@ _UNSEEN_TEMPLATES = frozenset(
         *("wayback", "weasel-inline", "when", "where", "which", "who"),
     ]
 )
-# Templates that show one of their positional arguments (the last: -1) as it is.
+# Templates that show one of their positional arguments (the last: -1) unchanged.
 _SHOWN_ARGUMENT = {"lang": -1, "transl": -1} | dict.fromkeys(
     ["big", "linktext", "nihongo", "noitalic", "nowrap", "sc", "small", "smaller", "vanchor"], 0
 )
@@ -53,7 +61,12 @@ _SUBSCRIPT = str.maketrans("0123456789+-−n", "₀₁₂₃₄₅₆₇₈₉�
 _LANGUAGE_PREFIX = re.compile(r"[a-z]{2,3}(-[a-z]+)*|simple")
 
 
-def parser() -> ModuleType:
+def markup_parser() -> ModuleType:
+    """Import mwparserfromhell.
+
+    Raises:
+        TextsError: the package is not installed.
+    """
     try:
         return importlib.import_module("mwparserfromhell")
     except ImportError as error:
@@ -64,7 +77,7 @@ def parser() -> ModuleType:
 
 
 def render(code: Wikicode) -> str:
-    """The markup tree as text with holes."""
+    """Render a markup tree to text with holes."""
     return "".join(_RENDER.get(type(node).__name__, _hole)(node) for node in code.nodes)
 
 
@@ -112,22 +125,22 @@ def _script(text: str, table: dict[int, int]) -> str:
 
 def _template(template: Template) -> str:
     name = str(template.name).strip().lower().replace("_", " ")
-    given = [parameter.value for parameter in template.params if not parameter.showkey]
+    arguments = [parameter.value for parameter in template.params if not parameter.showkey]
     if name in _UNSEEN_TEMPLATES or name.startswith(_UNSEEN_PREFIXES):
         return ""
     if name in _FIXED_TEXT:
         return _FIXED_TEXT[name]
-    if name in _SHOWN_ARGUMENT and given:
-        return render(given[_SHOWN_ARGUMENT[name]])
+    if name in _SHOWN_ARGUMENT and arguments:
+        return render(arguments[_SHOWN_ARGUMENT[name]])
     if name in ("convert", "cvt"):
-        return _measurement([str(value).strip() for value in given])
+        return _measurement([str(value).strip() for value in arguments])
     return HOLE
 
 
-def _measurement(given: list[str]) -> str:
-    """Quantity that `{{convert|120|km|mi}}` is given, without its conversion."""
+def _measurement(words: list[str]) -> str:
+    """Return the quantity of `{{convert|120|km|mi}}` without its conversion."""
     shown = ""
-    for word in given:
+    for word in words:
         if word in _UNITS and shown:
             return f"{shown} {_UNITS[word]}"
         if word not in _RANGE_WORDS and not re.fullmatch(r"[-−]?\d[\d.,]*", word):

@@ -1,26 +1,27 @@
-"""Paragraphs of prose in one page's markup."""
+"""Paragraphs of prose in one page's markup.
+
+A hole inside parentheses removes the parenthetical; any other hole drops the paragraph, because its
+sentence would miss a word. Tables, lists, headings, boxes and block quotations are not paragraphs.
+"""
 
 from __future__ import annotations
 
 import itertools
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
-from transformer_dynamics.texts.markup import HOLE, LIST_ITEM, parser, render
+from transformer_dynamics.texts.markup import HOLE, LIST_ITEM, markup_parser, render
 
 _PARENTHETICAL_WITH_HOLE = re.compile(rf"\s*\([^()]*{HOLE}[^()]*\)")
 _EMPTY_PARENTHESES = re.compile(r"\s*\([\s,;:]*\)")
 _RESIDUE = re.compile(
-    rf"[{{}}|{HOLE}{LIST_ITEM}\ufffd]"  # braces and pipes are no prose
+    rf"[{{}}|{HOLE}{LIST_ITEM}\ufffd]"  # braces and pipes do not occur in prose
     r"|\[\[|\]\]|''|==|~~~|\[\s*\]|\(\s*\)|\(\W\)"
     r"|</?[a-zA-Z!]|/>|&#?\w+;|__[A-Z]+__"
     r"|\b(?:[Ff]ile|[Ii]mage|Category):\S|\bthumb\b.*px|\b\d+px\b"
     r"|\bhttps?:|\bwww\.|\bISBN\b"
-    r"|\[\d+\]"  # the number of a footnote
-    r"|[,;:]\s*(?:[,;]|\.(?!\.))"  # what stood between two marks is gone
+    r"|\[\d+\]"  # number of a footnote
+    r"|[,;:]\s*(?:[,;]|\.(?!\.))"  # two marks with nothing between them
 )
 _OPENERS = "\"'“‘(["
 _CLOSERS = "\"'”’)]"
@@ -28,7 +29,7 @@ _PAIRS = ("()", "[]", "“”")
 
 
 def clean(wikitext: str) -> list[str]:
-    """The paragraphs of prose in one page's markup.
+    """Return the paragraphs of prose in one page's markup.
 
     Raises:
         TextsError: mwparserfromhell is not installed.
@@ -37,25 +38,25 @@ def clean(wikitext: str) -> list[str]:
         >>> clean("'''Albedo''' is a [[ratio|fraction]]{{cn}} (from {{lang-la|albus}}) of light.")
         ['Albedo is a fraction of light.']
     """
-    rendered = render(parser().parse(wikitext))
+    rendered = render(markup_parser().parse(wikitext))
     tidied = (_tidy(chunk) for chunk in _chunks(rendered))
     return [text for text in tidied if _is_prose(text)]
 
 
 def _chunks(rendered: str) -> Iterator[str]:
-    """Runs of lines that MediaWiki would set as one paragraph."""
+    """Yield the runs of lines that MediaWiki shows as one paragraph."""
     for separates, lines in itertools.groupby(rendered.split("\n"), key=_separates):
         if not separates:
             yield " ".join(lines)
 
 
 def _separates(line: str) -> bool:
-    """Whether a line is no part of a paragraph: blank, a list item, preformatted, or a box."""
+    """Whether a line separates paragraphs: blank, a list item, preformatted, or a box."""
     return line.startswith(" ") or LIST_ITEM in line or not line.strip(f"{HOLE} \t")
 
 
 def _tidy(chunk: str) -> str:
-    """Close the gaps that removed markup left."""
+    """Close the gaps left by removed markup."""
     text = " ".join(chunk.split())
     text = _without(_PARENTHETICAL_WITH_HOLE, text)
     text = _without(_EMPTY_PARENTHESES, text)
@@ -65,14 +66,14 @@ def _tidy(chunk: str) -> str:
 
 
 def _without(pattern: re.Pattern[str], text: str) -> str:
-    """The text without the pattern, nor what becomes the pattern by its removal."""
+    """Remove a pattern repeatedly until it no longer occurs."""
     while (shorter := pattern.sub("", text)) != text:
         text = shorter
     return text
 
 
 def _is_prose(text: str) -> bool:
-    """Whether a tidied chunk reads as written: whole sentences, nothing missing, no markup."""
+    """Whether a chunk consists of complete sentences without gaps or markup."""
     first = text.lstrip(_OPENERS)[:1]
     return (
         (first.isupper() or first.isdigit())

@@ -1,4 +1,8 @@
-"""Branches of a layer: outputs of modules that lead from one state to the next."""
+"""Branches of a layer: outputs of modules that lead from one state to another.
+
+A branch is fitted by least squares with one constant per module, and judged by its error relative
+to the norm of the result, recomputed in the model's own precision.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,19 @@ from torch import Tensor
 
 from transformer_dynamics.model.probe import Event
 
-# Of an update that is itself within the tolerance, a branch must explain all but this share.
+# Largest unexplained share of an update that is itself within the tolerance.
 UNEXPLAINED = 0.1
-# Two outputs are collinear, and their constants undetermined, below this share of their norms.
+# Two outputs count as collinear, with undetermined constants, below this share of their norms.
 COLLINEAR = 1e-10
 
 
 @dataclass(frozen=True)
 class Branch:
-    """The update that is added to the stream: one module's output, or the sum of two.
+    """Update added to the stream: the output of one module, or the sum of two.
 
     Attributes:
-        names: the modules whose outputs are added, within the layer.
-        scales: the constant that multiplies each of them.
+        names: modules within the layer whose outputs are added.
+        scales: constant that multiplies each output.
         error: |total - (start + sum of scale x output)| / |total|.
     """
 
@@ -32,12 +36,12 @@ class Branch:
 
     @property
     def name(self) -> str:
-        """The modules' names, joined by +."""
+        """Names of the modules, joined by +."""
         return " + ".join(self.names)
 
     @property
     def formula(self) -> str:
-        """The sum as tables show it, with every constant that is not 1."""
+        """Sum for tables, with every constant that is not 1."""
         return " + ".join(
             name if scale == 1 else f"{scale:.3g} x {name}"
             for name, scale in zip(self.names, self.scales, strict=True)
@@ -47,7 +51,7 @@ class Branch:
 def find_branch_or_sum(
     total: Tensor, start: Tensor, events: Sequence[Event], tolerance: float
 ) -> Branch | None:
-    """One output that leads from `start` to `total`, otherwise a sum of two, or the nearest."""
+    """Return one output that leads from `start` to `total`, or a sum of two, or the nearest."""
     branch = find_branch(total, start, events, tolerance)
     if branch is not None and branch.error <= tolerance:
         return branch
@@ -60,7 +64,7 @@ def find_branch_or_sum(
 def find_branch(
     total: Tensor, start: Tensor, events: Sequence[Event], tolerance: float
 ) -> Branch | None:
-    """The output that leads from `start` to `total`: the outermost that does, or the nearest."""
+    """Return the output of the outermost module from `start` to `total`, or the nearest one."""
     update = total.double() - start.double()
     branches = []
     for event in events:
@@ -74,7 +78,7 @@ def find_branch(
 def find_sum(
     total: Tensor, start: Tensor, events: Sequence[Event], tolerance: float
 ) -> Branch | None:
-    """The sum of two outputs that leads from `start` to `total`, as `find_branch` chooses it."""
+    """Return the sum of two outputs that leads from `start` to `total`, as in `find_branch`."""
     update = total.double() - start.double()
     outputs = [
         event
@@ -101,9 +105,9 @@ def find_sum(
 def _pairs(
     update: Tensor, outputs: Sequence[Event]
 ) -> Iterator[tuple[Event, Event, tuple[float, float]]]:
-    """Pairs of outputs that come near an update by least squares, with their positive constants.
+    """Yield pairs of outputs close to an update by least squares, with their positive constants.
 
-    Near is judged by inner products, whose cancellation leaves about eight digits.
+    The residual is computed from inner products, whose cancellation leaves about eight digits.
     """
     if len(outputs) < 2:
         return
@@ -114,10 +118,10 @@ def _pairs(
     squared = gram.diagonal()
     determinant = squared[:, None] * squared - gram.square()
     undetermined = determinant <= COLLINEAR * squared[:, None] * squared
-    # Constant of the first of the two; that of the second is the transposed.
+    # Constants of the first module; its transpose holds the constants of the second.
     constants = (along[:, None] * squared - along * gram) / determinant
-    left = size - constants * along[:, None] - constants.T * along
-    near = (left <= UNEXPLAINED**2 * size) & ~undetermined & (constants > 0) & (constants.T > 0)
+    residual = size - constants * along[:, None] - constants.T * along
+    near = (residual <= UNEXPLAINED**2 * size) & ~undetermined & (constants > 0) & (constants.T > 0)
     for i, j in near.triu(1).nonzero().tolist():
         one, other = outputs[i], outputs[j]
         if not _nested(one.name, other.name):
@@ -130,7 +134,7 @@ def _nested(one: str, other: str) -> bool:
 
 
 def _constant(update: Tensor, states: Tensor) -> float:
-    """The constant by which an output comes nearest to an update."""
+    """Return the least-squares constant between an output and an update."""
     output = states.double()
     return _snapped(float((update * output).sum() / output.square().sum().clamp_min(1e-300)))
 
@@ -140,17 +144,17 @@ def _snapped(scale: float) -> float:
 
 
 def _error(total: Tensor, start: Tensor, added: Tensor) -> float:
-    """|total - (start + added)| / |total|, infinite where most of the update is unexplained.
+    """|total - (start + added)| / |total|, infinite if most of the update is unexplained.
 
-    The model's own precision is kept in the sum, so that a true branch is exact.
+    The sum keeps the model's own precision, so that a true branch is exact.
     """
     size, norm = float((total.double() - start.double()).norm()), float(total.double().norm())
-    left = float((total - (start + added)).double().norm())
-    return left / norm if left <= max(UNEXPLAINED * size, 1e-12 * norm) else float("inf")
+    residual = float((total - (start + added)).double().norm())
+    return residual / norm if residual <= max(UNEXPLAINED * size, 1e-12 * norm) else float("inf")
 
 
 def _outermost(branches: Sequence[Branch], tolerance: float) -> Branch | None:
-    """Of the branches within the tolerance the one of the outermost modules, or the nearest."""
+    """Return the branch of the outermost modules within the tolerance, or the nearest one."""
     fitting = [branch for branch in branches if branch.error <= tolerance]
     if fitting:
         return min(fitting, key=lambda branch: branch.name.count("."))

@@ -1,14 +1,13 @@
-"""Identity of a computation: tensors, configuration, hooks and adapters of a model.
+"""Identity of a computation: configuration, hooks and adapters of a model.
 
-Everything is read when it is asked for and nothing is kept, so that weights trained in place, a
-hook added or an adapter switched off give another identity. Tensors are found in the state
-dictionary of every module (packed and quantized ones included), among its parameters and buffers,
-and in its plain attributes.
+The weights are hashed in `tensors`.
 
-Cost: one SHA-256 pass over all weights, tensors side by side in threads.
+Everything is read at every call and nothing is cached, so that weights trained in place, an added
+hook or an adapter switched off give another identity.
 
-Not seen: code that was replaced without a trace in the module (a monkey-patched function); for that
-a recording keeps a fingerprint of states, which is run again before it is reused.
+Limits: code that was replaced without a trace in the module (a monkey-patched function) is not
+detected; a recording therefore keeps a fingerprint of states, which is recomputed before it is
+reused.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from torch import nn
 
 from transformer_dynamics.model.checks.wrappers import unwrapped
 
-# Attributes that running a model changes, or that change nothing in evaluation.
+# Attributes that change when the model runs, or without effect in evaluation.
 UNRELATED = {"training", "gradient_checkpointing", "max_seq_len_cached", "call_super_init"}
-# Entries of a configuration that say where it is from and what is returned, not what is computed.
+# Entries of a configuration on its origin and its outputs, without effect on the states.
 UNRELATED_CONFIG = {
     "_name_or_path", "architectures", "dtype", "output_attentions", "output_hidden_states",
     "return_dict", "torch_dtype", "transformers_version", "use_cache",
 }  # fmt: skip
-# Hooks of these are part of the model as it was loaded.
+# Hooks of these libraries are part of the loaded model.
 LIBRARIES = ("accelerate.", "torch.", "transformers.")
 
 
 def structure_hash(hf_model: Any) -> str:
-    """SHA-256 over the configuration, and over the classes and plain attributes of all modules."""
+    """Return the SHA-256 of the configuration and of all modules' classes and plain attributes."""
     config = hf_model.config.to_dict()
     described = {key: value for key, value in config.items() if key not in UNRELATED_CONFIG}
     modules = {
@@ -48,31 +47,31 @@ def structure_hash(hf_model: Any) -> str:
 
 
 def foreign_hooks(hf_model: Any) -> list[str]:
-    """Hooks that somebody registered and the passes of this package run: `module: function`."""
-    everywhere = [
+    """List hooks of other code that run in the passes of this package, as `module: function`."""
+    global_hooks = [
         *torch.nn.modules.module._global_forward_hooks.values(),
         *torch.nn.modules.module._global_forward_pre_hooks.values(),
     ]
-    found = [f"every module: {_called(hook)}" for hook in everywhere if _is_foreign(hook)]
+    foreign = [f"every module: {_called(hook)}" for hook in global_hooks if _is_foreign(hook)]
     for name, module in unwrapped(hf_model).named_modules():
         hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
-        found += [f"{name or 'model'}: {_called(hook)}" for hook in hooks if _is_foreign(hook)]
-    return found
+        foreign += [f"{name or 'model'}: {_called(hook)}" for hook in hooks if _is_foreign(hook)]
+    return foreign
 
 
 def active_adapters(hf_model: Any) -> list[str]:
-    """Names of the adapters (peft) that are switched on; `NAME (merged)` where it is merged."""
-    found: set[str] = set()
+    """List the active adapters (peft) by name; a merged one is `NAME (merged)`."""
+    active_names: set[str] = set()
     module: Any
     for module in unwrapped(hf_model).modules():
         if not hasattr(module, "disable_adapters") or not hasattr(module, "merged_adapters"):
             continue
         merged = set(module.merged_adapters)
-        found |= {f"{name} (merged)" for name in merged}
+        active_names |= {f"{name} (merged)" for name in merged}
         if not module.disable_adapters:
             active = module.active_adapters
-            found |= set([active] if isinstance(active, str) else active) - merged
-    return sorted(found)
+            active_names |= set([active] if isinstance(active, str) else active) - merged
+    return sorted(active_names)
 
 
 def _called(hook: Any) -> str:
@@ -107,7 +106,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _named(value: Any) -> str:
-    """Describe a value that JSON cannot hold: by its contents, or else by its type."""
+    """Describe a value that JSON cannot hold by its contents, or else by its type."""
     if isinstance(value, set | frozenset):
         return str(sorted(map(str, value)))
     if hasattr(value, "to_dict"):

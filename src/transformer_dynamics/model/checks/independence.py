@@ -1,4 +1,9 @@
-"""Tests that a token's state depends on neither later tokens nor other texts."""
+"""Independence of a token's states from later tokens and from other texts of a batch.
+
+Right padding needs states that do not depend on the tokens after them: in a causal model by
+construction, in an encoder under an attention mask. A model in which texts of a batch change each
+other (activations quantized per tensor) is run one text at a time.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +18,21 @@ from transformer_dynamics.model.checks.states import read_states, relative_diffe
 from transformer_dynamics.model.hooks import Site
 from transformer_dynamics.model.probe import SHARED_TOKENS, probe_tokens
 
-# How far a text alone and in a batch may lie apart, as a multiple of the tolerance.
+# Allowed difference between a text alone and in a batch, as a multiple of the tolerance.
 BATCH_SLACK = 5.0
 
 
 def padding_and_batch(
     hf_model: Any, sites: Sequence[Site], tolerance: float
 ) -> tuple[bool, float, bool]:
-    """Test that a token's state depends on neither later tokens nor other texts.
+    """Test whether a token's states depend on later tokens or on other texts.
 
     Returns:
-        Whether the model is causal; how far what stands behind a token, or another text, changes
-        its state, over its norm; whether texts of a batch leave each other alone.
+        Whether the model is causal; the largest change of a token's state by later tokens or by
+        another text, relative to its norm; whether the texts of a batch are independent.
+
+    Raises:
+        ModelError: later tokens change earlier states even under an attention mask.
     """
     tokens = probe_tokens(hf_model)
     together = read_states(hf_model, sites, tokens)
@@ -34,28 +42,28 @@ def padding_and_batch(
         for text, read in enumerate(alone)
         for site in sites
     )
-    # Batches of one and of two sum in another order, which adds up over the layers.
+    # Batches of one and of two sum in different orders, and the error accumulates over layers.
     if others > BATCH_SLACK * max(tolerance, 1e-4):
         return False, others, False
     return (*_padding(hf_model, sites, tolerance, together), True)
 
 
 def _padding(
-    hf_model: Any, sites: Sequence[Site], tolerance: float, seen: Mapping[str, Tensor]
+    hf_model: Any, sites: Sequence[Site], tolerance: float, states: Mapping[str, Tensor]
 ) -> tuple[bool, float]:
-    """Whether the model is causal, and how far what stands behind a token changes its state.
+    """Test whether the model is causal, and how far padding changes a token's state.
 
     Args:
         hf_model: the model.
-        sites: where its stream is read.
-        tolerance: of the model's precision.
-        seen: states of the probe's texts, which share their first tokens.
+        sites: sites at which its stream is read.
+        tolerance: tolerance of the model's precision.
+        states: states of the probe's texts, which share their first tokens.
     """
     allowed = max(tolerance, 1e-4)
     tokens = probe_tokens(hf_model)
     later = max(
-        relative_difference(states[1, :SHARED_TOKENS], states[0, :SHARED_TOKENS])
-        for states in seen.values()
+        relative_difference(by_text[1, :SHARED_TOKENS], by_text[0, :SHARED_TOKENS])
+        for by_text in states.values()
     )
     if later <= allowed:
         return True, later
@@ -72,5 +80,6 @@ def _padding(
     raise ModelError(
         f"the model is not causal (later tokens change earlier states by {later:.1e} of their "
         f"norm), and an attention mask does not hide padding from it ({masked:.1e}; allowed "
-        f"{allowed:.0e}); record it one text at a time elsewhere and use td.from_captured"
+        f"{allowed:.0e}); capture its states one text at a time with your own code: "
+        "td.from_captured(model(**batch, output_hidden_states=True))"
     )

@@ -16,7 +16,17 @@ from transformer_dynamics.model.hooks import Site, evaluating, reading
 def read_states(
     hf_model: Any, sites: Sequence[Site], tokens: Tensor, mask: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """States `(text, position, unit)` at each site of one pass."""
+    """Return the states `(text, position, unit)` at each site of one pass.
+
+    Args:
+        hf_model: the model.
+        sites: sites to read.
+        tokens: token ids, `(text, position)`.
+        mask: attention mask, `(text, position)`; by default none.
+
+    Raises:
+        ModelError: the model does not run on the tokens, or a site does not give states once.
+    """
     trunk = trunk_of(hf_model)
     states: dict[str, list[Tensor]] = {site.label: [] for site in sites}
 
@@ -32,21 +42,23 @@ def read_states(
             raise ModelError(
                 f"{type(hf_model).__name__} does not run on token ids of shape "
                 f"{tuple(tokens.shape)}{masked} ({type(error).__name__}: {error}); capture its "
-                "states elsewhere and use td.from_captured"
+                "states with your own code: "
+                "td.from_captured(model(**batch, output_hidden_states=True))"
             ) from error
     for site in sites:
-        found = states[site.label]
-        if len(found) != 1 or found[0].shape[:-1] not in (tokens.shape, (tokens.numel(),)):
-            shapes = ", ".join(str(tuple(each.shape)) for each in found) or "nothing"
+        reads = states[site.label]
+        if len(reads) != 1 or reads[0].shape[:-1] not in (tokens.shape, (tokens.numel(),)):
+            shapes = ", ".join(str(tuple(each.shape)) for each in reads) or "nothing"
             raise ModelError(
                 f"the {site.port} of {site.module} gave {shapes} in one pass over tokens of shape "
-                f"{tuple(tokens.shape)}; a site gives states (text, position, unit) once"
+                f"{tuple(tokens.shape)}; a site gives states (text, position, unit) once "
+                "per pass"
             )
-    return {label: found[0].reshape(*tokens.shape, -1) for label, found in states.items()}
+    return {label: reads[0].reshape(*tokens.shape, -1) for label, reads in states.items()}
 
 
 def relative_difference(states: Tensor, reference: Tensor) -> float:
-    """|states - reference| / |reference|."""
+    """|states - reference| / |reference|, infinite if it is not a number."""
     exact = reference.double()
     error = (states.double() - exact).norm() / exact.norm()
     return float(error) if torch.isfinite(error) else float("inf")

@@ -1,4 +1,10 @@
-"""SHA-256 over all tensors of a model."""
+"""SHA-256 over all tensors of a model.
+
+Tensors are collected from the state dictionary of every module (packed and quantized ones
+included), from its parameters and buffers, and from its plain attributes.
+
+Cost: one SHA-256 pass over all weights, with tensors in parallel threads.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +23,10 @@ from transformer_dynamics.model.checks.wrappers import unwrapped
 
 
 def weight_hash(hf_model: Any) -> str:
-    """SHA-256 over the names, shapes, dtypes and bytes of all tensors, wherever they lie.
+    """Return the SHA-256 of names, shapes, dtypes and bytes of all tensors, on any device.
 
     Raises:
-        ModelError: a tensor has no values (it lies on the meta device).
+        ModelError: a tensor has no values because it lies on the meta device.
     """
     hasher = hashlib.sha256()
     for name, digest in sorted(_digests(hf_model)):
@@ -29,23 +35,23 @@ def weight_hash(hf_model: Any) -> str:
 
 
 def _digests(hf_model: Any) -> Iterator[tuple[str, str]]:
-    """Name and digest of every tensor, those brought in for the moment that lie elsewhere."""
-    at_hand = []
+    """Yield name and digest of every tensor; offloaded tensors are loaded temporarily."""
+    resident = []
     for path, module in unwrapped(hf_model).named_modules():
         with _aligned(module) as moved:
             tensors = list(_tensors(path, module))
             if moved:
                 yield from ((name, _digest(name, tensor)) for name, tensor in tensors)
             else:
-                at_hand += tensors
+                resident += tensors
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield from pool.map(lambda item: (item[0], _digest(*item)), at_hand)
+        yield from pool.map(lambda item: (item[0], _digest(*item)), resident)
 
 
 def _tensors(path: str, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Tensors of one module alone, each under the names by which it is reached."""
+    """Yield the tensors of one module without its children, under all their names."""
     saved: dict[str, Any] = {}
-    # The one place where a module says what it holds beyond parameters and buffers.
+    # Packed and quantized modules list their tensors only in this method.
     module._save_to_state_dict(saved, f"{path}.", keep_vars=True)
     named = {f"{path}.{name}": value for name, value in vars(module).items() if name[:1] != "_"}
     named |= {f"{path}.{name}": value for name, value in module._parameters.items()}
@@ -58,7 +64,7 @@ def _flattened(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
         if isinstance(value, Tensor):
             yield name, value
         elif isinstance(value, list | tuple):
-            yield from _flattened({f"{name}.{place}": each for place, each in enumerate(value)})
+            yield from _flattened({f"{name}.{index}": each for index, each in enumerate(value)})
         elif isinstance(value, Mapping):
             yield from _flattened({f"{name}.{key}": each for key, each in value.items()})
 
@@ -79,7 +85,7 @@ def _digest(name: str, tensor: Tensor) -> str:
 
 
 def _parts(tensor: Tensor) -> Sequence[Tensor]:
-    """The plain tensors that a packed, quantized or sparse one consists of."""
+    """Return the plain tensors inside a packed, quantized or sparse one."""
     if hasattr(tensor, "__tensor_flatten__"):
         names, _ = tensor.__tensor_flatten__()
         return [part for name in names for part in _parts(getattr(tensor, name))]
@@ -96,7 +102,7 @@ def _parts(tensor: Tensor) -> Sequence[Tensor]:
 
 @contextmanager
 def _aligned(module: nn.Module) -> Iterator[bool]:
-    """Weights that accelerate keeps elsewhere are at hand inside the block; whether there are."""
+    """Load weights that accelerate has offloaded for the block; yield whether there are any."""
     if not hasattr(module, "_hf_hook"):
         yield False
         return

@@ -1,4 +1,4 @@
-"""Checks of a model's files before they are loaded."""
+"""Checks of a model's files: pointers of git-lfs, broken JSON, truncated weights."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a model's folder with a file that is cut off, or stands for one elsewhere.
+    """Refuse a model's folder with a broken file.
 
     Raises:
-        ModelError: a file is a pointer of git-lfs, not JSON, or shorter than its own header says.
+        ModelError: a file is a pointer of git-lfs, not JSON, or shorter than its header states.
     """
     for path in sorted(folder.iterdir()):
         if path.suffix in (".json", ".safetensors", ".bin", ".gguf", ".model"):
@@ -27,10 +27,10 @@ def check_folder(folder: Path) -> None:
 
 
 def refuse_pointer(path: Path) -> None:
-    """Refuse a text file that git-lfs left in the place of a large one.
+    """Refuse a text file that git-lfs leaves in place of a large one.
 
     Raises:
-        ModelError: it is one.
+        ModelError: the file is such a pointer.
     """
     with path.open("rb") as file:
         if file.read(len(LFS_POINTER)) == LFS_POINTER:
@@ -41,22 +41,25 @@ def refuse_pointer(path: Path) -> None:
 
 def _check_json(path: Path) -> None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(
-            f"{path} is not valid JSON ({error}); copy the folder again, or save the model anew: "
+            f"{path} is not valid JSON ({error}); copy the folder again, or save the model again: "
             "hf_model.save_pretrained(folder)"
         ) from error
-    if not isinstance(found, Mapping):
-        raise ModelError(f"{path} holds no configuration; it is a JSON object with a model_type")
+    if not isinstance(config, Mapping):
+        raise ModelError(
+            f"{path} holds no configuration; allowed is a JSON object with a model_type: "
+            "hf_model.config.save_pretrained(folder)"
+        )
 
 
 def _check_safetensors(path: Path) -> None:
-    """Compare the size of the file with the one that its header states."""
+    """Compare the size of the file with the size in its header."""
     size = path.stat().st_size
     broken = ModelError(
-        f"{path} is no whole safetensors file ({size} bytes); it was cut off or is something else: "
-        "copy it again"
+        f"{path} is not a complete safetensors file ({size} bytes); it was cut off or has another "
+        "format: copy it again"
     )
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
