@@ -162,8 +162,8 @@ def test_nulls_that_run_a_model_need_tokens():
             torch.nn.Linear(2, 2),
             "got an object of type Linear; a model is a transformers PreTrainedModel",
         ),
-        ("two words", "is no model"),
-        ("/no/such/folder/", "is no model"),
+        ("two words", "is not a model"),
+        ("/no/such/folder/", "is not a model"),
     ],
 )
 def test_what_is_no_model_is_refused(model, message):

@@ -202,7 +202,7 @@ def test_a_wrapper_that_feeds_its_trunk_something_else_is_refused():
             return super().forward(inputs_embeds=2 * self.get_input_embeddings()(input_ids), **how)
 
     model = td.load_model(Scaled(tiny.config("llama")).eval())
-    with pytest.raises(ModelError, match="Scaled gives its base model other inputs"):
+    with pytest.raises(ModelError, match="Scaled passes other inputs"):
         record(model, TEXTS)
 
 

