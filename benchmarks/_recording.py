@@ -27,7 +27,7 @@ from torch import Tensor
 
 import transformer_dynamics as td
 from transformer_dynamics.model.hooks import evaluating, reading
-from transformer_dynamics.model.loading import Model
+from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.recording.disk.shards import Job, shard_states
 from transformer_dynamics.recording.plan import Batch
 from transformer_dynamics.recording.record import make_job

@@ -6,7 +6,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from transformer_dynamics.model.loading import Model
+from transformer_dynamics.model.language_model import Model
 
 SIZE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "vocab_size": 64}
 

@@ -1,4 +1,4 @@
-"""Environment of the package: its version, the machine, the libraries, the bundled files."""
+"""Environment of the package: version, machine, libraries and bundled files."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from typing import Any
 
 import transformer_dynamics
 from transformer_dynamics.storage import assets
+from transformer_dynamics.storage.cache import cache_dir
+from transformer_dynamics.storage.wheels import Asset
 
 PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "xarray", "zarr", "plotly")
 
 
 def version() -> str:
-    """The version of this package."""
+    """Return the version of this package."""
     return transformer_dynamics.__version__
 
 
 def system_information() -> dict[str, Any]:
-    """Versions and machine, as a report states them."""
+    """Return versions and machine for reports."""
     return {
         "transformer_dynamics": version(),
         "python": sys.version.split()[0],
@@ -31,10 +33,10 @@ def system_information() -> dict[str, Any]:
 
 
 def examine() -> dict[str, Any]:
-    """Examine system, cache, bundled files and extras, for `tdyn doctor`."""
+    """Return system, cache, bundled files and extras for `tdyn doctor`."""
     import torch
 
-    cache = assets.cache_dir()
+    cache = cache_dir()
     extras = {
         "gguf": ("gguf", "accelerate"),
         "wiki": ("mwparserfromhell",),
@@ -59,11 +61,11 @@ def examine() -> dict[str, Any]:
     }
 
 
-def _presence(asset: assets.Asset) -> str:
+def _presence(asset: Asset) -> str:
     return (
         "in the cache"
         if assets.location(asset).is_file()
-        else "not fetched yet; the first use fetches it"
+        else "not fetched; the first use fetches it"
     )
 
 

@@ -1,7 +1,7 @@
-"""The errors meant for the user.
+"""Errors addressed to the user.
 
-A message is complete in itself: what came, what is allowed, and the call that works. The command
-prints it is, without a traceback. What is not a `TdynError` is a defect of this package.
+A message is complete in itself: it states the argument, the allowed values, and a call that works.
+The command prints it without a traceback. Any other exception is a defect of this package.
 """
 
 
@@ -10,23 +10,23 @@ class TdynError(Exception):
 
 
 class AssetError(TdynError):
-    """A bundled file cannot be had: no network, no pip, a wrong checksum."""
+    """A bundled file cannot be fetched: no network, no pip, or a wrong checksum."""
 
 
 class TextsError(TdynError, ValueError):
-    """Texts cannot be loaded as asked."""
+    """Texts cannot be loaded with these arguments."""
 
 
 class ModelError(TdynError):
-    """A model cannot be loaded, or its residual stream cannot be found and proved."""
+    """A model cannot be loaded, or the sites of its residual stream cannot be proved."""
 
 
 class RecordingError(TdynError):
-    """A recording cannot be made, opened or continued as asked."""
+    """A recording cannot be made, opened or continued with these arguments."""
 
 
 class InputError(TdynError, ValueError):
-    """Numbers or parameters that a measure, a null or a statistic cannot take."""
+    """Numbers or parameters that a measure, a null model or a statistic does not accept."""
 
 
 class UndefinedWarning(UserWarning):

@@ -29,7 +29,8 @@ from transformer_dynamics.claims import Verdict, evaluate_claims
 from transformer_dynamics.claims.verdicts import N_BOOTSTRAP, N_TWINS, check_size, draws_needed
 from transformer_dynamics.environment import system_information, version
 from transformer_dynamics.errors import InputError, ModelError, TdynError
-from transformer_dynamics.model.loading import Model, as_model
+from transformer_dynamics.model.language_model import Model
+from transformer_dynamics.model.loading import as_model
 from transformer_dynamics.nulls.reruns import untrained_twins
 from transformer_dynamics.paper import CONTROLS, PAPER, paper_conditions
 from transformer_dynamics.perturbation.systems import systems as make_systems

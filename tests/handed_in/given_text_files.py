@@ -9,7 +9,7 @@ import pandas as pd
 
 from handed_in.given import Given
 from transformer_dynamics.errors import TextsError
-from transformer_dynamics.texts import load_texts
+from transformer_dynamics.texts import load_texts, text_arguments
 
 TITLE = "Files of texts"
 TEXTS = ["one", "two; with, marks", "three"]
@@ -28,7 +28,7 @@ def _taken(what, files, happens, **options):
     def check(_):
         for name, content in files.items():
             _write(name, content)
-            assert list(load_texts(name, **options)) == TEXTS
+            assert list(load_texts(name, **text_arguments(options))) == TEXTS
 
     return Given(what, happens, check)
 
@@ -37,7 +37,7 @@ def _refused(what, source, content=None, **options):
     def check(_):
         if content is not None:
             _write(source, content)
-        load_texts(source, **options)
+        load_texts(source, **text_arguments(options))
 
     return Given(what, "", check, TextsError)
 
@@ -113,7 +113,7 @@ CASES = [
     _taken(
         "a `.csv` field of a million characters",
         {"texts.csv": f"text\n{'x' * 10**6}\n" + "\n".join(f'"{text}"' for text in TEXTS)},
-        "read; `max_chars=` leaves it out",
+        "read; `TextOptions(max_chars=)` leaves it out",
         max_chars=1000,
     ),
     _taken(

@@ -89,9 +89,9 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     [
         ("model.safetensors", POINTER, "pointer of git-lfs.*git lfs pull"),
         ("config.json", POINTER, "pointer of git-lfs"),
-        ("model.safetensors", None, "no whole safetensors file"),
-        ("model.safetensors", b"", "no whole safetensors file"),
-        ("model.safetensors", b"\x80\x04\x95pickle", "no whole safetensors file"),
+        ("model.safetensors", None, "not a complete safetensors file"),
+        ("model.safetensors", b"", "not a complete safetensors file"),
+        ("model.safetensors", b"\x80\x04\x95pickle", "not a complete safetensors file"),
         ("config.json", b"{", "is not valid JSON"),
         ("config.json", b"[]", "holds no configuration"),
         ("config.json", b'{"model_type": "nothing"}', "cannot load the model"),
@@ -142,10 +142,10 @@ def test_what_load_model_takes():
 
 def test_options_that_would_be_ignored_are_refused(tmp_path):
     model = tiny.model("llama")
-    with pytest.raises(ModelError, match="has its tokenizer and sites already"):
+    with pytest.raises(ModelError, match="already has its tokenizer and sites"):
         td.load_model(model, tokenizer=tiny.tokenizer())
     for given in (model.hf_model, tmp_path, "smollm2-135m"):
-        with pytest.raises(ModelError, match="a model that is no hub id"):
+        with pytest.raises(ModelError, match="a model that is not a hub id"):
             td.load_model(given, revision="main")
 
 

@@ -11,6 +11,7 @@ import transformers
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import ModelError
+from transformer_dynamics.model.loading import ModelOptions
 from transformer_dynamics.model.weights.checkpoints import quiet_transformers
 from transformer_dynamics.recording.record import record
 from transformer_dynamics.storage import assets
@@ -61,15 +62,21 @@ def test_gguf_file_of_the_users_is_the_same_model(bundled):
 
 
 @pytest.mark.parametrize(
-    "asked", [{"dtype": "bfloat16"}, {"device": "cuda:0"}, {"attention": "flash_attention_2"}]
+    "asked",
+    [
+        {"dtype": "bfloat16"},
+        {"device": "cuda:0"},
+        {"options": ModelOptions(attention="flash_attention_2")},
+    ],
 )
 def test_options_that_a_model_already_built_does_not_have_are_refused(asked):
     built = tiny.model("llama")
     for model in (built, built.hf_model):
-        with pytest.raises(ModelError, match=rf"already built, and {next(iter(asked))}=.*it has"):
+        name = "attention" if "options" in asked else next(iter(asked))
+        with pytest.raises(ModelError, match=rf"a model in memory and {name}=.*the model has"):
             td.load_model(model, **asked)
-        as_it_is = {"device": "cpu", "attention": built.attention_implementation}
-        assert td.load_model(model, **as_it_is).hf_model is built.hf_model
+        actual = ModelOptions(attention=built.attention_implementation)
+        assert td.load_model(model, device="cpu", options=actual).hf_model is built.hf_model
 
 
 def test_model_already_built_is_taken_as_it_is():
@@ -87,7 +94,9 @@ def test_folder_and_precision(tmp_path):
     tiny.hf_model("llama").save_pretrained(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
     exact = td.load_model(tmp_path, dtype="float64", device="cpu")
-    coarse = td.load_model(str(tmp_path), dtype="bfloat16", attention="eager", offline=True)
+    coarse = td.load_model(
+        str(tmp_path), dtype="bfloat16", offline=True, options=ModelOptions(attention="eager")
+    )
     assert (exact.dtype, coarse.dtype) == ("float64", "bfloat16")
     assert coarse.attention_implementation == "eager"
     texts = tiny.words(tiny.token_lists(4))
@@ -153,8 +162,8 @@ def test_nulls_that_run_a_model_need_tokens():
             torch.nn.Linear(2, 2),
             "got an object of type Linear; a model is a transformers PreTrainedModel",
         ),
-        ("two words", "is no model"),
-        ("/no/such/folder/", "is no model"),
+        ("two words", "is not a model"),
+        ("/no/such/folder/", "is not a model"),
     ],
 )
 def test_what_is_no_model_is_refused(model, message):

@@ -133,11 +133,11 @@ def test_the_clean_state_changes_nothing(family):
 
 
 def test_the_context_is_shared_where_the_model_allows_it():
-    ways = {family: tiny.model(family).flow_map(TOKENS).way for family in DECODERS}
+    strategies = {family: tiny.model(family).flow_map(TOKENS).strategy for family in DECODERS}
     # A window of 4 tokens hides some of these 7.
-    assert ways["gemma3_text"] == "repeated"
-    ways = {family: tiny.model(family).flow_map(TOKENS[:3]).way for family in DECODERS}
-    assert {family for family, way in ways.items() if way == "repeated"} == REPEATED
+    assert strategies["gemma3_text"] == "repeated"
+    strategies = {family: tiny.model(family).flow_map(TOKENS[:3]).strategy for family in DECODERS}
+    assert {family for family, strategy in strategies.items() if strategy == "repeated"} == REPEATED
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mamba"])
@@ -208,7 +208,7 @@ def test_the_chain_rule(family):
 @pytest.mark.bundled
 def test_the_bundled_models_jacobian_equals_central_differences():
     flow = td.load_model().flow_map("The cat sat on the mat and looked at the moon.")
-    assert flow.way == "shared"
+    assert flow.strategy == "shared"
     place = flow.sites.index("14.pre_attn")
     clean, end = flow.clean[place], "15.pre_mlp"
     vectors = np.random.default_rng(0).standard_normal((8, flow.n_units))

@@ -11,8 +11,8 @@ from torch import nn
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError, ModelError
+from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.model.layer_edits import LayerEdits
-from transformer_dynamics.model.loading import Model
 from transformer_dynamics.recording.record import record
 
 TEXTS = tiny.token_lists(6)
@@ -202,7 +202,7 @@ def test_a_wrapper_that_feeds_its_trunk_something_else_is_refused():
             return super().forward(inputs_embeds=2 * self.get_input_embeddings()(input_ids), **how)
 
     model = td.load_model(Scaled(tiny.config("llama")).eval())
-    with pytest.raises(ModelError, match="Scaled gives its base model other inputs"):
+    with pytest.raises(ModelError, match="Scaled passes other inputs"):
         record(model, TEXTS)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from transformer_dynamics.errors import TextsError
 from transformer_dynamics.paper import preset
-from transformer_dynamics.texts import Texts
+from transformer_dynamics.texts import TextOptions, Texts
 
 
 class Loader:
@@ -43,7 +43,7 @@ def test_the_paper_has_a_thousand_texts_of_wikitext_of_100_to_500_characters(hub
     ((source, n, options),) = hub.calls
     assert source == "hf://Salesforce/wikitext:wikitext-2-raw-v1:train"
     assert n == len(found.texts) == 1000
-    assert options == {"min_chars": 100, "max_chars": 500, "cut": "none", "seed": 7}
+    assert options == {"cut": "none", "seed": 7, "options": TextOptions(100, 500)}
     assert "WikiText-2" in found.note
 
 
@@ -59,7 +59,8 @@ def test_what_the_user_chose_wins(hub):
     found = preset.paper_texts({"samples": 20, "min_chars": 5, "offline": True})
     ((source, n, options),) = hub.calls
     assert (source, n, len(found.texts)) == (preset.WIKITEXT, 20, 20)
-    assert options == {"min_chars": 5, "max_chars": 500, "cut": "none", "offline": True, "seed": 0}
+    rare = TextOptions(min_chars=5, max_chars=500, offline=True)
+    assert options == {"cut": "none", "seed": 0, "options": rare}
     own = preset.paper_texts({"texts": "mine.txt"})
     assert own.texts.source == "mine.txt"
     assert len(own.texts) == 300
@@ -75,4 +76,4 @@ def test_options_of_the_hub_alone_are_left_out_of_the_fallback(no_hub):
     preset.paper_texts({"revision": "main", "column": "page", "samples": 9})
     source, n, options = no_hub.calls[-1]
     assert (source, n) == ("wikipedia-sample", 9)
-    assert set(options) == {"min_chars", "max_chars", "cut", "seed"}
+    assert options == {"cut": "none", "seed": 0, "options": TextOptions(100, 500)}

@@ -111,7 +111,7 @@ SITE = {"0.pre_attn": ONES}
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ({"states": {"resid": ONES}}, "is no site label.*hook_resid_pre"),
+        ({"states": {"resid": ONES}}, "is not a site label.*hook_resid_pre"),
         ({"states": {"1.pre_attn": ONES, "0.pre_attn": ONES}}, "in order of depth"),
         ({"states": {}}, "of no name"),
         ({"states": {0: ONES, 1: ONES}}, r"under the key 0; .*f'\{layer\}.pre_attn': array"),

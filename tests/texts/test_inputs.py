@@ -156,7 +156,7 @@ REFUSED = [
     (b"w5", r"decode\('utf-8'\)"),
     ([b"w5"], "text 0: got a byte string"),
     (Path("texts.txt"), r"td.load_texts\('texts.txt'\)"),
-    (pd.DataFrame({"text": TEXTS}), "name the column"),
+    (pd.DataFrame({"text": TEXTS}), "select the column"),
     (None, "got a NoneType"),
     (7, "got an int"),
     ([None], "text 0: got a NoneType"),
@@ -178,7 +178,7 @@ REFUSED = [
     (torch.tensor([[5, 6, 62, 62]]), "padding id 62, without the attention mask"),
     ([[5, 6, 62], [5, 6, 7]], "padding id 62, without the attention mask"),
     ({"input_ids": [[5, 6, 62], [5, 6, 7]]}, "padding id 62, without the attention mask"),
-    ({"input_ids": [[5, 6, 7]], "attention_mask": [[1, 0, 1]]}, "no run of ones"),
+    ({"input_ids": [[5, 6, 7]], "attention_mask": [[1, 0, 1]]}, "not one run of ones"),
     ({"input_ids": [[5, 6, 7]], "attention_mask": [[1, 1]]}, "of another shape"),
     ({"input_ids": [[5, 6.5]], "attention_mask": [[1, 1]]}, "input_ids that are not whole"),
     ({"input_ids": [[5, 6]], "attention_mask": [[0.5, 1]]}, "attention_mask that are not whole"),
@@ -215,7 +215,7 @@ def test_chats_without_a_template_are_refused():
 
 def test_a_flow_map_follows_one_text():
     model = tiny.model("llama")
-    with pytest.raises(InputError, match="got 2 texts; a flow map follows one"):
+    with pytest.raises(InputError, match="got 2 texts; a flow map belongs to one"):
         model.flow_map([[1, 2], [3, 4]])
     for nothing in ([], "", np.array([], dtype=int)):
         with pytest.raises(InputError, match="no tokens"):

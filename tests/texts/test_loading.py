@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer_dynamics.errors import TdynError, TextsError
-from transformer_dynamics.texts import Texts, load_texts, wikipedia
+from transformer_dynamics.texts import TextOptions, Texts, load_texts, text_arguments, wikipedia
 from transformer_dynamics.texts.wikipedia import Paragraph
 
 THREE = ["one", "two, too", "three\nlines"]
@@ -147,10 +147,10 @@ def test_what_is_loaded_lies_within_the_bounds_in_order(lower, upper, n, seed, d
         options = {"min_chars": lower, "max_chars": upper, "seed": seed}
         if n > len(within):
             with pytest.raises(TextsError):
-                load_texts(path, n, **options)
+                load_texts(path, n, **text_arguments(options))
             return
-        assert [len(text) for text in load_texts(path, **options)] == within
-        texts = load_texts(path, n, **options)
+        assert [len(text) for text in load_texts(path, **text_arguments(options))] == within
+        texts = load_texts(path, n, **text_arguments(options))
     remaining = iter(within)
     assert len(texts) == n
     assert all(len(text) in remaining for text in texts)
@@ -204,13 +204,17 @@ def test_the_corpora_have_the_bounds_of_the_paper_by_default(corpus):
 
 
 def test_a_named_bound_replaces_the_default_one(corpus):
-    assert [len(text) for text in load_texts(min_chars=0)] == [50, 100, 500]
-    assert [len(text) for text in load_texts(max_chars=1000)] == [100, 500, 501]
+    assert [len(text) for text in load_texts(options=TextOptions(min_chars=0))] == [50, 100, 500]
+    assert [len(text) for text in load_texts(options=TextOptions(max_chars=1000))] == [
+        100,
+        500,
+        501,
+    ]
 
 
 def test_offline_reaches_the_bundled_sample(corpus):
     load_texts()
-    load_texts(offline=True)
+    load_texts(options=TextOptions(offline=True))
     assert corpus == [False, True]
 
 
@@ -219,7 +223,7 @@ def test_the_bundled_sample_gives_the_thousand_texts_of_the_main_experiment():
     texts = load_texts(n=1000, cut="none")
     assert len(set(texts)) == 1000
     assert all(100 <= len(text) <= 500 for text in texts)
-    assert texts.sha256 == load_texts(n=1000, cut="none", offline=True).sha256
+    assert texts.sha256 == load_texts(n=1000, cut="none", options=TextOptions(offline=True)).sha256
 
 
 # Errors: what came, what is allowed, the call that works
@@ -253,8 +257,8 @@ BAD_ARGUMENTS = [
         {"min_chars": 7},
         ["none of the 3 texts", "at least 7 characters", "3 to 5", "min_chars=3, max_chars=5"],
     ),
-    ({"max_chars": 2}, ["of at most 2 characters"]),
-    ({"min_chars": 6, "max_chars": 7}, ["of at least 6 and at most 7 characters"]),
+    ({"max_chars": 2}, ["at most 2 characters"]),
+    ({"min_chars": 6, "max_chars": 7}, ["has at least 6 and at most 7 characters"]),
 ]
 
 
@@ -262,22 +266,22 @@ BAD_ARGUMENTS = [
 def test_bad_arguments_are_named_with_the_call_that_works(tmp_path, options, parts):
     path = write(tmp_path, "t.txt", "one\ntwo\nthree")
     with pytest.raises(TextsError) as error:
-        load_texts(path, **options)
+        load_texts(path, **text_arguments(options))
     assert [part for part in parts if part not in str(error.value)] == []
 
 
 def test_numpy_integers_are_whole_numbers(tmp_path):
     path = write(tmp_path, "t.txt", "one\ntwo")
     bounds = {"min_chars": np.int8(3), "max_chars": np.uint64(9)}
-    texts = load_texts(path, np.int64(1), seed=np.uint8(3), **bounds)
-    assert texts == load_texts(path, 1, seed=3, min_chars=3, max_chars=9)
+    texts = load_texts(path, np.int64(1), seed=np.uint8(3), options=TextOptions(**bounds))
+    assert texts == load_texts(path, 1, seed=3, options=TextOptions(min_chars=3, max_chars=9))
     numbers = [texts.selection[name] for name in ("n", "seed", "min_chars", "max_chars")]
     assert {type(value) for value in numbers} == {int}
 
 
 def test_a_bound_beyond_the_default_one_is_named(corpus):
     with pytest.raises(TextsError, match="min_chars=900 is more than max_chars=500"):
-        load_texts(min_chars=900)
+        load_texts(options=TextOptions(min_chars=900))
 
 
 DEEP = "[" * 100_000

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from transformer_dynamics.errors import TdynError, TextsError
-from transformer_dynamics.texts import load_texts
+from transformer_dynamics.texts import load_texts, text_arguments
 
 TEXTS = ["one", "two, too; with\ttab | bar", 'three "quoted"\nlines', "vier — fünf"]
 POINTER = (
@@ -41,7 +41,7 @@ def write(name, content):
 
 def refusal(source, **options):
     with pytest.raises(TextsError) as error:
-        load_texts(source, **options)
+        load_texts(source, **text_arguments(options))
     return str(error.value)
 
 
@@ -472,7 +472,7 @@ def test_no_argument_gives_a_foreign_error(options):
         path = os.path.join(folder, "t.txt")
         Path(path).write_text("one\ntwo")
         try:
-            texts = load_texts(**{"source": path, **options})
+            texts = load_texts(**{"source": path, **text_arguments(options)})
         except TdynError:
             return
     assert set(texts) <= {"one", "two"}

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from transformer_dynamics.errors import AssetError, TextsError
 from transformer_dynamics.storage import assets
 from transformer_dynamics.texts import wikipedia
-from transformer_dynamics.texts.wikipedia import Paragraph, clean, paragraphs
+from transformer_dynamics.texts.prose import clean
+from transformer_dynamics.texts.wikipedia import Paragraph, paragraphs
 
 SHOWN = [
     ("plain", "Light is reflected.", "Light is reflected."),

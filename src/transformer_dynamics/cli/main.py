@@ -456,7 +456,7 @@ def _load(
     trust: bool,
     sites: Path | None = None,
 ) -> Any:
-    from transformer_dynamics.model.loading import load_model
+    from transformer_dynamics.model.loading import ModelOptions, load_model
     from transformer_dynamics.storage.files import read_json
 
     given = None if sites is None else read_json(sites)
@@ -471,11 +471,10 @@ def _load(
             model,
             device=device,
             dtype=dtype,
-            attention=attention,
             revision=revision,
             offline=offline,
-            trust_remote_code=trust,
             sites=given,
+            options=ModelOptions(attention=attention, trust_remote_code=trust),
         )
 
 
@@ -504,14 +503,15 @@ def _was_given(context: typer.Context, name: str) -> bool:
 
 
 def _texts(source: str, samples: int | None, **choice: Any) -> Any:
-    """The texts; `choice` as `load_texts` takes it."""
-    from transformer_dynamics.texts import load_texts
+    """The texts; `choice` by the names of `load_texts` and `TextOptions`."""
+    from transformer_dynamics.texts import load_texts, text_arguments
 
+    arguments = text_arguments(choice)
     with complaints.status(f"loading {source}"):
         if samples is not None:
-            return load_texts(source, samples, **choice)
+            return load_texts(source, samples, **arguments)
         if source.startswith("hf://"):  # a large data set is not read whole to count its texts
             with contextlib.suppress(TextsError):
-                return load_texts(source, DEFAULT_SAMPLES, **choice)
-        samples = min(DEFAULT_SAMPLES, len(load_texts(source, **choice)))
-        return load_texts(source, samples, **choice)
+                return load_texts(source, DEFAULT_SAMPLES, **arguments)
+        samples = min(DEFAULT_SAMPLES, len(load_texts(source, **arguments)))
+        return load_texts(source, samples, **arguments)

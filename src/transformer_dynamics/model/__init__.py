@@ -1,1 +1,1 @@
-"""The residual stream of a model: where its sites are, and how to read states there."""
+"""Language models: sites of the residual stream, reading and replacing states, flow maps."""

@@ -2,9 +2,9 @@
 
     J[s] = 1/T sum over t, t' >= t of d final_t' / d x[s]_t
 
-for a causal model, by one backward pass per output unit that reaches every site at once.
+for a causal model. One backward pass per output unit reaches all sites at once.
 
-Not handled: sites within a layer, whose tensor may be a copy of the stream and not the stream.
+Limits: no sites within a layer, whose tensor may be a copy of the stream.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transformer_dynamics.model.checks.wrappers import trunk_of
-from transformer_dynamics.model.derivatives import (
+from transformer_dynamics.model.checks.derivatives import (
     differentiating,
     require_derivatives,
     requiring_gradients,
 )
+from transformer_dynamics.model.checks.wrappers import trunk_of
 from transformer_dynamics.model.hooks import evaluating, reading
 from transformer_dynamics.model.sites import Sites
 from transformer_dynamics.numerics.arrays import Floats
 
-# Output units in one backward pass, each with a copy of the text.
+# Output units per backward pass, each with its own copy of the text.
 OUTPUTS_PER_PASS = 16
 
 
@@ -34,13 +34,13 @@ OUTPUTS_PER_PASS = 16
 def summed_jacobians(
     hf_model: Any, sites: Sites, token_ids: Sequence[int], chosen: Sequence[str]
 ) -> Floats:
-    """Jacobians summed over later tokens and averaged over earlier ones, `(site, output, unit)`.
+    """Compute Jacobians summed over later and averaged over earlier tokens, `(site, output, unit)`.
 
     Args:
         hf_model: the model.
         sites: its sites.
-        token_ids: the text.
-        chosen: labels of first sites of layers, and of the last site.
+        token_ids: token ids of the text.
+        chosen: labels of the first sites of layers, or of the last site.
     """
     require_derivatives(hf_model)
     trunk = trunk_of(hf_model)
@@ -66,7 +66,7 @@ def summed_jacobians(
             final = streams[last]
             picked = final[torch.arange(len(units)), :, units.to(final.device)].sum()
             gradients = torch.autograd.grad(picked, [streams[label] for label in chosen])
-        for place, gradient in enumerate(gradients):
+        for index, gradient in enumerate(gradients):
             rows = gradient.detach().double().mean(dim=1).cpu().numpy()
-            result[place, first : first + len(units)] = rows
+            result[index, first : first + len(units)] = rows
     return result

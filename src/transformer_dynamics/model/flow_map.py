@@ -1,9 +1,8 @@
-"""The flow map F(s -> t): carries states from one site to a later one, the context held fixed.
+"""Flow map F(s -> t): carries states from one site to a later one with the context held fixed.
 
-Only the probed token's stream changes; what the earlier tokens left behind (keys and values) is
-that of the clean run. Everything that asks what the model would do with another state talks to this
-one object and to nothing of the model's insides; a `LinearFlowMap` has the same methods and answers
-that are known.
+Only the stream of the last token changes; keys and values of earlier tokens are those of the
+unperturbed run. Every experiment with the model in the loop uses this interface and no internals of
+the model; a `LinearFlowMap` has the same methods with known answers.
 
 States are those of the last token of a text, `(state, unit)`, in stream units. Jacobians have
 outputs in rows: dF(s -> t)_i / dx_j.
@@ -25,10 +24,10 @@ from transformer_dynamics.numerics.arrays import Floats
 
 
 def as_floats(states: Any) -> Floats:
-    """States as float64, from an array or a tensor on any device, with gradients or without.
+    """Convert states to float64, from an array or a tensor on any device.
 
     Raises:
-        InputError: they are not real numbers in a rectangular array.
+        InputError: the states are not real numbers in a rectangular array.
     """
     if hasattr(states, "detach"):
         states = states.detach().cpu().double().numpy()
@@ -36,12 +35,12 @@ def as_floats(states: Any) -> Floats:
         array = np.asarray(states)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"got states that are no array ({error}); they are (state, unit)"
+            f"got states that are not an array ({error}); states are (state, unit)"
         ) from None
     if array.dtype.kind not in "fiu":
         raise InputError(
-            f"got states of type {type(states).__name__} and dtype {array.dtype}; they are real "
-            "numbers (state, unit): flow.advance(flow.clean[:1], start=flow.sites[0])"
+            f"got states of type {type(states).__name__} and dtype {array.dtype}; states are "
+            "real numbers (state, unit): flow.advance(flow.clean[:1], start=flow.sites[0])"
         )
     return np.asarray(array, dtype=np.float64)
 
@@ -50,9 +49,9 @@ class FlowMap(ABC):
     """Map that carries states over depth.
 
     Attributes:
-        sites: the labels of the sites in order of depth.
-        clean: the trajectory of the unperturbed state, `(site, unit)`.
-        name: what it is the flow of, for results.
+        sites: labels of the sites in order of depth.
+        clean: unperturbed trajectory, `(site, unit)`.
+        name: name of the system in results.
     """
 
     sites: tuple[str, ...]
@@ -76,23 +75,24 @@ class FlowMap(ABC):
 
         Args:
             states: `(state, unit)`, at `start`.
-            start: the site where they stand.
-            stop: the last site of interest; nothing behind it runs.
-            keep: the sites to return; by default every one from `start` to `stop`.
+            start: site of the states.
+            stop: last site of interest; later layers do not run.
+            keep: sites to return; by default all from `start` to `stop`.
 
         Returns:
-            `(state, site, unit)`, the sites in order of depth.
+            `(state, site, unit)`, with the sites in order of depth.
 
         Raises:
-            InputError: a site that is not there, or lies outside `start` to `stop`; states of
-                another width, or not finite.
+            InputError: a site does not exist or lies outside `start` to `stop`, or the states have
+                another width or are not finite.
         """
         between = self._between(start, stop)
         kept = between if keep is None else tuple(label for label in between if label in keep)
         unknown = [] if keep is None else [label for label in keep if label not in between]
         if unknown or not kept:
             raise InputError(
-                f"got keep={list(keep or [])}; it names one or more sites from {start} to {stop}: "
+                f"got keep={list(keep or [])}; allowed are sites from {start} to {stop}, at least "
+                "one: "
                 f"flow.advance(states, start={start!r}, stop={stop!r}, keep=[{stop!r}])"
             )
         given = self._states(states)
@@ -105,10 +105,10 @@ class FlowMap(ABC):
 
         Args:
             states: `(state, unit)`, at `start`.
-            start: the site where they stand.
+            start: site of the states.
 
         Raises:
-            InputError: as `advance`, or the system has no tokens.
+            InputError: as in `advance`, or the system has no tokens.
         """
         self._between(start, FINAL if FINAL in self.sites else self.sites[-1])
         return self._log_probabilities(self._states(states), start)
@@ -122,13 +122,14 @@ class FlowMap(ABC):
         Args:
             start: site of the inputs, which are the columns.
             stop: site of the outputs, which are the rows.
-            at: state at `start`, `(unit)`, at which it is taken; by default the clean one.
+            at: state at `start`, `(unit)`, at which the derivative is taken; by default the
+                unperturbed one.
 
         Returns:
             Without unit; `attrs` hold the sites and the name of the flow map.
 
         Raises:
-            InputError: as `advance`.
+            InputError: as in `advance`.
         """
         units = np.arange(self.n_units)
         return xr.DataArray(
@@ -148,32 +149,32 @@ class FlowMap(ABC):
     def vjp(
         self, vectors: ArrayLike, start: str, stop: str, *, at: ArrayLike | None = None
     ) -> Floats:
-        """Rows u^T J of the Jacobian for vectors u at `stop`, `(vector, unit)`.
+        """Compute the products u^T J for vectors u at `stop`, `(vector, unit)`.
 
         Args:
             vectors: `(vector, unit)`, at `stop`.
-            start: the site of the inputs.
-            stop: the site of the outputs.
-            at: the state at `start`, `(unit)`; by default the clean one.
+            start: site of the inputs.
+            stop: site of the outputs.
+            at: state at `start`, `(unit)`; by default the unperturbed one.
 
         Raises:
-            InputError: as `advance`.
+            InputError: as in `advance`.
         """
         return self._differentiate(self._vjp, vectors, start, stop, at)
 
     def jvp(
         self, vectors: ArrayLike, start: str, stop: str, *, at: ArrayLike | None = None
     ) -> Floats:
-        """Changes J v at `stop` for changes v at `start`, `(vector, unit)`.
+        """Compute the products J v for vectors v at `start`, `(vector, unit)`.
 
         Args:
             vectors: `(vector, unit)`, at `start`.
-            start: the site of the inputs.
-            stop: the site of the outputs.
-            at: the state at `start`, `(unit)`; by default the clean one.
+            start: site of the inputs.
+            stop: site of the outputs.
+            at: state at `start`, `(unit)`; by default the unperturbed one.
 
         Raises:
-            InputError: as `advance`.
+            InputError: as in `advance`.
         """
         return self._differentiate(self._jvp, vectors, start, stop, at)
 
@@ -187,8 +188,8 @@ class FlowMap(ABC):
     ) -> Floats:
         self._between(start, stop)
         given = self._states(vectors)
-        here = self.clean[self.sites.index(start)] if at is None else as_floats(at)
-        (base,) = self._states(here[np.newaxis])
+        state = self.clean[self.sites.index(start)] if at is None else as_floats(at)
+        (base,) = self._states(state[np.newaxis])
         return given.copy() if start == stop else derivative(given, base, start, stop)
 
     def _between(self, start: str, stop: str) -> tuple[str, ...]:
@@ -210,12 +211,15 @@ class FlowMap(ABC):
         given = as_floats(states)
         if given.ndim != 2 or given.shape[1] != self.n_units or not given.shape[0]:
             raise InputError(
-                f"got states of shape {given.shape}; they are (state, unit) with "
-                f"{self.n_units} units, one at least: flow.advance(states.reshape(-1, "
-                f"{self.n_units}), start={self.sites[0]!r})"
+                f"got states of shape {given.shape}; allowed is (state, unit) with at least one "
+                f"state and {self.n_units} units: "
+                f"flow.advance(states.reshape(-1, {self.n_units}), start={self.sites[0]!r})"
             )
         if not np.isfinite(given).all():
-            raise InputError("got states that are NaN or infinite; give finite ones")
+            raise InputError(
+                "got states that are NaN or infinite; pass finite ones: "
+                "flow.advance(states[np.isfinite(states).all(axis=1)], start=start)"
+            )
         return given
 
     @abstractmethod

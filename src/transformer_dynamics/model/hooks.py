@@ -1,12 +1,12 @@
-"""Read states at sites while a model runs, and leave the model as it was.
+"""Read states at sites while a model runs, and leave the model unchanged.
 
-`reading` is a context manager: its hooks are gone when the block ends, also when entering fails
-half way or the forward pass raises. Hooks cost one Python call per site and pass, and copy only
-what `keep` selects; nothing of the model's own buffers is held on to.
+`reading` is a context manager that removes its hooks at the end of the block, also if entering
+fails half way or the forward pass raises. Hooks cost one Python call per site and pass; they copy
+only what `keep` selects and hold no buffers of the model.
 
-A hook belongs to the thread that registered it (`own_thread`): the passes of other threads through
-the same model are neither read nor changed. `evaluating` makes passes of this package through one
-model wait for each other; passes through two models run side by side.
+A hook belongs to the thread that registered it (`own_thread`): passes of other threads through the
+same model are neither read nor changed. `evaluating` serializes this package's passes through one
+model; passes through two models run in parallel.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from transformer_dynamics.model.checks.wrappers import is_compiled, lock_of
 
 @dataclass(frozen=True)
 class Site:
-    """A place in the residual stream.
+    """A site of the residual stream.
 
     Attributes:
-        label: its name, as `7.pre_attn`.
-        module: path of the module, within the trunk, at whose edge the stream is read.
-        port: whether the stream is that module's input or its output.
+        label: name of the site, such as `7.pre_attn`.
+        module: path, within the trunk, of the module at which the stream is read.
+        port: side of that module: `input` or `output`.
     """
 
     label: str
@@ -39,34 +39,34 @@ class Site:
     port: Literal["input", "output"]
 
 
-class PassEnded(Exception):  # it is no error
-    """The last state of interest was read; a hook raises this so that nothing behind it runs."""
+class PassEnded(Exception):  # not an error
+    """Raised by a hook after the last needed state, so that later layers do not run."""
 
 
 def first_tensor(value: Any) -> Tensor | None:
-    """The hidden states among a module's arguments or results: the first floating tensor."""
+    """Return the hidden states among a module's arguments or results: the first floating tensor."""
     if isinstance(value, Tensor):
         return value if value.is_floating_point() else None
     if isinstance(value, dict):
         value = tuple(value.values())
     if isinstance(value, tuple | list):
         for item in value:
-            found = first_tensor(item)
-            if found is not None:
-                return found
+            tensor = first_tensor(item)
+            if tensor is not None:
+                return tensor
     return None
 
 
 def input_states(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """The hidden states that a module receives, by position or by name."""
+    """Return the hidden states that a module receives, by position or by name."""
     if "hidden_states" in kwargs:
         return first_tensor(kwargs["hidden_states"])
-    found = first_tensor(args)
-    return found if found is not None else first_tensor(kwargs)
+    states = first_tensor(args)
+    return states if states is not None else first_tensor(kwargs)
 
 
 def own_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """The same hook, which does nothing in any thread but the one that calls this."""
+    """Restrict a hook to the thread that calls this function."""
     owner = threading.get_ident()
 
     @wraps(hook)
@@ -85,9 +85,9 @@ def reading(
 
     Args:
         trunk: the model without its head.
-        sites: where to read.
-        keep: receives the label and the states, `(batch, position, unit)`; it must copy what it
-            wants to keep.
+        sites: sites to read.
+        keep: function of the label and the states, `(batch, position, unit)`; it must copy the
+            states that it keeps.
     """
     with ExitStack() as hooks:
         for site in sites:
@@ -117,14 +117,14 @@ def _attach(module: nn.Module, site: Site, keep: Callable[[str, Tensor], None]) 
 def evaluating(
     model: nn.Module, mode: Callable[[], AbstractContextManager[Any]] = torch.inference_mode
 ) -> Iterator[None]:
-    """Own a model for one pass: dropout off, nothing compiled, autograd as `mode` has it.
+    """Lock a model for one pass: dropout off, nothing compiled, autograd set by `mode`.
 
     Another thread that enters for the same model waits. Every module's mode is restored at the end.
     A surrounding `torch.inference_mode` is suspended inside the block.
 
     Args:
         model: the model.
-        mode: the state of autograd: `torch.no_grad` for tensors that are to meet gradients later,
+        mode: state of autograd: `torch.no_grad` for tensors that are used with gradients later,
             `torch.enable_grad` for gradients.
     """
     with lock_of(model), ExitStack() as stack:
@@ -145,7 +145,7 @@ def evaluating(
 
 @contextmanager
 def _named_outputs(config: Any) -> Iterator[None]:
-    """Outputs have names inside the block; a head reads its trunk's output by name."""
+    """Make outputs named inside the block, since a head reads its trunk's output by name."""
     if getattr(config, "return_dict", True):
         yield
         return

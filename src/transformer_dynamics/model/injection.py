@@ -1,12 +1,11 @@
-"""Put states into the residual stream while a model runs, and leave the model as it was.
+"""Replace states of the residual stream while a model runs, and leave the model unchanged.
 
-A state enters before a layer as that layer's input. It enters before the MLP as the layer's input
-with every module of the attention branch silenced, so that the stream after attention is the state
-itself, to the last bit; in a post-norm layer as the output of the norm that stands between the two
-branches.
-Layers before that one need not run: `skipping` lets the stream pass through them.
+A state before a layer replaces that layer's input. A state before the MLP replaces the layer's
+input while every module of the attention branch returns zero, so that the stream after attention
+equals the state to the last bit; in a post-norm layer it replaces the output of the norm between
+the two branches. Earlier layers need not run: `skipping` passes the stream through them.
 
-Not handled: sites named by hand, whose layers have no proof that says what they add.
+Limits: no sites named by hand, whose layers have no proof of their branches.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from transformer_dynamics.model.hooks import first_tensor, input_states, own_thr
 from transformer_dynamics.model.labels import FINAL, parse
 from transformer_dynamics.model.sites import Sites
 
-# The stream in, the states that shall stand in it, the stream out.
+# (stream, replacing states) -> stream.
 Replace = Callable[[Tensor, Tensor], Tensor]
 
 
 def layer_paths(sites: Sites) -> list[str]:
-    """The path of every layer within the trunk, in order of depth.
+    """Return the path of every layer within the trunk, in order of depth.
 
     Raises:
-        ModelError: the sites were named by hand, so that nothing is known of the layers.
+        ModelError: the sites were named by hand, so the layers are unknown.
     """
     if not sites.proofs:
         raise ModelError(
-            "these sites were named by hand and their layers are not proved; a flow map needs "
+            "these sites were named by hand, so their layers are not proved; a flow map needs "
             "sites that are found: td.load_model(model) without sites="
         )
     first: dict[int, str] = {}
@@ -49,16 +48,16 @@ def layer_paths(sites: Sites) -> list[str]:
 def injecting(
     trunk: nn.Module, sites: Sites, start: str, states: Tensor, replace: Replace
 ) -> Iterator[None]:
-    """Let `states` stand in the stream at `start` in every forward pass inside the block.
+    """Replace the stream at `start` by `states` in every forward pass inside the block.
 
     Args:
         trunk: the model without its head.
-        sites: its sites, with their proofs.
-        start: the site.
-        states: what shall stand there.
-        replace: puts them into the stream of a pass, where they belong.
+        sites: its sites with their proofs.
+        start: label of the site.
+        states: replacing states.
+        replace: function that inserts the states into the stream of a pass.
     """
-    layer, kind = parse(start)  # the final site has layer -1: behind the last one
+    layer, kind = parse(start)  # the final site has layer -1, the last one
     path = layer_paths(sites)[layer]
     proof = sites.proofs[layer]
     with ExitStack() as hooks:
@@ -84,12 +83,12 @@ def _replace_input(module: nn.Module, states: Tensor, replace: Replace) -> Any:
         stream = input_states(args, kwargs)
         if stream is None:
             return args, kwargs
-        put = replace(stream, states)
+        replaced = replace(stream, states)
         if "hidden_states" in kwargs:
-            return args, {**kwargs, "hidden_states": put}
+            return args, {**kwargs, "hidden_states": replaced}
         if first_tensor(args) is not None:
-            return with_states(args, put), kwargs
-        return args, with_states(kwargs, put)
+            return with_states(args, replaced), kwargs
+        return args, with_states(kwargs, replaced)
 
     return module.register_forward_pre_hook(own_thread(before), with_kwargs=True)
 
@@ -103,21 +102,21 @@ def _replace_output(module: nn.Module, states: Tensor, replace: Replace) -> Any:
 
 
 def with_states(value: Any, states: Tensor) -> Any:
-    """The same arguments or result with other states where `first_tensor` finds them."""
+    """Return the same arguments or result with other states in place of `first_tensor`."""
     if isinstance(value, Tensor):
         return states
     if isinstance(value, dict):
         items = dict(value)
-        place = next(key for key, item in items.items() if first_tensor(item) is not None)
-        return type(value)({**items, place: with_states(items[place], states)})
+        name = next(key for key, item in items.items() if first_tensor(item) is not None)
+        return type(value)({**items, name: with_states(items[name], states)})
     listed = list(value)
-    place = next(at for at, item in enumerate(listed) if first_tensor(item) is not None)
-    listed[place] = with_states(listed[place], states)
+    index = next(i for i, item in enumerate(listed) if first_tensor(item) is not None)
+    listed[index] = with_states(listed[index], states)
     return type(value)(listed)
 
 
 def passes_stream_alone(output: Any) -> bool:
-    """Whether a layer's result holds the stream and nothing else that a later layer could need."""
+    """Whether a layer's result holds the stream only, so that later layers need nothing else."""
     if isinstance(output, tuple):
         first, *rest = output
         return isinstance(first, Tensor) and all(item is None for item in rest)
@@ -126,11 +125,11 @@ def passes_stream_alone(output: Any) -> bool:
 
 @contextmanager
 def skipping(layers: Sequence[nn.Module], outputs: Sequence[Any]) -> Iterator[None]:
-    """The stream passes unchanged through these layers inside the block, which do not run.
+    """Pass the stream unchanged through these layers inside the block, without running them.
 
     Args:
         layers: the layers.
-        outputs: what each once returned, for the kind of its result.
+        outputs: an earlier result of each layer, as a template of its structure.
     """
     with ExitStack() as stack:
         for layer, output in zip(layers, outputs, strict=True):
@@ -140,7 +139,7 @@ def skipping(layers: Sequence[nn.Module], outputs: Sequence[Any]) -> Iterator[No
 
 @contextmanager
 def forward_replaced(layer: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """A layer runs another function inside the block, in the thread that entered it alone."""
+    """Replace a layer's forward function inside the block, in the entering thread only."""
     before, had_own = layer.forward, "forward" in layer.__dict__
     owner = threading.get_ident()
 

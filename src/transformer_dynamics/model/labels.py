@@ -1,9 +1,9 @@
-"""Labels of sites and steps, without any model: `"7.pre_attn"`, `"final"`.
+"""Labels of sites and steps, independent of any model: `"7.pre_attn"`, `"final"`.
 
-A transformer with L layers has 2L + 1 sites, `0.pre_attn, 0.pre_mlp, ..., (L-1).pre_mlp, final`;
-one whose layers add attention and MLP in parallel has L + 1, since there is no stream between the
-two; blocks without attention have one `pre_block` site each. A system that is no transformer has
-sites of the kind `state`.
+A transformer with L layers has 2L + 1 sites, `0.pre_attn, 0.pre_mlp, ..., (L-1).pre_mlp, final`. If
+its layers add attention and MLP in parallel it has L + 1 sites, since there is no stream between
+them. Blocks without attention have one `pre_block` site each. Other dynamical systems have sites of
+the kind `state`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STEP_KINDS = {
 
 
 def parse(label: str) -> tuple[int, str]:
-    """Layer and kind of a site; the final site has layer -1.
+    """Split a label into layer and kind; the final site has layer -1.
 
     >>> parse("7.pre_mlp")
     (7, 'pre_mlp')
@@ -38,14 +38,14 @@ def parse(label: str) -> tuple[int, str]:
     layer, _, kind = label.partition(".")
     if not layer.isdigit() or kind not in KINDS:
         raise ValueError(
-            f"{label!r} is no site label; a site is called like '7.pre_attn', '7.pre_mlp', "
-            "'7.state' or 'final'"
+            f"{label!r} is not a site label; labels are '7.pre_attn', '7.pre_mlp', '7.state' "
+            "or 'final'"
         )
     return int(layer), kind
 
 
 def depth(label: str) -> tuple[float, int]:
-    """A sort key: sites in order of depth.
+    """Return a sort key that puts sites in order of depth.
 
     >>> sorted(["final", "10.pre_attn", "9.pre_mlp", "9.pre_attn"], key=depth)
     ['9.pre_attn', '9.pre_mlp', '10.pre_attn', 'final']
@@ -55,7 +55,7 @@ def depth(label: str) -> tuple[float, int]:
 
 
 def step_kind(start: str, stop: str) -> str:
-    """Kind of a step: attention, mlp, layer (both at once), block or step.
+    """Return the kind of a step: attention, mlp, layer (both at once), block or step.
 
     >>> step_kind("3.pre_attn", "3.pre_mlp"), step_kind("3.pre_mlp", "4.pre_attn")
     ('attention', 'mlp')
@@ -64,12 +64,12 @@ def step_kind(start: str, stop: str) -> str:
 
 
 def state_labels(n_sites: int) -> list[str]:
-    """Labels for a system that is no transformer: `0.state`, `1.state`, ..."""
+    """Return labels for a system other than a transformer: `0.state`, `1.state`, ..."""
     return [f"{index}.state" for index in range(n_sites)]
 
 
 def transformer_labels(n_layers: int, *, parallel: bool = False) -> list[str]:
-    """Labels of a transformer's sites in order of depth.
+    """Return the labels of a transformer's sites in order of depth.
 
     >>> transformer_labels(2)
     ['0.pre_attn', '0.pre_mlp', '1.pre_attn', '1.pre_mlp', 'final']

@@ -1,10 +1,10 @@
-"""A text run through a model with layers left out, swapped, or their update replaced.
+"""Run a text through a model with layers skipped, swapped, or their update replaced.
 
-What a layer adds at every position is x[l+1] - x[l]. Leaving layer l out puts x[l] where x[l+1]
-would stand; swapping runs layer l+1 before layer l; replacing adds something else to x[l]. All
-tokens of the text are edited, and the layers before the edit do not run again.
+The update of layer l at every position is x[l+1] - x[l]. Skipping layer l sets x[l+1] to x[l];
+swapping runs layer l+1 before layer l; replacing adds another update to x[l]. All tokens of the
+text are edited, and the layers before the edit do not run again.
 
-Not handled: sites named by hand; models whose layers hand on more than the stream.
+Limits: no sites named by hand; no models whose layers return more than the stream.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from transformer_dynamics.numerics.arrays import Floats
 
 
 class LayerEdits:
-    """One text, run as it is, ready to be run with edited layers.
+    """One text with its unperturbed run, ready for runs with edited layers.
 
     Attributes:
         n_layers: number of layers.
@@ -44,8 +44,8 @@ class LayerEdits:
         """Run the text once.
 
         Raises:
-            InputError: there is no token, or the model has no head.
-            ModelError: the sites were named by hand, or layers hand on more than the stream.
+            InputError: there are no tokens, or the model has no head.
+            ModelError: the sites were named by hand, or layers return more than the stream.
         """
         if not len(token_ids):
             raise InputError("got a text of no tokens; layers are edited while a text runs")
@@ -64,8 +64,8 @@ class LayerEdits:
             self.clean = self._run()
         if not all(map(passes_stream_alone, self._outputs)):
             raise ModelError(
-                "layers of this model hand on more than the stream, so that none can be left out; "
-                "skip and swap need layers that return the stream alone"
+                "layers of this model return more than the stream, so none can be skipped; skip "
+                "and swap need layers that return the stream alone: use model.flow_map(text)"
             )
 
     def skip(self, layer: int) -> Tensor:
@@ -73,14 +73,14 @@ class LayerEdits:
         return self._with_states(self._states[layer], layer + 1)
 
     def swap(self, layer: int) -> Tensor:
-        """Log-probabilities with the layer behind this one run before it.
+        """Log-probabilities `(position, token)` with the next layer run before this one.
 
         Raises:
-            InputError: it is the last layer.
+            InputError: the layer is the last one.
         """
         if layer + 1 >= self.n_layers:
             raise InputError(
-                f"got layer {layer} of {self.n_layers}; a layer is swapped with the one behind it: "
+                f"got layer {layer} of {self.n_layers}; a layer is swapped with the next one: "
                 f"swap({self.n_layers - 2})"
             )
         one, other = self._layers[layer : layer + 2]
@@ -89,12 +89,12 @@ class LayerEdits:
 
     def update(self, layer: int) -> Floats:
         """Update of one layer, `(position, unit)`."""
-        before, after = (self._states[place].double() for place in (layer, layer + 1))
+        before, after = (self._states[index].double() for index in (layer, layer + 1))
         added: Floats = (after - before.to(after.device)).flatten(0, -2).cpu().numpy()
         return added
 
     def replace(self, layer: int, update: Floats) -> Tensor:
-        """Log-probabilities with another update, `(position, unit)`, in the place of a layer's."""
+        """Log-probabilities `(position, token)` with another `update` `(position, unit)`."""
         before = self._states[layer]
         added = torch.as_tensor(update, device=before.device).reshape(before.shape)
         return self._with_states((before.double() + added).to(before.dtype), layer + 1)
@@ -116,7 +116,7 @@ class LayerEdits:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """Keep every layer's input, the last one's output, and the kind of each result."""
+        """Keep every layer's input, the last layer's output, and the structure of each result."""
 
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             stream = input_states(args, kwargs)
@@ -143,7 +143,7 @@ def _in_place(stream: Tensor, states: Tensor) -> Tensor:
 
 @contextmanager
 def _swapped(one: nn.Module, other: nn.Module) -> Iterator[None]:
-    """Each of two layers does the other's work inside the block."""
+    """Exchange the forward functions of two layers inside the block."""
     first, second = one.forward, other.forward
     with forward_replaced(one, second), forward_replaced(other, first):
         yield

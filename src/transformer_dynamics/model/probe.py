@@ -1,8 +1,8 @@
-"""Run a model over a few tokens and write down what goes in and out of every layer.
+"""Trace what enters and leaves every layer of a model in a pass over a few tokens.
 
-Nothing is looked up by name: the list of layers is the one of the configured length that runs. For
-every layer the states that enter and leave it and each module inside it are kept, in the order in
-which that happens. Cost: one forward pass over 2 x 8 tokens.
+No module is looked up by name: the layers are the list of modules of the configured length that
+runs once. For every layer the states at its input, at its output and at each module inside it are
+kept in the order of execution. Cost: one forward pass over 2 x 8 tokens.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from transformer_dynamics.model.hooks import evaluating, first_tensor, input_sta
 
 PROBE_TOKENS = 8
 SHARED_TOKENS = 5
-# What to do with a model whose layers are not found.
+# Advice for a model whose layers are not found.
 ADVICE = (
-    "where modules of it receive the stream as (text, position, unit), once a pass, name the sites "
-    "by hand: td.load_model(model, sites={'0.pre_attn': 'path.of.module:input', ...}); otherwise "
-    "capture the states elsewhere: td.from_captured(model(**batch, output_hidden_states=True))"
+    "if its modules receive the stream as (text, position, unit) once per pass, name the sites by "
+    "hand: td.load_model(model, sites={'0.pre_attn': 'path.of.module:input', ...}); otherwise "
+    "capture the states with your own code: "
+    "td.from_captured(model(**batch, output_hidden_states=True))"
 )
 
 
 @dataclass(frozen=True)
 class Event:
-    """States that enter (`port` is `input`) or leave a module; the layer itself is called ""."""
+    """States at the input or output (`port`) of a module; the name of the layer itself is ""."""
 
     name: str
     port: str
@@ -43,10 +44,10 @@ class LayerTrace:
     """Trace of one layer.
 
     Attributes:
-        path: its path within the trunk.
-        input: the states that entered it, `(text, position, unit)`.
-        output: the states that left it.
-        events: what entered and left the modules inside it and has the stream's size.
+        path: path of the layer within the trunk.
+        input: states at its input, `(text, position, unit)`.
+        output: states at its output, `(text, position, unit)`.
+        events: inputs and outputs of the modules inside it that have the stream's size.
     """
 
     path: str
@@ -87,7 +88,7 @@ def probe(hf_model: Any) -> list[LayerTrace]:
 
 
 def probe_tokens(hf_model: Any) -> Tensor:
-    """Two texts that share their first tokens, `(text, position)`, on the model's device."""
+    """Return two texts with the same first tokens, `(text, position)`, on the model's device."""
     try:
         vocabulary = hf_model.get_input_embeddings().weight.shape[0]
     except (NotImplementedError, AttributeError) as error:
@@ -104,13 +105,14 @@ def probe_tokens(hf_model: Any) -> Tensor:
 def _refuse_encoder_decoder(hf_model: Any, trunk: nn.Module) -> None:
     if hasattr(trunk, "encoder") and hasattr(trunk, "decoder"):
         raise ModelError(
-            f"{type(hf_model).__name__} is an encoder and a decoder, which have a stream each; "
-            "give its encoder alone: td.load_model(hf_model.get_encoder(), tokenizer=tokenizer)"
+            f"{type(hf_model).__name__} has an encoder and a decoder, each with its own "
+            "stream; pass its encoder alone: "
+            "td.load_model(hf_model.get_encoder(), tokenizer=tokenizer)"
         )
 
 
 def _candidates(trunk: nn.Module, hf_model: Any) -> list[tuple[str, list[tuple[int, nn.Module]]]]:
-    """Lists of modules as long as the configuration says that the model is deep."""
+    """Return the lists of modules whose length is the configured number of layers."""
     n_layers = getattr(hf_model.config.get_text_config(), "num_hidden_layers", None)
     lists = [
         (name, list(enumerate(module)))
@@ -171,10 +173,10 @@ def _trace(path: str, events: list[Event], tokens: Tensor) -> LayerTrace:
         )
     if not bool(torch.isfinite(own["output"]).all()):
         raise ModelError(
-            f"the model produces NaN or infinite states in {path}, on a probe of a few tokens; its "
-            "weights are broken, or its precision too low: try dtype='float32'"
+            f"the model produces NaN or infinite states in {path} on a probe of a few tokens; its "
+            "weights are broken or its precision is too low: td.load_model(name, dtype='float32')"
         )
-    # Some families flatten (text, position) on the way; what has the stream's size is the stream.
+    # Some families flatten (text, position) between modules; states are kept by their size.
     inside = tuple(
         Event(event.name, event.port, event.states.reshape(stream.shape))
         for event in events

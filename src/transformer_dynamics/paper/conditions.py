@@ -33,7 +33,7 @@ from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.stats.bootstrap import percentile_interval, text_weights, uniform_weights
 
 if TYPE_CHECKING:
-    from transformer_dynamics.model.loading import Model
+    from transformer_dynamics.model.language_model import Model
 
 SOURCE = "arXiv 2502.12131"
 SHUFFLED, RANDOM_WALK = "shuffled_tokens", "random_walk"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transformer_dynamics.errors import TextsError
-from transformer_dynamics.texts import Texts, load_texts
+from transformer_dynamics.texts import Texts, load_texts, text_arguments
 from transformer_dynamics.texts.sources import WIKIPEDIA
 
 PAPER = "paper"
@@ -51,7 +51,7 @@ def paper_texts(given: Mapping[str, Any] | None = None, *, seed: int = 0) -> Pap
 
     Args:
         given: choices of the user: `texts` (a source), `samples`, and any other option of
-            `load_texts` by name. They take precedence over the preset.
+            `load_texts` or `TextOptions` by name. They take precedence over the preset.
         seed: seed of the choice of texts.
 
     Raises:
@@ -63,7 +63,8 @@ def paper_texts(given: Mapping[str, Any] | None = None, *, seed: int = 0) -> Pap
         texts = _loaded(source, n_texts, seed, options)
         return PaperTexts(texts, f"The paper's preset with texts as given: {texts.source}.")
     try:
-        texts = load_texts(WIKITEXT, n_texts or N_TEXTS, seed=seed, **options)
+        arguments = text_arguments(options)
+        texts = load_texts(WIKITEXT, n_texts or N_TEXTS, seed=seed, **arguments)
         return PaperTexts(texts, f"The paper's texts: {len(texts)} of WikiText-2 ({WIKITEXT}).")
     except TextsError as error:
         known_to_files = ("column", "group", "revision")
@@ -78,6 +79,7 @@ def paper_texts(given: Mapping[str, Any] | None = None, *, seed: int = 0) -> Pap
 
 def _loaded(source: Any, n_texts: int | None, seed: int, options: Mapping[str, Any]) -> Texts:
     """Load texts; by default the paper's number of them, or all if there are fewer."""
+    arguments = text_arguments(options)
     if n_texts is None:
-        n_texts = min(N_TEXTS, len(load_texts(source, seed=seed, **options)))
-    return load_texts(source, n_texts, seed=seed, **options)
+        n_texts = min(N_TEXTS, len(load_texts(source, seed=seed, **arguments)))
+    return load_texts(source, n_texts, seed=seed, **arguments)

@@ -25,7 +25,7 @@ from transformer_dynamics.nulls.reruns import (
 from transformer_dynamics.recording.recording import Recording
 
 if TYPE_CHECKING:
-    from transformer_dynamics.model.loading import Model
+    from transformer_dynamics.model.language_model import Model
 
 MODEL, UNTRAINED, ZERO_UPDATE, RANDOM_UPDATES, SPECTRUM_MATCHED_UPDATES = (
     "model",

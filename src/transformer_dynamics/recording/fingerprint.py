@@ -17,7 +17,7 @@ from transformer_dynamics.model.hooks import evaluating, reading
 from transformer_dynamics.recording.windows import Window
 
 if TYPE_CHECKING:
-    from transformer_dynamics.model.loading import Model
+    from transformer_dynamics.model.language_model import Model
 
 # Long enough for attention to matter, short enough to cost nothing.
 TOKENS = 16

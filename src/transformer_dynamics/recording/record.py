@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 import transformer_dynamics
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.model.loading import Model, as_model
+from transformer_dynamics.model.language_model import Model
+from transformer_dynamics.model.loading import as_model
 from transformer_dynamics.recording import recording as recordings
 from transformer_dynamics.recording.disk.chunks import DIMS
 from transformer_dynamics.recording.disk.shards import Job, Progress, shard_states

@@ -1,1 +1,1 @@
-"""Files that are whole or not there, results on disk, bundled files."""
+"""Atomic writing of files, results on disk, and bundled files."""

@@ -1,7 +1,7 @@
-"""The attrs of a result: text and numbers as they are, all else as JSON text.
+"""Attributes of results: text and numbers unchanged, everything else as JSON text.
 
-NetCDF holds neither nested values nor lists of text, true, false or nothing, so these are written
-as JSON when a result is made, and `attribute` reads them back.
+NetCDF holds neither nested values nor lists of text, true, false or null. These are written as JSON
+when a result is created, and `attribute` reads them back.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-# What JSON text begins with; other text is itself.
+# Units of states and of their changes.
+STREAM = "stream units"
+STREAM_PER_STEP = "stream units per step"
+# First characters of JSON text; other text is returned unchanged.
 JSON_STARTS = ("{", "[")
 JSON_WORDS = {"true": True, "false": False, "null": None}
 
 
 def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """The same attrs with JSON text for what is neither text nor a number.
+    """Return the same attributes with JSON text for values other than text and numbers.
 
     >>> plain_attributes({"units": "nats", "massive_unit": [4, 11], "centered": True})
     {'units': 'nats', 'massive_unit': '[4, 11]', 'centered': 'true'}
@@ -28,8 +31,8 @@ def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def storable(dataset: xr.Dataset) -> xr.Dataset:
-    """The same dataset as every format on disk holds it: plain attrs, strings of any length."""
-    # Strings of one fixed length have no agreed form in Zarr.
+    """Return the dataset with plain attributes and strings of any length, for every file format."""
+    # Zarr has no standard form for strings of fixed length.
     fixed = {name: each for name, each in dataset.variables.items() if each.dtype.kind == "U"}
     plain = dataset.assign({name: each.astype(object) for name, each in fixed.items()})
     plain.attrs = plain_attributes(dataset.attrs)
@@ -39,7 +42,7 @@ def storable(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def attribute(result: xr.Dataset | xr.DataArray, name: str, default: Any = None) -> Any:
-    """An entry of a result's attrs as it was given: JSON text becomes what it says.
+    """Return an attribute of a result in its original form, with JSON text decoded.
 
     >>> attribute(xr.Dataset(attrs={"parameters": '{"seed": 0}'}), "parameters")
     {'seed': 0}
@@ -65,15 +68,9 @@ def _plain(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    """Numpy's arrays and scalars, and the like, as lists and numbers."""
+    """Convert arrays, scalars and sets to lists and numbers, and other values to text."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, set | frozenset):
         return sorted(value)
     return str(value)
-
-
-STREAM = "stream units"
-
-
-STREAM_PER_STEP = "stream units per step"

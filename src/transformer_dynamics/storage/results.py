@@ -1,4 +1,4 @@
-"""Results of measures on disk: one Zarr group per result, each whole or not there.
+"""Results of measures on disk: one Zarr group per result, complete or absent.
 
 `results.zarr` is a Zarr group that `xarray.open_datatree` reads without this package.
 """
@@ -15,7 +15,7 @@ from transformer_dynamics.storage.files import remove_folder
 
 
 def save_result(store: Path, name: str, result: xr.Dataset) -> None:
-    """Write a result under `name`, in place of what may be there."""
+    """Write a result under `name`, and replace an existing one."""
     import zarr
 
     group = zarr.open_group(store, mode="a")
@@ -31,7 +31,7 @@ def save_result(store: Path, name: str, result: xr.Dataset) -> None:
 
 
 def load_result(store: Path, name: str) -> xr.Dataset | None:
-    """Read a result back into memory; None where there is none of that name."""
+    """Read a result into memory; return None if there is none of that name."""
     if not (store / name / "zarr.json").exists():
         return None
     try:
@@ -45,7 +45,7 @@ def load_result(store: Path, name: str) -> xr.Dataset | None:
 
 
 def saved_names(store: Path) -> list[str]:
-    """Names of the results in a store, in alphabetical order; claims' evidence left out."""
+    """List the results in a store in alphabetical order, without the evidence of claims."""
     if not store.exists():
         return []
     return sorted(

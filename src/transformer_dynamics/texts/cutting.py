@@ -1,18 +1,13 @@
-"""Cut texts at a seeded random word, so that the last token is a word in mid-sentence.
+"""Cut texts at a seeded random word, so that the last token lies in mid-sentence.
 
-A whole paragraph ends in a full stop, and what a model computes at its last token is then about the
-end of a sentence. A cut text ends behind a word that
+A whole paragraph ends in a full stop, and the states of its last token then reflect the end of a
+sentence. A cut text ends after a word that is at least the fourth (`LEAST_WORDS`), is not the last
+of its text, and ends in a letter, a mark or a digit; it is drawn with equal probability from all
+such words. A word is a run of characters without white space. A text without such a word is left
+whole. The draw depends on the seed and the text only: other texts and their order do not change it,
+and equal texts are cut at the same word.
 
-- is at least the fourth (`LEAST_WORDS`) and not the last of its text,
-- ends in a letter, a mark or a digit, and not in punctuation,
-
-drawn with equal probability from all such words. A word is a run of characters without white space.
-A text without such a word is left whole. The draw depends on the seed and the text alone: neither
-the other texts nor their order change it, and equal texts are cut at the same word.
-
-Source: ours.
-
-Does not handle: scripts that set no spaces between words (such texts are left whole).
+Source: ours. Limits: texts in scripts without spaces between words are left whole.
 """
 
 from __future__ import annotations
@@ -28,20 +23,20 @@ from transformer_dynamics.errors import TextsError
 
 CUTS = ("none", "random")
 LEAST_WORDS = 4
-"""Words kept at least: fewer leave the last token almost without a context."""
+"""Smallest number of words kept; fewer leave almost no context for the last token."""
 
 _WORD = re.compile(r"\S+")
 
 
 def cut_texts(texts: Iterable[str], *, seed: int = 0) -> list[str]:
-    """The texts, each cut at a random word; those that cannot be cut as they are.
+    """Cut each text at a random word; texts that cannot be cut are returned unchanged.
 
     Args:
         texts: strings.
-        seed: of the draws, a whole number from 0.
+        seed: seed of the draws, a whole number from 0.
 
     Raises:
-        TextsError: a text is no string, as a list of token ids is none.
+        TextsError: a text is not a string but, for example, a list of token ids.
 
     >>> cut_texts(["The cat sat on the mat, and the dog sat by it.", "Too short."])
     ['The cat sat on the mat, and the dog sat', 'Too short.']
@@ -52,7 +47,7 @@ def cut_texts(texts: Iterable[str], *, seed: int = 0) -> list[str]:
 
 
 def check_cut(cut: object) -> None:
-    """Refuse a cut that is not among those allowed."""
+    """Refuse an unknown cut."""
     if cut is not None and not (isinstance(cut, str) and cut in CUTS):
         raise TextsError(
             f"cut={cut!r:.60}; allowed are {', '.join(CUTS)}: load_texts(source, cut='random')"

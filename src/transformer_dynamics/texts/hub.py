@@ -1,15 +1,12 @@
-"""Texts of a dataset of the Hugging Face hub, streamed if the dataset is large.
+"""Read texts of a dataset of the Hugging Face hub, streamed if the dataset is large.
 
-Which rows are read does not depend on how they come:
-
-- without `n`: the split, or the slice of it that the name says;
-- with `n` and a dataset of at most 1 GB to download: the same;
-- with `n` and a larger dataset, or one of unknown size: the first 100,000 rows, unless the name
-  says a slice.
+The rows that are read do not depend on the transport: the split, or the slice of it in the name;
+but with `n` and a dataset of more than 1 GB to download, or of unknown size, the first 100,000 rows
+unless the name has a slice (`train[0:]` for all rows).
 
 A dataset of at most 1 GB is downloaded and kept in the hub's cache. A larger one is streamed, so
-that the download stops after the last row needed, where that row is known: `n` is given or the
-slice has an end. A slice in percent, from the end, or of several splits cannot be streamed.
+that the download stops after the last row needed, if that row is known: `n` is given or the slice
+has an end. A slice in percent, from the end, or of several splits cannot be streamed.
 """
 
 from __future__ import annotations
@@ -23,13 +20,14 @@ from types import ModuleType
 from typing import Any
 
 from transformer_dynamics.errors import TextsError
-from transformer_dynamics.texts.columns import Columns, Entry, missing_package
+from transformer_dynamics.texts.files.columns import Columns, Entry
+from transformer_dynamics.texts.files.refusals import missing_package
 from transformer_dynamics.texts.sources import HUB
 
 FIRST_ROWS = 100_000
-"""Rows of a large split from which `n` texts are sampled; a minute or two of streaming."""
+"""Number of rows of a large split from which texts are sampled; one to two minutes of streaming."""
 LARGE = 10**9
-"""Bytes to download above which a dataset is streamed."""
+"""Download size in bytes above which a dataset is streamed."""
 
 _SLICE = re.compile(r"(?P<split>[^\[\]+]+)\[(?P<start>\d*):(?P<stop>\d*)\]")
 _EXAMPLE = f"load_texts('{HUB}Salesforce/wikitext:wikitext-2-raw-v1:test')"
@@ -37,7 +35,7 @@ _EXAMPLE = f"load_texts('{HUB}Salesforce/wikitext:wikitext-2-raw-v1:test')"
 
 @dataclass(frozen=True)
 class HubName:
-    """Parts of `hf://DATASET[:CONFIG[:SPLIT]]`; the split may be sliced, `train[:100]`."""
+    """Parts of `hf://DATASET[:CONFIG[:SPLIT]]`; the split may have a slice, `train[:100]`."""
 
     dataset: str
     config: str | None
@@ -45,17 +43,17 @@ class HubName:
 
     @classmethod
     def parse(cls, source: str) -> HubName:
-        """Split a name at its colons, but not at those within the brackets of a slice."""
+        """Split a name at its colons outside the brackets of a slice."""
         dataset, *rest = re.split(r":(?![^\[]*\])", source.removeprefix(HUB))
         if len(rest) > 2 or not dataset.strip("/"):
             raise TextsError(
                 f"{source!r} names no dataset; allowed is '{HUB}OWNER/NAME[:CONFIG[:SPLIT]]', the "
-                f"split with a slice if wanted, train[:1000]: {_EXAMPLE}"
+                f"split with a slice if needed, train[:1000]: {_EXAMPLE}"
             )
         config, split = [*rest, "", ""][:2]
         if "[" in config:
             raise TextsError(
-                f"{source!r} has a slice where the configuration stands; allowed is "
+                f"{source!r} has a slice in place of the configuration; allowed is "
                 f"'{HUB}OWNER/NAME[:CONFIG[:SPLIT]]'. Leave the configuration empty: "
                 f"load_texts('{HUB}{dataset}::{config}')"
             )
@@ -63,7 +61,7 @@ class HubName:
 
     @property
     def rows(self) -> tuple[str, int, int | None]:
-        """Split without its slice, first row, and row after the last (None: the end)."""
+        """Split without its slice, first row, and row after the last one (None: the end)."""
         sliced = _SLICE.fullmatch(self.split)
         if sliced is None:
             return self.split, 0, None
@@ -74,17 +72,17 @@ class HubName:
 def read_hub(
     source: str, columns: Columns, *, n: int | None, revision: str | None, offline: bool
 ) -> tuple[list[Entry], int | None]:
-    """Texts and groups of the rows read, and how many rows at most if not all of the split.
+    """Read texts and groups, and return the number of rows if it was limited.
 
     Args:
         source: name of the dataset.
-        columns: where the texts and their groups are, by name or dotted path.
-        n: how many texts are wanted of them; None: all.
+        columns: columns of the texts and of their groups, by name or dotted path.
+        n: number of texts to be sampled; None: all.
         revision: branch, tag or commit of the dataset's repository.
-        offline: take the dataset from the hub's cache alone.
+        offline: whether only the hub's cache is read.
 
     Raises:
-        TextsError: the dataset cannot be loaded, or it has no such column of texts.
+        TextsError: the dataset cannot be loaded, or it has no such column.
     """
     name = HubName.parse(source)
     try:
@@ -101,7 +99,7 @@ def read_hub(
             ]
     except TextsError:
         raise
-    except Exception as error:  # which kind it is differs from version to version of datasets
+    except Exception as error:  # its class differs between versions of datasets
         raise _not_loaded(source, name, revision, error, offline=offline) from error
     return entries, first_rows
 
@@ -109,7 +107,7 @@ def read_hub(
 def _opened(
     datasets: ModuleType, name: HubName, n: int | None, revision: str | None, *, offline: bool
 ) -> tuple[Any, int, int | None, int | None]:
-    """Dataset, its rows to read from and to, and `first_rows` if they were limited to these."""
+    """Open the dataset; return it with first row, row after the last one, and any limit of rows."""
     version = {} if revision is None else {"revision": revision}
     split, start, stop = name.rows
     is_sliced = "[" in name.split
@@ -131,7 +129,7 @@ def _is_large(datasets: ModuleType, name: HubName, version: dict[str, str]) -> b
 
 
 def _rows(data: Any, columns: Columns, source: str) -> Iterable[Any]:
-    """Rows with the columns that matter alone, so that no image or sound is decoded."""
+    """Return the rows with the needed columns only, so that no image or sound is decoded."""
     rows: Iterable[Any] = data
     if data.column_names is not None:  # a stream may have no schema
         rows = data.select_columns(columns.roots(list(data.column_names), source))
@@ -141,7 +139,7 @@ def _rows(data: Any, columns: Columns, source: str) -> Iterable[Any]:
 def _not_loaded(
     source: str, name: HubName, revision: str | None, error: Exception, *, offline: bool
 ) -> TextsError:
-    said = str(error).rstrip(".") or type(error).__name__
+    reason = str(error).rstrip(".") or type(error).__name__
     at = f", revision {revision}" if revision else ""
     hint = (
         "; run once without --offline (offline=False) to download it; a dataset of more than "
@@ -149,7 +147,7 @@ def _not_loaded(
     )
     return TextsError(
         f"{source!r} (configuration {name.config or 'default'}, split {name.split}{at}) could not "
-        f"be loaded{' offline' if offline else ''}: {said}. Name a dataset, a configuration "
+        f"be loaded{' offline' if offline else ''}: {reason}. Name a dataset, a configuration "
         f"and a split that exist: {_EXAMPLE}{hint if offline else ''}"
     )
 
@@ -158,8 +156,8 @@ def _not_loaded(
 def _network(datasets: ModuleType, *, allowed: bool) -> Iterator[None]:
     """Switch the hub's libraries to their offline mode for the block.
 
-    `DownloadConfig(local_files_only=True)` does not do: datasets asks the hub all the same. Nor
-    does the variable HF_HUB_OFFLINE, which is read once, when the libraries are imported.
+    `DownloadConfig(local_files_only=True)` is not enough, because datasets still contacts the hub;
+    the variable HF_HUB_OFFLINE is read only once, when the libraries are imported.
     """
     from huggingface_hub import constants
 

@@ -1,4 +1,4 @@
-"""Names of sources, and the files that a path, a pattern or a list of them stands for."""
+"""Names of sources of texts, and the files of a path, a pattern or a list of both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformer_dynamics.errors import TextsError
 WIKIPEDIA = "wikipedia-sample"
 HUB = "hf://"
 PLAIN_KINDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson")
-"""Kinds of file that are text; each may be compressed with gzip (.txt.gz)."""
+"""Extensions of text files; each may be followed by .gz."""
 ALLOWED = (
     f"{WIKIPEDIA!r}, a path to a {', '.join(PLAIN_KINDS)} (or any of these .gz) or .parquet file, "
     f"a pattern such as 'data/*.txt', a list of paths, or '{HUB}OWNER/NAME[:CONFIG[:SPLIT]]'"
@@ -37,20 +37,25 @@ def is_on_hub(source: object) -> bool:
     return isinstance(source, str) and source.startswith(HUB)
 
 
+def is_bundled(source: object) -> bool:
+    """Whether the source is the bundled Wikipedia sample."""
+    return isinstance(source, str) and source == WIKIPEDIA
+
+
 def is_one_file(source: Source) -> bool:
     """Whether the source is the path of one file, not a pattern or a list."""
     return isinstance(source, (str, Path)) and os.path.isfile(os.path.expanduser(source))
 
 
 def name_of(source: Source) -> str:
-    """Source as one string, for the provenance."""
+    """Return the source as one string, for the provenance."""
     if isinstance(source, (str, Path)):
         return str(source)
     return ", ".join(map(str, source))
 
 
 def shown(source: Source) -> str:
-    """Source as it is written in a call; of a long list only the first two paths."""
+    """Return the source as written in a call, shortened to two paths for a long list."""
     if isinstance(source, (str, Path)):
         return repr(str(source))
     listed = [repr(str(each)) for each in source]
@@ -58,7 +63,11 @@ def shown(source: Source) -> str:
 
 
 def check_source(source: object) -> None:
-    """Refuse what is neither a name, a path nor a list of paths."""
+    """Refuse an argument that is neither a name, a path nor a list of paths.
+
+    Raises:
+        TextsError: it has another type, or the list is empty.
+    """
     if isinstance(source, (list, tuple)):
         wrong = [type(each).__name__ for each in source if not isinstance(each, (str, Path))]
         if source and not wrong:
@@ -69,23 +78,22 @@ def check_source(source: object) -> None:
     else:
         came = f"source is of type {type(source).__name__}"
     raise TextsError(
-        f"{came}; allowed is {ALLOWED}. Strings already in memory need no loading: "
-        "record(model, strings)"
+        f"{came}; allowed is {ALLOWED}. Strings in memory need no loading: record(model, strings)"
     )
 
 
 def files_of(source: Source) -> list[Path]:
-    """Files of a source that is a path, a pattern, or a list of them.
+    """Return the files of a path, a pattern, or a list of both.
 
-    A name that is itself a file is that file even if it holds `*`, `?` or `[`. The files of a
-    pattern are in the order of their sorted paths; `**` matches folders at any depth.
+    An existing file is never read as a pattern, even if its name contains `*`, `?` or `[`. The
+    files of a pattern are in the order of their sorted paths; `**` matches folders at any depth.
 
     Raises:
-        TextsError: there is no such file.
+        TextsError: no file exists under the name.
     """
     if isinstance(source, (str, Path)):
         return _matches(str(source), "")
-    hint = ". Strings already in memory need no loading: record(model, strings)"
+    hint = ". Strings in memory need no loading: record(model, strings)"
     return [file for each in source for file in _matches(str(each), hint)]
 
 
@@ -111,14 +119,14 @@ def _matches(name: str, hint: str) -> list[Path]:
 
 def _files_matching(name: str, pattern: str) -> list[Path]:
     try:
-        found = sorted(glob.glob(pattern, recursive=True))
+        matches = sorted(glob.glob(pattern, recursive=True))
     except ValueError:  # a NUL character in a folder's name
-        found = []
-    files = [Path(match) for match in found if os.path.isfile(match)]
+        matches = []
+    files = [Path(match) for match in matches if os.path.isfile(match)]
     if not files:
         raise TextsError(
-            f"no file matches the pattern {name!r}; in a pattern * stands for any characters, ** "
-            "for folders at any depth: load_texts('data/*.txt')"
+            f"no file matches the pattern {name!r}; in a pattern * matches any characters and ** "
+            "folders at any depth: load_texts('data/*.txt')"
         )
     return files
 
@@ -151,6 +159,6 @@ def _check_is_no_url(name: str) -> None:
         command = f" ({tool.format(shlex.quote(name))})" if tool else ""
         remedy = f"download the file first{command}, then load_texts('texts.txt')"
     raise TextsError(
-        f"{name!r} is an address with the scheme {scheme}://, which is not read; allowed is "
+        f"{name!r} is an address with the scheme {scheme}://, which cannot be read; allowed is "
         f"{ALLOWED}. {remedy[0].upper()}{remedy[1:]}"
     )

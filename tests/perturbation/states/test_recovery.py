@@ -12,7 +12,7 @@ import tiny
 import transformer_dynamics as td
 from known import N_TEXTS, N_UNITS, layered, system
 from transformer_dynamics.errors import InputError, ModelError, UndefinedWarning
-from transformer_dynamics.model.loading import Model
+from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.perturbation import System, contracting_band, recovery
 from transformer_dynamics.perturbation.states.displacement import plane_of
 from transformer_dynamics.perturbation.systems import systems

@@ -1,1 +1,1 @@
-"""Checks that what is recorded is what the model of its user computes."""
+"""Checks that a recording holds the states that the user's model computes."""

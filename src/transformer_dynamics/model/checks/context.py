@@ -1,10 +1,10 @@
-"""The longest text that a model takes, asked of the model and proved.
+"""Longest text that a model accepts, found and verified by passes over short texts.
 
-The configuration names a number of positions. A table of positions may hold fewer tokens than it
-has rows: RoBERTa and its kin begin at the row behind the one of padding. So a pass over a few
-tokens shows which tables are read by position and from which row on, and a text of the length that
-this allows is embedded. Models with rotary or relative positions have no table, and the number of
-the configuration is taken.
+The configuration states a number of positions. A table of positions may hold fewer tokens than it
+has rows: RoBERTa and its relatives begin after the row of the padding token. A pass over a few
+tokens therefore shows which tables are indexed by position and from which row on, and a text of the
+resulting length is embedded. Models with rotary or relative positions have no table, and the number
+in the configuration is used.
 
 Cost: two passes that end before the first layer.
 """
@@ -27,11 +27,11 @@ PROBED = 6
 
 
 def usable_context(hf_model: Any, first: Site) -> int | None:
-    """The longest text in tokens; None where nothing limits it.
+    """Return the longest text in tokens; None if it is unlimited.
 
     Args:
         hf_model: the model.
-        first: its first site, where a pass may end.
+        first: its first site, at which a pass may end.
 
     Raises:
         ModelError: a text of that length does not run.
@@ -61,16 +61,16 @@ def _configured(config: Any) -> int | None:
 
 
 def _tables(hf_model: Any, first: Site) -> list[int]:
-    """Tokens that each table of positions holds, for the tables that are read by position."""
+    """Return the capacity in tokens of every table that is indexed by position."""
     embedding = hf_model.get_input_embeddings()
-    found: list[int] = []
+    capacities: list[int] = []
 
     def watch(module: nn.Module) -> Any:
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             rows = getattr(module, "weight", None)
             start = _first_row([*args, *kwargs.values()])
             if start is not None and isinstance(rows, Tensor) and rows.dim() == 2:
-                found.append(rows.shape[0] - start)
+                capacities.append(rows.shape[0] - start)
 
         return own_thread(before)
 
@@ -80,11 +80,11 @@ def _tables(hf_model: Any, first: Site) -> list[int]:
                 hook = module.register_forward_pre_hook(watch(module), with_kwargs=True)
                 hooks.callback(hook.remove)
         _embed(hf_model, first, PROBED)
-    return found
+    return capacities
 
 
 def _first_row(arguments: list[Any]) -> int | None:
-    """The first of rows that count up with the position, if an argument is such rows."""
+    """Return the first row index of an argument that increases by one per position, else None."""
     for argument in arguments:
         if not isinstance(argument, Tensor) or argument.is_floating_point():
             continue
@@ -97,7 +97,7 @@ def _first_row(arguments: list[Any]) -> int | None:
 def _embed(hf_model: Any, first: Site, n_tokens: int) -> None:
     """Run a text of `n_tokens` tokens up to the first layer."""
     padding = getattr(hf_model.config.get_text_config(), "pad_token_id", None)
-    # Padding has no position of its own in some families; all tokens are one that is none.
+    # Some families give padding no position of its own, so no token may be the padding token.
     token = next(each for each in (1, 2) if each != padding)
     tokens = torch.full((1, n_tokens), token, device=hf_model.device)
     trunk = trunk_of(hf_model)

@@ -1,8 +1,8 @@
-"""Whether the model as its user runs it is the model that is recorded.
+"""Check that the recorded trunk computes the same states as the whole model.
 
-What is recorded is the trunk, without the head. A model whose own `forward` gives its trunk other
-inputs (virtual tokens of prompt tuning, rescaled embeddings) would be recorded as something that
-its user never runs. Cost: two passes over 8 tokens, the second up to the last site.
+Recordings run the trunk, without the head. If the model's own `forward` passes other inputs to its
+trunk (virtual tokens of prompt tuning, rescaled embeddings), the recorded states would never occur
+in normal use. Cost: two passes over 8 tokens, the second up to the last site.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from transformer_dynamics.model.sites import TOLERANCE, Sites
 
 
 def require_same_states(hf_model: Any, sites: Sites) -> None:
-    """Run a few tokens through the whole model and through its trunk, and compare all sites.
+    """Compare all sites between a pass of the whole model and a pass of its trunk.
 
     Raises:
-        ModelError: they differ, or the whole model does not run on token ids alone.
+        ModelError: the states differ, or the whole model does not run on token ids alone.
     """
     trunk = trunk_of(hf_model)
     model = unwrapped(hf_model)
@@ -77,10 +77,11 @@ def _refusal(model: Any, label: str, alone: Tensor | None, whole: Tensor | None)
     elif alone is not None and alone.shape != whole.shape:
         seen = f"have shape {tuple(whole.shape)}, and {tuple(alone.shape)} in its base model"
     else:
-        seen = f"differ by {_relative(whole, alone):.1e} of their norm from those of its base model"
+        seen = f"differ by {_relative(whole, alone):.1e} of their norm from its base model"
     return (
-        f"{type(model).__name__} gives its base model other inputs than the token ids: the states "
-        f"at {label} {seen}. A recording would be of the bare base model. Prompt tuning and prefix "
+        f"{type(model).__name__} passes other inputs than the token ids to its base model: the "
+        f"states at {label} {seen}. A recording would hold the states of the "
+        "bare base model. Prompt tuning and prefix "
         "tuning are not supported; to record the base model without them: "
         "td.load_model(hf_model.get_base_model(), tokenizer=tokenizer)"
     )

@@ -1,8 +1,8 @@
-"""The model inside what wraps it: `torch.compile`, adapters of peft, a head.
+"""The model inside its wrappers: `torch.compile`, adapters of peft, a head.
 
-A compiled model is a module around the model; its passes are run without compiling (`evaluating`),
-since a hook inside a compiled region would be compiled with it. Adapters (LoRA and its kin) live in
-the layers of the model that they adapt, so that running this model runs them as well.
+A compiled model is a module around the model; its passes run without compilation (`evaluating`),
+since a hook inside a compiled region would be compiled with it. Adapters (LoRA and similar) are
+part of the layers that they adapt, so a pass through the inner model includes them.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from transformer_dynamics.errors import InputError, ModelError
 
 
 def unwrapped(hf_model: nn.Module) -> nn.Module:
-    """The module that `torch.compile` was given; any other module is itself."""
+    """Return the module inside `torch.compile`; other modules are returned unchanged."""
     while isinstance(inner := hf_model._modules.get("_orig_mod"), nn.Module):
         hf_model = inner
     return hf_model
 
 
 def without_adapters(hf_model: nn.Module) -> nn.Module:
-    """The transformers model inside a compiled module or a peft model; its layers keep adapters."""
+    """Return the transformers model inside a compiled or peft model; its layers keep adapters."""
     model = unwrapped(hf_model)
     base = getattr(model, "get_base_model", None)
     return unwrapped(base()) if callable(base) else model
 
 
 def trunk_of(hf_model: nn.Module) -> nn.Module:
-    """The model without its head: the part that runs from token ids to the last hidden state.
+    """Return the model without its head, from token ids to the last hidden state.
 
     Raises:
-        ModelError: there is no such part.
+        ModelError: the model has no such part.
     """
     model = without_adapters(hf_model)
     trunk = getattr(model, "base_model", model)
     if not isinstance(trunk, nn.Module):
-        raise ModelError(f"{type(hf_model).__name__} has no base model; give a PreTrainedModel")
+        raise ModelError(f"{type(hf_model).__name__} has no base model; pass a PreTrainedModel")
     return unwrapped(trunk)
 
 
 def is_compiled(hf_model: nn.Module) -> bool:
-    """Whether a pass through the model would run code that `torch.compile` made."""
+    """Whether a pass through the model would run compiled code."""
     return any(
         "_orig_mod" in module._modules or module._compiled_call_impl is not None
         for module in (hf_model, *trunk_of(hf_model).modules())
@@ -53,7 +53,7 @@ def is_compiled(hf_model: nn.Module) -> bool:
 
 
 def vocabulary_size(hf_model: Any) -> int | None:
-    """Number of tokens that the head predicts; None where no head predicts tokens."""
+    """Return the number of tokens that the head predicts; None without such a head."""
     head = hf_model.get_output_embeddings()
     if head is None:
         return None
@@ -82,14 +82,14 @@ _guard = threading.Lock()
 
 
 def lock_of(hf_model: nn.Module) -> threading.RLock:
-    """The lock that a pass through a model holds; models that share a trunk share it."""
+    """Return the lock of passes through a model; models with the same trunk share it."""
     trunk = trunk_of(hf_model)
     with _guard:
         return _locks.setdefault(trunk, threading.RLock())
 
 
 def _forget_locks() -> None:
-    """A forked child has none of the threads that may hold a lock."""
+    """Reset all locks in a forked child, which has none of the threads that may hold one."""
     global _guard
     _guard = threading.Lock()
     _locks.clear()

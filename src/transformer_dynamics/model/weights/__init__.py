@@ -1,1 +1,1 @@
-"""Weights of models: read, converted, drawn anew for untrained twins."""
+"""Weights of models: reading, conversion, and initialization of untrained twins."""

@@ -1,29 +1,26 @@
-"""Read weights with transformers, and refuse weights that are broken or that do not fit.
+"""Read weights with transformers, and refuse weights that do not fit the model.
 
-A loader that finds no value for a weight leaves it random and says so in a log; here the weights
-that the stream runs through must all be found, and none may be left over.
+A loader leaves a weight without a value random and only logs it. Here all weights that the stream
+depends on must be found, and none may be left over.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from transformer_dynamics.errors import ModelError
 from transformer_dynamics.model.checks.wrappers import trunk_of
 
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-# Weights that no state depends on: the pooler reads the last state, the others are derived.
+# Weights without effect on states: the pooler reads the last state, the others are derived.
 WITHOUT_EFFECT = ("pooler.", ".inv_freq", ".attn.bias", ".masked_bias", "position_ids")
 SHOWN = 3
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence the libraries' progress bars and chatter inside the block; as before after it."""
+    """Silence the libraries' progress bars and log messages inside the block."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
@@ -42,10 +39,10 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def called(name: str, load: Any, *args: Any, **options: Any) -> Any:
-    """Call a loader of transformers and turn its many ways of failing into one message."""
+    """Call a loader of transformers and convert its errors to one `ModelError`."""
     try:
         return load(*args, **options)
-    except Exception as error:  # each file format behind the loader has errors of its own
+    except Exception as error:  # each file format has its own error classes
         first = next((line for line in str(error).splitlines() if line.strip()), "no message")
         raise ModelError(
             f"cannot load the model {name!r} ({type(error).__name__}: {first.strip()[:300]}). "
@@ -55,32 +52,33 @@ def called(name: str, load: Any, *args: Any, **options: Any) -> Any:
 
 
 def with_weights(name: str, auto: Any, folder: Any, **options: Any) -> Any:
-    """A model with all of its weights.
+    """Load a model with all of its weights.
 
     Args:
-        name: the model's name, for messages.
-        auto: the class of transformers that loads it.
-        folder: where transformers finds it.
-        options: for `from_pretrained`.
+        name: name of the model, for errors.
+        auto: class of transformers that loads it.
+        folder: path or hub id.
+        options: options of `from_pretrained`.
 
     Raises:
-        ModelError: it cannot be loaded, weights of the model are missing, or weights of the trunk
-            are left over.
+        ModelError: the model cannot be loaded, weights are missing, or weights of the trunk are
+            left over.
     """
-    loaded, found = called(name, auto.from_pretrained, folder, output_loading_info=True, **options)
-    missing = _effective(found["missing_keys"])
+    loaded, info = called(name, auto.from_pretrained, folder, output_loading_info=True, **options)
+    missing = _effective(info["missing_keys"])
     if missing:
         in_trunk = _of_trunk(loaded, missing)
         raise ModelError(
             f"the weights of {name!r} do not fit {type(loaded).__name__}: {_listed(missing)} "
-            f"missing and would be random. {_way_out(in_trunk, found['unexpected_keys'])}"
+            f"missing and would be random. {_remedy(in_trunk, info['unexpected_keys'])}"
         )
-    unexpected = _of_trunk(loaded, _effective(found["unexpected_keys"]))
+    unexpected = _of_trunk(loaded, _effective(info["unexpected_keys"]))
     if unexpected:
         raise ModelError(
             f"the weights of {name!r} do not fit {type(loaded).__name__}: {_listed(unexpected)} "
-            "left over, so that the model that runs is not the one that was saved. Its config.json "
-            "names fewer layers or another architecture than its weights have"
+            "left over, so the loaded model differs from the saved one. Correct its config.json, "
+            "which names fewer layers or another architecture than the weights have, or save the "
+            "model again: hf_model.save_pretrained(folder)"
         )
     return loaded
 
@@ -91,7 +89,7 @@ def _effective(keys: Iterable[Any]) -> list[str]:
 
 
 def _of_trunk(loaded: Any, names: Iterable[str]) -> list[str]:
-    """Those of the names that belong to the model without its head, with or without its prefix."""
+    """Return the names that belong to the trunk, with or without its prefix."""
     trunk = trunk_of(loaded)
     prefix = f"{getattr(loaded, 'base_model_prefix', '')}."
     children = {name for name, _ in trunk.named_children()}
@@ -109,82 +107,20 @@ def _listed(names: list[str]) -> str:
     return f"{shown} {'is' if len(names) == 1 else 'are'}"
 
 
-def _way_out(in_trunk: list[str], unexpected: Iterable[Any]) -> str:
+def _remedy(in_trunk: list[str], unexpected: Iterable[Any]) -> str:
     left_over = sorted(str(key) for key in unexpected)
     if any("_orig_mod." in name for name in left_over):
         return (
-            f"The names that are there ({left_over[0]}, ...) are those of a compiled model; save "
+            f"The saved names ({left_over[0]}, ...) belong to a compiled model; save "
             "the model inside it: compiled_model._orig_mod.save_pretrained(folder)"
         )
     if in_trunk:
         rest = f" ({_listed(left_over)} left over)" if left_over else ""
         return (
             f"They were saved from another architecture or in part{rest}; save the whole model "
-            "anew: hf_model.save_pretrained(folder)"
+            "again: hf_model.save_pretrained(folder)"
         )
     return (
         "Its head was not saved; to record it without a head: "
         "td.load_model(transformers.AutoModel.from_pretrained(folder), tokenizer=tokenizer)"
     )
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a model's folder with a file that is cut off, or stands for one elsewhere.
-
-    Raises:
-        ModelError: a file is a pointer of git-lfs, not JSON, or shorter than its own header says.
-    """
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".safetensors", ".bin", ".gguf", ".model"):
-            refuse_pointer(path)
-        if path.suffix == ".safetensors":
-            _check_safetensors(path)
-    if (folder / "config.json").exists():
-        _check_json(folder / "config.json")
-
-
-def refuse_pointer(path: Path) -> None:
-    """Refuse a text file that git-lfs left in the place of a large one.
-
-    Raises:
-        ModelError: it is one.
-    """
-    with path.open("rb") as file:
-        if file.read(len(LFS_POINTER)) == LFS_POINTER:
-            raise ModelError(
-                f"{path} is a pointer of git-lfs and not the file itself; fetch it: git lfs pull"
-            )
-
-
-def _check_json(path: Path) -> None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(
-            f"{path} is not valid JSON ({error}); copy the folder again, or save the model anew: "
-            "hf_model.save_pretrained(folder)"
-        ) from error
-    if not isinstance(found, Mapping):
-        raise ModelError(f"{path} holds no configuration; it is a JSON object with a model_type")
-
-
-def _check_safetensors(path: Path) -> None:
-    """Compare the size of the file with the one that its header states."""
-    size = path.stat().st_size
-    broken = ModelError(
-        f"{path} is no whole safetensors file ({size} bytes); it was cut off or is something else: "
-        "copy it again"
-    )
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise broken
-        try:
-            header = json.loads(file.read(length))
-            stops = [
-                entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"
-            ]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise broken from error
-    if size != 8 + length + max(stops, default=0):
-        raise broken

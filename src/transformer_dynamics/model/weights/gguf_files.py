@@ -1,4 +1,4 @@
-"""GGUF files, de-quantized once and kept as safetensors in the cache.
+"""Convert GGUF files once to float32 safetensors in the cache.
 
 Reading the packed file takes many times longer than reading the safetensors.
 """
@@ -14,41 +14,46 @@ from pathlib import Path
 import torch
 
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.model.weights.checkpoints import (
-    called,
-    quiet_transformers,
-    refuse_pointer,
-    with_weights,
-)
-from transformer_dynamics.storage import assets
+from transformer_dynamics.model.weights.checkpoints import called, quiet_transformers, with_weights
+from transformer_dynamics.model.weights.model_files import refuse_pointer
+from transformer_dynamics.storage.cache import cache_dir
 from transformer_dynamics.storage.files import make_folder, remove_folder
 
-# Part of the cached folder's name, so that a change in the conversion is never served from before.
+# Part of the cached folder's name, so that an older conversion is never reused.
 CONVERSION = 1
 
 
 def converted(gguf: Path) -> str:
-    """The folder with a GGUF file's weights as float32 safetensors, made at first use."""
+    """Return the folder with a GGUF file's weights as float32 safetensors, created at first use.
+
+    Raises:
+        ModelError: the file does not exist or is not a GGUF file.
+    """
     if not gguf.is_file():
-        raise ModelError(f"there is no file {gguf}; a model file ends in .gguf and must exist")
+        raise ModelError(
+            f"the file {gguf} does not exist; name an existing .gguf file: "
+            "td.load_model('model.gguf')"
+        )
     refuse_pointer(gguf)
     with gguf.open("rb") as file:
         if file.read(4) != b"GGUF":
-            raise ModelError(f"{gguf} is no GGUF file: it does not begin with the letters GGUF")
+            raise ModelError(
+                f"{gguf} is not a GGUF file, which begins with the letters GGUF; copy it again"
+            )
     with gguf.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    home = assets.cache_dir() / "models"
-    folder = home / f"{gguf.stem}-{digest[:16]}-{CONVERSION}"
+    parent = cache_dir() / "models"
+    folder = parent / f"{gguf.stem}-{digest[:16]}-{CONVERSION}"
     if folder.exists():
         return str(folder)
-    make_folder(home)
-    partial = Path(tempfile.mkdtemp(dir=home, prefix=".converting-"))
+    make_folder(parent)
+    partial = Path(tempfile.mkdtemp(dir=parent, prefix=".converting-"))
     try:
         _convert(gguf, partial)
         try:
             partial.rename(folder)
         except OSError:
-            if not folder.exists():  # otherwise another process finished the same work first
+            if not folder.exists():  # otherwise another process has created it
                 raise
     finally:
         remove_folder(partial)
@@ -67,14 +72,14 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = {"gguf_file": gguf.name}
-    # The reader draws a progress bar on standard error that no switch turns off.
+    # The reader draws a progress bar on standard error that cannot be turned off.
     with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
         loaded = with_weights(
             gguf.name, AutoModelForCausalLM, gguf.parent, dtype=torch.float32, **source
         )
         tokenizer = called(gguf.name, AutoTokenizer.from_pretrained, gguf.parent, **source)
         config = loaded.config
-        # The weights are plain floats now; a model that still claims to be quantized is not saved.
+        # The weights are plain floats now; a model with a quantization entry cannot be saved.
         del config.quantization_config
         fresh = type(loaded)(config)
         fresh.load_state_dict(loaded.state_dict())

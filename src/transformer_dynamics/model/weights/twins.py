@@ -1,7 +1,7 @@
-"""The same architecture with weights as they are initialized before training.
+"""Build a model of the same architecture with freshly initialized weights.
 
-Random numbers come from a generator of the twin's own, in this thread alone: the caller's random
-state is neither read nor changed, and one seed gives the same bits whatever other threads draw.
+Random numbers come from the twin's own generator, in this thread only: the caller's random state is
+neither read nor changed, and a seed gives the same bits whatever other threads draw.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transformer_dynamics.model.weights.checkpoints import quiet_transformers
 
 
 class _OwnRandomness(TorchDispatchMode):
-    """Every random operation of this thread inside the block draws from one generator."""
+    """Let every random operation of this thread draw from one generator inside the block."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -36,28 +36,33 @@ class _OwnRandomness(TorchDispatchMode):
 
 
 def _with_generator(func: Any) -> Any:
-    """The form of a random operation that takes a generator."""
+    """Return the overload of a random operation that takes a generator."""
     if any(argument.name == "generator" for argument in func._schema.arguments):
         return func
     packet = func.overloadpacket
     name = "generator" if func._overloadname == "default" else f"generator_{func._overloadname}"
     if name not in packet.overloads():
         raise ModelError(
-            f"weights are initialized with {func}, which takes no generator of its own; the "
-            "untrained twin of this model would not be the same twice"
+            f"weights are initialized with {func}, which takes no generator, so the "
+            "untrained twin could not be reproduced; initialize it yourself: "
+            "td.load_model(type(hf_model)(hf_model.config))"
         )
     return getattr(packet, name)
 
 
 def untrained_model(hf_model: Any, seed: int) -> Any:
-    """A model of the same class and configuration, initialized anew, on the CPU.
+    """Return a model of the same class and configuration with new weights, on the CPU.
 
-    A compiled model's twin is not compiled, an adapted one's has no adapters, and a quantized one's
-    is in floating point.
+    The twin of a compiled model is not compiled, the twin of an adapted model has no adapters, and
+    the twin of a quantized model is in floating point.
+
+    Args:
+        hf_model: the model.
+        seed: seed of the initialization.
 
     Raises:
         ModelError: the class cannot be built from its configuration alone.
-        InputError: the seed is no whole number.
+        InputError: the seed is not a whole number.
     """
     try:
         own_seed = operator.index(seed)
@@ -74,6 +79,7 @@ def untrained_model(hf_model: Any, seed: int) -> Any:
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ModelError(
             f"no untrained twin: {type(inner).__name__}(config) fails ({type(error).__name__}: "
-            f"{error}); the class of the model is built from its configuration alone"
+            f"{error}); the class of the model must accept its configuration alone: "
+            "td.load_model(your_untrained_model)"
         ) from error
     return twin.to(dtype=dtype).eval()

@@ -24,7 +24,7 @@ from transformer_dynamics.perturbation.depths import layer_sites
 from transformer_dynamics.texts.tokenization import tokenize
 
 if TYPE_CHECKING:
-    from transformer_dynamics.model.loading import Model
+    from transformer_dynamics.model.language_model import Model
 
 Targets = Literal["same", "later"]
 

@@ -1,7 +1,7 @@
-"""Derivatives of a model: taken also inside `torch.inference_mode`, refused where there are none.
+"""Derivatives of a model, also inside `torch.inference_mode`, with a check that they exist.
 
-A layer of packed integers passes no gradient on. What autograd then returns is the derivative of
-the residual connection around it alone, a number that looks right; so one short pass shows whether
+A layer of packed integers passes no gradient on. Autograd then returns the derivative of the
+residual connection around it, a plausible but wrong number. One short pass therefore checks that
 every linear layer that receives gradients passes them on.
 """
 
@@ -20,18 +20,18 @@ from transformer_dynamics.model.checks.wrappers import trunk_of
 from transformer_dynamics.model.hooks import evaluating, first_tensor, input_states, own_thread
 from transformer_dynamics.model.probe import probe_tokens
 
-# How torch says that something has no derivative.
+# Messages of torch for operations without a derivative.
 NO_DERIVATIVE = re.compile(r"does not require grad|[Ii]nference tensor|derivative|forward AD")
 LINEAR = ("Linear", "Conv1D")
 
 
 @contextmanager
 def differentiating(hf_model: nn.Module) -> Iterator[None]:
-    """Derivatives of a model are taken inside the block, also within `torch.inference_mode`.
+    """Allow derivatives of a model inside the block, also within `torch.inference_mode`.
 
     Raises:
-        ModelError: the model has none: its weights were made in inference mode, or its layers
-            (packed integers, custom kernels) know no derivative.
+        ModelError: the model has none: its weights were created in inference mode, or its layers
+            (packed integers, custom kernels) define no derivative.
     """
     with torch.inference_mode(False):
         try:
@@ -43,27 +43,27 @@ def differentiating(hf_model: nn.Module) -> Iterator[None]:
 
 
 def require_derivatives(hf_model: Any) -> None:
-    """Run a few tokens and see that gradients pass through every linear layer.
+    """Check on a few tokens that gradients pass through every linear layer.
 
     Raises:
-        ModelError: they do not; names the layer.
+        ModelError: a layer passes no gradient on; it is named.
     """
     trunk = trunk_of(hf_model)
     with (
         differentiating(hf_model),
         evaluating(hf_model, torch.enable_grad),
-        _watching(trunk) as stopped,
+        _watching(trunk) as blocking,
         requiring_gradients(hf_model.get_input_embeddings()),
     ):
         output = first_tensor(trunk(input_ids=probe_tokens(hf_model)[:1], use_cache=False))
-    if stopped:
-        raise _refusal(hf_model, f"{stopped[0]} passes no gradient on")
+    if blocking:
+        raise _refusal(hf_model, f"{blocking[0]} passes no gradient on")
     if output is not None and _lacks_a_derivative(output):
         raise _refusal(hf_model, "an operation in it has no derivative")
 
 
 def _lacks_a_derivative(output: Tensor) -> bool:
-    """Whether a result went through an operation of which autograd has no backward pass."""
+    """Whether a result depends on an operation without a backward pass."""
     pending, seen = [output.grad_fn], set()
     while pending:
         node = pending.pop()
@@ -78,7 +78,7 @@ def _lacks_a_derivative(output: Tensor) -> bool:
 
 @contextmanager
 def requiring_gradients(embedding: nn.Module) -> Iterator[None]:
-    """The output of a module takes gradients, also where its weights are frozen."""
+    """Let the output of a module require gradients inside the block, even with frozen weights."""
 
     def after(_: nn.Module, args: Any, output: Tensor) -> Tensor:
         return output if output.requires_grad else output.requires_grad_()
@@ -92,8 +92,8 @@ def requiring_gradients(embedding: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _watching(trunk: nn.Module) -> Iterator[list[str]]:
-    """Paths of the linear layers whose input takes gradients and whose output does not."""
-    stopped: list[str] = []
+    """Yield a list that collects linear layers which receive gradients and pass none on."""
+    blocking: list[str] = []
 
     def watch(name: str) -> Any:
         def after(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
@@ -101,7 +101,7 @@ def _watching(trunk: nn.Module) -> Iterator[list[str]]:
             if entering is None or leaving is None:
                 return
             if entering.requires_grad and not leaving.requires_grad:
-                stopped.append(name)
+                blocking.append(name)
 
         return own_thread(after)
 
@@ -111,12 +111,12 @@ def _watching(trunk: nn.Module) -> Iterator[list[str]]:
             if any(linear in kinds for linear in LINEAR):
                 hook = module.register_forward_hook(watch(name), with_kwargs=True)
                 hooks.callback(hook.remove)
-        yield stopped
+        yield blocking
 
 
 def _refusal(hf_model: nn.Module, seen: str) -> ModelError:
     return ModelError(
-        f"{type(hf_model).__name__} has no derivatives here ({seen}); they need weights in "
-        "floating point that were loaded outside of torch.inference_mode(): "
+        f"{type(hf_model).__name__} has no derivatives ({seen}); they need floating-point "
+        "weights that were loaded outside of torch.inference_mode(): "
         "td.load_model(name, dtype='float32')"
     )

@@ -1,0 +1,1 @@
+"""Forward passes that carry replaced states of one token through a model."""

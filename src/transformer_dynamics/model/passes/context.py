@@ -1,0 +1,68 @@
+"""Context of a text's last token: the unperturbed run and the inputs of perturbed runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transformer_dynamics.model.passes.caches import shared_view
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """Context and states of the unperturbed run.
+
+    Attributes:
+        tokens: token ids of the text, `(position)`.
+        clean: states of the last token, `(site, unit)`.
+        outputs: result of every layer with empty states, as a template of its structure.
+        cache: keys and values of all tokens but the last; None if they cannot be shared, so that
+            the whole text runs once per state.
+    """
+
+    tokens: Tensor
+    clean: Tensor
+    outputs: list[Any]
+    cache: Any
+
+    def inputs(self, n_states: int) -> dict[str, Any]:
+        """Return the arguments of a pass with `n_states` copies of the last token."""
+        if self.cache is None:
+            return {"input_ids": self.tokens.expand(n_states, -1), "use_cache": False}
+        device = self.tokens.device
+        n_context = len(self.tokens) - 1
+        # Each state attends to the context and to itself: (state, context + state).
+        mask = torch.full((n_states, n_states), torch.finfo(self.clean.dtype).min)
+        mask = torch.cat([torch.zeros(n_states, n_context), mask.fill_diagonal_(0.0)], dim=1)
+        return {
+            "input_ids": self.tokens[-1:].expand(1, n_states),
+            "position_ids": torch.full((1, n_states), n_context, device=device),
+            "attention_mask": mask.to(device=device, dtype=self.clean.dtype)[None, None],
+            "past_key_values": shared_view(self.cache),
+            "use_cache": True,
+        }
+
+    @property
+    def replacement(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Function that replaces the last token's states in the stream of a pass."""
+        n_tokens = len(self.tokens)
+
+        def replace_all(stream: Tensor, states: Tensor) -> Tensor:
+            return states.to(stream.device).reshape(stream.shape)
+
+        def replace_last(stream: Tensor, states: Tensor) -> Tensor:
+            by_text = stream.reshape(len(states), n_tokens, -1)
+            last = states.to(stream.device)[:, None]
+            return torch.cat([by_text[:, :-1], last], dim=1).reshape(stream.shape)
+
+        return replace_last if self.cache is None else replace_all
+
+    def last_states(self, stream: Tensor, n_states: int) -> Tensor:
+        """Return the last token's states, `(state, unit)`, from the stream of a pass."""
+        if self.cache is not None:
+            return stream.reshape(n_states, -1)
+        return stream.reshape(n_states, len(self.tokens), -1)[:, -1].clone()

@@ -1,0 +1,150 @@
+"""Forward passes in which other states replace the last token's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transformer_dynamics.model.checks.derivatives import require_derivatives
+from transformer_dynamics.model.checks.wrappers import logits_of, trunk_of
+from transformer_dynamics.model.hooks import PassEnded, evaluating, own_thread, reading
+from transformer_dynamics.model.injection import (
+    injecting,
+    layer_paths,
+    passes_stream_alone,
+    skipping,
+    with_states,
+)
+from transformer_dynamics.model.labels import FINAL, parse
+from transformer_dynamics.model.passes.caches import new_cache, without_last
+from transformer_dynamics.model.passes.context import Context
+from transformer_dynamics.model.sites import TOLERANCE, Sites
+
+# Allowed difference between the two strategies, as a multiple of the tolerance for sites.
+SLACK = 5.0
+# Errors of models whose code does not accept a shared context.
+FAILURES = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+)
+
+
+def relative_error(states: Tensor, reference: Tensor) -> Tensor:
+    """|states - reference| / |reference| along the last axis."""
+    exact = reference.double()
+    error: Tensor = (states.double() - exact).norm(dim=-1) / exact.norm(dim=-1).clamp_min(1e-300)
+    return error
+
+
+class Runner:
+    """Forward passes of a model with other states at the last token."""
+
+    def __init__(self, hf_model: Any, sites: Sites) -> None:
+        self.hf_model = hf_model
+        self._trunk = trunk_of(hf_model)
+        self._sites = sites
+        self._has_derivatives = False
+        self._layers = [self._trunk.get_submodule(path) for path in layer_paths(sites)]
+
+    @cached_property
+    def tolerance(self) -> float:
+        """Largest difference between two computations of one state, relative to its norm."""
+        return SLACK * TOLERANCE.get(self.hf_model.dtype, 1e-5)
+
+    def require_derivatives(self) -> None:
+        """Check once that gradients pass through the model."""
+        if not self._has_derivatives:
+            require_derivatives(self.hf_model)
+            self._has_derivatives = True
+
+    def run_clean(self, tokens: Tensor, *, cached: bool) -> Context:
+        """Run a text without a perturbation."""
+        states: dict[str, Tensor] = {}
+        outputs: dict[int, Any] = {}
+
+        def keep(label: str, stream: Tensor) -> None:
+            states[label] = stream.reshape(len(tokens), -1)[-1].clone()
+
+        with (
+            evaluating(self.hf_model, torch.no_grad),
+            reading(self._trunk, self._sites.sites, keep),
+            ExitStack() as hooks,
+        ):
+            for index, layer in enumerate(self._layers):
+                hook = own_thread(_template_hook(outputs, index))
+                hooks.callback(layer.register_forward_hook(hook).remove)
+            cache = new_cache() if cached else None
+            options = {"past_key_values": cache} if cached else {}
+            self._trunk(input_ids=tokens[None], use_cache=cached, **options)
+        clean = torch.stack([states[label].to(tokens.device) for label in self._sites.labels])
+        templates = [outputs[index] for index in range(len(self._layers))]
+        return Context(tokens, clean, templates, without_last(cache) if cached else None)
+
+    def run(
+        self,
+        context: Context,
+        states: Tensor,
+        start: str,
+        keep: Sequence[str],
+        mode: Callable[[], Any] = torch.inference_mode,
+    ) -> dict[str, Tensor]:
+        """Carry `states` `(state, unit)` from `start` to each site of `keep`."""
+        carried = {start: states}
+        if start == FINAL:
+            return carried
+        order = self._sites.labels
+        wanted = [s for s in self._sites.sites if s.label in keep and s.label != start]
+        last = max((site.label for site in wanted), key=order.index)
+
+        def read(label: str, stream: Tensor) -> None:
+            carried[label] = context.last_states(stream, len(states)).to(states.device)
+            if label == last:
+                raise PassEnded
+
+        with (
+            self._injected(context, states, start, mode),
+            reading(self._trunk, wanted, read),
+            suppress(PassEnded),
+        ):
+            self._trunk(**context.inputs(len(states)))
+        return carried
+
+    def logits(self, context: Context, states: Tensor, start: str) -> Tensor:
+        """Logits of the next token for states at `start`, `(state, token)`."""
+        with self._injected(context, states, start, torch.inference_mode):
+            output = self.hf_model(**context.inputs(len(states)))
+        logits = logits_of(self.hf_model, output)
+        return logits[0] if context.cache is not None else logits[:, -1]
+
+    @contextmanager
+    def _injected(
+        self, context: Context, states: Tensor, start: str, mode: Callable[[], Any]
+    ) -> Iterator[None]:
+        layer = len(self._layers) if start == FINAL else parse(start)[0]
+        with ExitStack() as stack:
+            stack.enter_context(evaluating(self.hf_model, mode))
+            if context.cache is not None and all(map(passes_stream_alone, context.outputs)):
+                # Skipped layers write no keys of the states, and no later layer reads them.
+                before = min(layer, len(self._layers) - 1)
+                stack.enter_context(skipping(self._layers[:before], context.outputs[:before]))
+            stack.enter_context(
+                injecting(self._trunk, self._sites, start, states, context.replacement)
+            )
+            yield
+
+
+def _template_hook(outputs: dict[int, Any], index: int) -> Callable[..., None]:
+    def after(_: Any, args: Any, output: Any) -> None:
+        outputs[index] = with_states(output, torch.empty(0))
+
+    return after

@@ -1,0 +1,111 @@
+"""Precision and devices of a model's weights."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from transformer_dynamics.errors import ModelError
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+SPREAD = ("balanced", "balanced_low_0", "sequential")
+
+
+def require_as_built(
+    hf_model: Any,
+    device: str | torch.device | Mapping[str, Any],
+    dtype: Any,
+    attention: str | None,
+) -> None:
+    """Refuse a device, precision or attention that differs from those of a model in memory.
+
+    The defaults of `load_model` require nothing.
+
+    Raises:
+        ModelError: an option differs.
+    """
+    first = next(hf_model.parameters(), None)
+    if first is None:
+        return
+    actual = {
+        "device": str(first.device),
+        "dtype": str(first.dtype).removeprefix("torch."),
+        "attention": getattr(getattr(hf_model, "config", None), "_attn_implementation", None),
+    }
+    required = {
+        "device": None if device == "auto" else str(device),
+        "dtype": None if str(dtype) == "float32" else str(dtype).removeprefix("torch."),
+        "attention": attention,
+    }
+    differing = [
+        f"{name}={value!r} (the model has {actual[name]!r})"
+        for name, value in required.items()
+        if value is not None and value != actual[name] and actual[name] != f"{value}:0"
+    ]
+    if differing:
+        raise ModelError(
+            f"got a model in memory and {', '.join(differing)}; such a model is used unchanged: "
+            "convert it first with model.to('cuda') or model.to(torch.bfloat16), or load it by name"
+        )
+
+
+def placement_options(
+    dtype: Any, device: str | torch.device | Mapping[str, Any], attention: str | None
+) -> dict[str, Any]:
+    """Return the options of `from_pretrained` for precision, devices and attention.
+
+    Raises:
+        ModelError: the precision is unknown or a device cannot be used.
+    """
+    known = DTYPES.get(str(dtype).removeprefix("torch."))
+    if known is None:
+        raise ModelError(f"got dtype {dtype!r}; allowed are {', '.join(DTYPES)}: dtype='float32'")
+    chosen: dict[str, Any] = {"dtype": known}
+    if attention is not None:
+        chosen["attn_implementation"] = attention
+    if isinstance(device, Mapping) or device in SPREAD:
+        return chosen | _device_map(device)
+    device_of(device)
+    return chosen
+
+
+def _device_map(device: Any) -> dict[str, Any]:
+    """Return the options of transformers that distribute the weights over devices."""
+    try:
+        import accelerate  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            f"device={device!r} distributes the weights over devices, which needs the package "
+            "accelerate: pip install 'transformer-dynamics[gguf]'"
+        ) from error
+    options: dict[str, Any] = {"device_map": device if isinstance(device, str) else dict(device)}
+    if not isinstance(device, str) and "disk" in device.values():
+        options["offload_folder"] = tempfile.mkdtemp(prefix="tdyn-offload-")
+    return options
+
+
+def device_of(device: Any) -> torch.device:
+    """Return the torch device of a name, after a test that it can be used.
+
+    Raises:
+        ModelError: the device does not exist or cannot be used on this machine.
+    """
+    if isinstance(device, str) and device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        usable = torch.device(device)
+        torch.empty(0, device=usable)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ModelError(
+            f"the device {device!r} cannot be used on this machine ({str(error).splitlines()[0]}); "
+            "use device='cpu' or device='auto'"
+        ) from error
+    return usable

@@ -1,0 +1,1 @@
+"""Readers of text files: plain text, tables, JSON and Parquet."""
