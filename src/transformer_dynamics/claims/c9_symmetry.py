@@ -45,7 +45,7 @@ def note(result: xr.Dataset, evidence: xr.Dataset) -> str:
         f"{1 - early:.3g} to {1 - late:.3g}. The most symmetric update is that of layer "
         f"{int(np.nanargmax(energy))} ({np.nanmax(energy):.3g}); a Gaussian matrix has 0.5. Read "
         f"with the identity of the residual connection the last third has "
-        f"{evidence['picture'].values[-third:].mean():.3g}."
+        f"{evidence['illustration'].values[-third:].mean():.3g}."
     )
 
 
