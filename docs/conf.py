@@ -202,7 +202,7 @@ def claims_page() -> str:
             ),
             "shown only": "; ".join(
                 [f"{link(known[name])}: {escape(why)}" for name, why in claim.shown.items()]
-                + [f"`{name}`: {escape(why)}" for name, why in claim.own_reasons.items()]
+                + [f"`{name}`: {escape(own.reason)}" for name, own in claim.own_nulls.items()]
             ),
             "source": escape(claim.source),
             "cannot tell": escape(claim.caveat),

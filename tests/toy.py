@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim
-from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
+from transformer_dynamics.claims.curves import profile_lines
+from transformer_dynamics.claims.figures import statistic_intervals
 from transformer_dynamics.plots.backend import Lines, Series
 from transformer_dynamics.registry import CLAIMS, MEASURES, measure
 
@@ -30,7 +31,7 @@ def profile(recording, weights):
 
 
 def draw_claim(evidence):
-    lines = profile_lines(evidence, title=TITLE, y_label="|x| (stream units)", along="site")
+    lines = profile_lines(evidence, title=TITLE, y_label="|x| (stream units)")
     return [lines, statistic_intervals(evidence, "last minus first (stream units)")]
 
 
@@ -46,7 +47,6 @@ def registered():
         profile=profile,
         summary=lambda profile: profile[..., -1] - profile[..., 0],
         dims=("site",),
-        coords=lambda recording: recording.site_coords,
         threshold=0.0,
         nulls={"random_walk": "it has the size of the steps and unrelated directions"},
         draw=draw_claim,

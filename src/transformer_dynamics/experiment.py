@@ -25,8 +25,8 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims import Verdict, evaluate_claims
-from transformer_dynamics.claims.verdicts import N_BOOTSTRAP, N_TWINS, check_size, draws_needed
+from transformer_dynamics.claims import ClaimOptions, Verdict, Verdicts, evaluate_claims
+from transformer_dynamics.claims.options import N_BOOTSTRAP, N_TWINS, check_size, draws_needed
 from transformer_dynamics.environment import system_information, version
 from transformer_dynamics.errors import InputError, ModelError, TdynError
 from transformer_dynamics.model.language_model import Model
@@ -147,13 +147,14 @@ class Experiment:
         """Number of texts."""
         return len(self.texts.token_lists)
 
-    def run(self) -> list[Verdict]:
+    def run(self) -> Verdicts:
         """Do every stage that is not done yet, and return the verdicts.
 
         Raises:
             TdynError: anything that the user can mend; what is finished by then is kept.
         """
-        check_size(self.n_texts, self.model.sites, self.settings.n_null, self.settings.n_bootstrap)
+        options = ClaimOptions(n_null=self.settings.n_null, n_bootstrap=self.settings.n_bootstrap)
+        check_size(self.n_texts, self.model.sites, options)
         make_folder(self.out)
         recording = self._record()  # refuses a folder that holds another run, and changes nothing
         self._note_provenance(recording)
@@ -370,7 +371,7 @@ class Experiment:
         recording: Recording,
         nulls: dict[str, list[Recording]],
         perturbed: dict[str, xr.Dataset],
-    ) -> list[Verdict]:
+    ) -> Verdicts:
         inputs = {
             "recording": self._identity(recording),
             "nulls": {
@@ -393,8 +394,9 @@ class Experiment:
                 recording,
                 model_nulls=nulls,
                 perturbed=perturbed,
-                n_null=self.settings.n_null,
-                n_bootstrap=self.settings.n_bootstrap,
+                options=ClaimOptions(
+                    n_null=self.settings.n_null, n_bootstrap=self.settings.n_bootstrap
+                ),
                 seed=self.settings.seed,
                 on_progress=progress,
             )
@@ -463,16 +465,16 @@ class Experiment:
         write_json(self.out / "run.json", {**(read_json(self.out / "run.json") or {}), **entries})
 
 
-def load_verdicts(out: Path) -> list[Verdict]:
+def load_verdicts(out: Path) -> Verdicts:
     """The verdicts of a finished run, with their evidence."""
     entries = read_json(out / "claims.json")
     if entries is None:
-        return []
+        return Verdicts()
     verdicts = []
     for entry in entries:
         evidence = results.load_result(out / "results.zarr", f"claims/{entry['id']}")
         verdicts.append(Verdict.from_json(entry, xr.Dataset() if evidence is None else evidence))
-    return verdicts
+    return Verdicts(verdicts)
 
 
 def report_run(out: Path) -> Path:

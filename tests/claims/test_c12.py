@@ -1,17 +1,20 @@
 """C12: few directions in planted systems, many in a walk, and nulls that are not found."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 import transformer_dynamics as td
 from transformer_dynamics import synthetic
+from transformer_dynamics.claims import ClaimOptions
 from transformer_dynamics.claims import c12_low_dimensional as c12
 from transformer_dynamics.nulls import random_walk
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 
-QUICK = {"n_null": 19, "n_bootstrap": 49}
+QUICK = ClaimOptions(n_null=19, n_bootstrap=49)
 
 
 def planted(rank=3, noise=0.5, n_units=60, seed=0):
@@ -24,7 +27,7 @@ def planted(rank=3, noise=0.5, n_units=60, seed=0):
 
 
 def verdict(recording, **options):
-    return td.evaluate_claims(recording, claims=["C12"], **{**QUICK, **options})[0]
+    return td.evaluate_claims(recording, claims=["C12"], **{"options": QUICK, **options})[0]
 
 
 def twins(n_samples=80):
@@ -41,7 +44,7 @@ def test_low_rank_latents_in_noise_are_supported():
     found = verdict(planted(), model_nulls=twins())
     assert found.verdict == "supported", found.why
     assert found.nulls["independent_units"].p == pytest.approx(1 / 20)
-    assert "about the mean of all sites" in found.why
+    assert "About the mean of all sites" in found.why
 
 
 def test_isotropic_walks_and_states_are_not():
@@ -57,7 +60,7 @@ def test_a_path_that_all_texts_share_is_not_counted():
     walk[:, :, 0] += 50.0 * np.arange(18)
     found = verdict(Recording.from_array(walk))
     assert found.verdict == "not reproduced"
-    assert "counts, 0.99" in found.why or "counts, 1.00" in found.why
+    assert "they explain 0.99" in found.why or "they explain 1.00" in found.why
 
 
 def test_a_massive_unit_is_not_counted():
@@ -75,7 +78,7 @@ def test_bootstrap_reweights_the_scored_texts():
     profile = c12.profile(recording, weights)
     assert profile.shape == (3, 6, 5)
     fitted, scored = c12._halves(recording)
-    site = c12.places(recording)[2]
+    site = c12.chosen_sites(recording)[2]
     states = recording.values[:, site]
     away = states[scored] - states[fitted].mean(axis=0)
     _, _, axes = np.linalg.svd(states[fitted] - states[fitted].mean(axis=0), full_matrices=False)
@@ -86,9 +89,9 @@ def test_bootstrap_reweights_the_scored_texts():
 
 
 def test_sites_are_spread_and_end_with_the_last():
-    assert c12.places(planted()) == [2, 5, 8, 11, 14, 17]
+    assert c12.chosen_sites(planted()) == [2, 5, 8, 11, 14, 17]
     small = synthetic.random_walk(n_samples=3, n_sites=6, n_units=4)
-    assert c12.places(small) == [0, 1, 2, 3, 4, 5]
+    assert c12.chosen_sites(small) == [0, 1, 2, 3, 4, 5]
     assert c12.counts_of(small) == [1]
 
 
@@ -99,7 +102,7 @@ def test_states_that_do_not_vary_are_undecided():
 
 def test_figures_name_their_units_and_what_they_show():
     claim = CLAIMS.get("C12")
-    for drawing in claim.draw(verdict(planted()).evidence):
+    for drawing in claim.drawings(verdict(planted()).evidence):
         assert drawing.x_label.endswith(")")
         assert drawing.caption
         assert drawing.interpretation
@@ -113,7 +116,7 @@ def test_matched_walks_are_rarely_called_low_dimensional():
     supported, significant, beyond = 0, 0, 0
     for seed in range(60):
         walk = random_walk(base, seed=seed)
-        found = verdict(walk, n_null=19, seed=seed, n_threads=1)
+        found = verdict(walk, seed=seed, options=replace(QUICK, n_threads=1))
         supported += found.verdict == "supported"
         significant += found.nulls["random_walk"].p <= 0.05
         beyond += found.interval[0] > 0.5

@@ -7,6 +7,7 @@ import pytest
 
 import transformer_dynamics as td
 from transformer_dynamics import synthetic
+from transformer_dynamics.claims import ClaimOptions
 from transformer_dynamics.claims.c13_rotate_and_stretch import CLAIM, chosen_sites, profile, sides
 from transformer_dynamics.nulls.surrogates import random_walk
 from transformer_dynamics.recording.recording import Recording
@@ -14,11 +15,11 @@ from transformer_dynamics.registry import CLAIMS
 from transformer_dynamics.stats.bootstrap import text_weights, uniform_weights
 from transformer_dynamics.synthetic.rotate_and_stretch import rotate_and_stretch_law
 
-QUICK = {"n_null": 39, "n_bootstrap": 99, "claims": ["C13"]}
+QUICK = ClaimOptions(n_null=39, n_bootstrap=99)
 
 
 def verdict(recording, **options):
-    return td.evaluate_claims(recording, **{**QUICK, **options})[0]
+    return td.evaluate_claims(recording, claims=["C13"], options=QUICK, **options)[0]
 
 
 def told(found):
@@ -115,7 +116,7 @@ def test_states_that_do_not_vary_are_undecided():
 def test_small_recordings_and_figures(law):
     tiny = synthetic.random_walk(n_samples=12, n_sites=7, n_units=16, seed=0)
     assert np.isfinite(verdict(tiny).value)
-    drawings = CLAIMS.get("C13").draw(law.evidence)
+    drawings = CLAIMS.get("C13").drawings(law.evidence)
     for drawing in drawings:
         assert "null: " in drawing.figure().to_json()
         assert drawing.plot().get_xlabel().endswith(")")

@@ -6,7 +6,7 @@ import pytest
 import orbit_maps as maps
 import transformer_dynamics as td
 from transformer_dynamics import synthetic
-from transformer_dynamics.claims import c6_orbits
+from transformer_dynamics.claims import ClaimOptions, c6_orbits
 from transformer_dynamics.nulls import random_walk
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import CLAIMS
@@ -20,10 +20,9 @@ def recording(traces):
     return Recording.from_array(np.swapaxes(traces, 1, 2))
 
 
-def verdict(found_in, claim="C6", **options):
-    return td.evaluate_claims(
-        found_in, claims=[claim], **{"n_null": 19, "n_bootstrap": 99, **options}
-    )[0]
+def verdict(found_in, claim="C6", *, n_null=19, n_bootstrap=99, **given):
+    options = ClaimOptions(n_null=n_null, n_bootstrap=n_bootstrap)
+    return td.evaluate_claims(found_in, claims=[claim], options=options, **given)[0]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def statistic(found_in):
 def test_profile_looks_at_a_fixed_choice_of_samples_and_units():
     values = np.random.default_rng(0).standard_normal((90, 20, 40)).cumsum(axis=1)
     whole = Recording.from_array(values)
-    few = c6_orbits.chosen(whole)
+    few = c6_orbits.subsample(whole)
     assert few.shape == (c6_orbits.N_SAMPLES, 20, c6_orbits.N_UNITS)
     of_whole = c6_orbits.profile(whole, uniform_weights(90))
     of_few = c6_orbits.profile(few, uniform_weights(len(few.values)))
@@ -106,7 +105,7 @@ def test_remark_gives_the_rotation_count_beside_the_papers_and_the_walks():
     found = verdict(recording(maps.walks((10, 4, 64))), n_null=3)
     turns = verdict(recording(maps.walks((10, 4, 64))), "C6-turns", n_null=3).value
     assert f"turn {turns:.2f} times over 64 points (a Gaussian random walk: 10.94)" in found.why
-    assert "reports 10.74 over 64 sublayers (a walk: 10.94): see C6-turns" in found.why
+    assert "reports 10.74 over 64 sublayers (a walk: 10.94); see C6-turns" in found.why
 
 
 def test_constant_units_are_left_out_and_a_still_recording_is_undecided():
@@ -126,9 +125,9 @@ def test_figures_say_what_they_show():
             if claim == "C6"
             else verdict(recording(maps.henon(SHAPE)), claim, n_null=3).evidence
         )
-        for drawing in CLAIMS.get(claim).draw(evidence):
+        for drawing in CLAIMS.get(claim).drawings(evidence):
             assert drawing.caption.endswith(".")
             assert drawing.interpretation.endswith(".")
-    about = CLAIMS.get("C6").draw(found.evidence)[0]
+    about = CLAIMS.get("C6").drawings(found.evidence)[0]
     assert np.argmax(about.series[0].y) == about.series[0].x.size // 2
     assert about.series[-1].role == "reference"

@@ -7,7 +7,8 @@ models that decide it. Each share is of a few runs, the allowance that of the wh
 import numpy as np
 import pytest
 
-from transformer_dynamics.claims.calibration import TRUE, Share, as_markdown, share
+from transformer_dynamics.claims.calibration import as_markdown
+from transformer_dynamics.claims.power import TRUE, Share, share
 from transformer_dynamics.claims.truths import TRUTHS
 from transformer_dynamics.claims.truths_perturbed import PERTURBED
 from transformer_dynamics.errors import InputError

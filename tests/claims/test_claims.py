@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,20 +12,30 @@ import looks
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics import synthetic
-from transformer_dynamics.claims.c7_trajectory import total_turning
-from transformer_dynamics.claims.claim import Claim, NullComparison, largest_p, thirds
-from transformer_dynamics.claims.evidence import BATCH, N_EXCEEDING, draw_seed
+from transformer_dynamics.claims import Claim, ClaimOptions
+from transformer_dynamics.claims.null_draws import BATCH, N_EXCEEDING, draw_seed
+from transformer_dynamics.claims.options import draws_needed
+from transformer_dynamics.claims.profiles import thirds
 from transformer_dynamics.claims.truths import TRUTHS
-from transformer_dynamics.claims.verdicts import draws_needed
+from transformer_dynamics.claims.turning import total_turning
+from transformer_dynamics.claims.verdict import NullComparison, largest_p
 from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS, NULLS
 
 QUICK = {"n_null": 19, "n_bootstrap": 49}
+NUMBERS = {field.name for field in fields(ClaimOptions)}
 
 
-def verdict(recording, claim, **options):
-    return td.evaluate_claims(recording, claims=[claim], **{**QUICK, **options})[0]
+def evaluate(recording, **given):
+    """`td.evaluate_claims` with few draws; numbers of draws are given by name."""
+    numbers = {**QUICK, **{name: value for name, value in given.items() if name in NUMBERS}}
+    others = {name: value for name, value in given.items() if name not in NUMBERS}
+    return td.evaluate_claims(recording, options=ClaimOptions(**numbers), **others)
+
+
+def verdict(recording, claim, **given):
+    return evaluate(recording, claims=[claim], **given)[0]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +88,7 @@ def test_claims_have_the_deciding_nulls_that_methods_name():
 def test_every_null_of_a_claim_has_a_reason_of_its_own_or_a_shared_one():
     """A null that decides says why it is fair, one that is shown why it does not decide."""
     for name, claim in CLAIMS.all().items():
-        reasons = {**claim.nulls, **claim.shown, **claim.own_reasons}
+        reasons = claim.reasons
         assert set(reasons) == {*claim.all_nulls, *claim.own_nulls}, name
         assert all(len(reason.split()) >= 5 for reason in reasons.values()), name
         assert not set(claim.nulls) & set(claim.shown), name
@@ -196,8 +207,8 @@ def test_a_continuous_isotropic_system_is_continuous_and_its_basis_is_not_specia
     recording = TRUTHS["C1"].recording(0)
     found = {
         each.id: each
-        for each in td.evaluate_claims(
-            recording, claims=["C1", "C1-basis"], model_nulls=twins_of("C1"), n_bootstrap=49
+        for each in evaluate(
+            recording, claims=["C1", "C1-basis"], model_nulls=twins_of("C1"), n_null=None
         )
     }
     assert found["C1"].verdict == "supported", found["C1"].why
@@ -302,9 +313,9 @@ def test_json_has_the_agreed_keys(walk):
 
 
 def test_same_seed_same_bits_whatever_the_number_of_threads(walk):
-    one = td.evaluate_claims(walk, **QUICK, seed=5, n_threads=1)
-    two = td.evaluate_claims(walk, **QUICK, seed=5, n_threads=2)
-    other = td.evaluate_claims(walk, **QUICK, seed=6)
+    one = evaluate(walk, seed=5, n_threads=1)
+    two = evaluate(walk, seed=5, n_threads=2)
+    other = evaluate(walk, seed=6)
     assert [v.as_json() for v in one] == [v.as_json() for v in two]
     assert [v.as_json() for v in one] != [v.as_json() for v in other]
     for first, second in zip(one, two, strict=True):
@@ -321,10 +332,10 @@ def test_a_claim_is_not_supported_while_a_deciding_null_is_missing():
     found = verdict(recording, "C4")
     assert found.nulls["random_walk"].p <= 0.05
     assert found.verdict == "undecided"
-    assert "Not tested against untrained, because no model was given" in found.why
+    assert "The null untrained was not tested because no model was given" in found.why
     alone = verdict(recording, "C4", model_nulls={"untrained": TRUTHS["C4"].twin(5)})
     assert alone.verdict == "undecided"
-    assert "one untrained twin only" in alone.why
+    assert "only one untrained twin" in alone.why
     several = verdict(recording, "C4", model_nulls=twins_of("C4"))
     assert several.verdict == "supported", several.why
 
@@ -400,7 +411,7 @@ def test_by_default_a_single_claim_can_survive_the_adjustment():
 def test_model_nulls_are_recorded_and_compared_text_by_text():
     model = tiny.model("llama")
     recording = record(model, tiny.words(tiny.token_lists(24)))
-    found = td.evaluate_claims(recording, model=model, claims=["C4"], **QUICK)[0]
+    found = evaluate(recording, model=model, claims=["C4"])[0]
     assert {"untrained", "shuffled_tokens"} <= set(found.nulls)
     assert found.nulls["untrained"].decides
     assert found.nulls["untrained"].count == 8
@@ -409,12 +420,8 @@ def test_model_nulls_are_recorded_and_compared_text_by_text():
     assert shown == found.nulls["untrained"].mean
     assert not found.nulls["shuffled_tokens"].decides
     assert found.nulls["untrained"].mean != pytest.approx(found.value, abs=1e-3)
-    again = td.evaluate_claims(
-        recording,
-        model_nulls={"untrained": recording, "shuffled_tokens": recording},
-        claims=["C4"],
-        **QUICK,
-    )[0]
+    nulls = {"untrained": recording, "shuffled_tokens": recording}
+    again = verdict(recording, "C4", model_nulls=nulls)
     # Against itself nothing is exceeded, and the difference has no spread.
     assert again.nulls["untrained"].p == 1.0
     assert np.isnan(again.nulls["untrained"].effect)
@@ -432,8 +439,8 @@ def test_final_site_is_left_out():
 
 
 def test_figures_show_the_nulls_in_the_same_axes(walk):
-    for found in td.evaluate_claims(walk, **QUICK):
-        drawings = CLAIMS.get(found.id).draw(found.evidence)
+    for found in evaluate(walk):
+        drawings = CLAIMS.get(found.id).drawings(found.evidence)
         assert len(drawings) >= 2
         for drawing in drawings:
             shown = drawing.figure().to_json()
@@ -452,7 +459,7 @@ def test_figures_show_the_nulls_in_the_same_axes(walk):
 )
 def test_bad_options_are_named(options, error, message, walk):
     with pytest.raises(error, match=message):
-        td.evaluate_claims(walk, **{**QUICK, **options})
+        evaluate(walk, **options)
 
 
 def test_too_small_recordings_are_refused():
@@ -510,7 +517,7 @@ def test_ctrl_c_among_the_draws_stops_at_once(walk):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        td.evaluate_claims(walk, n_null=500, n_bootstrap=9, on_progress=interrupt)
+        evaluate(walk, n_null=500, n_bootstrap=9, on_progress=interrupt)
     assert drawn == [1]
     assert set(threading.enumerate()) <= before
 
@@ -523,6 +530,6 @@ def test_too_few_draws_to_tell_are_named():
     early = generator.standard_normal((40, 24, 12)) * np.linspace(2.0, 0.0, 24)[:, None]
     recording = Recording.from_array((directions * sizes * 0.6 + early).astype(np.float32))
     given = {"claims": ["C1", "C3", "C4"], "model_nulls": twins_of("C4")}
-    found = {v.id: v for v in td.evaluate_claims(recording, **given, **QUICK)}["C4"]
+    found = {v.id: v for v in evaluate(recording, **given)}["C4"]
     assert found.verdict == "reproduced, not beyond null"
-    assert "more draws (n_null) may lower that p-value" in found.why
+    assert "more draws (n_null) may lower the adjusted p-value" in found.why

@@ -1,5 +1,7 @@
 """C8 to C11: verdicts on systems whose answer is known, and on a tiny model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,18 +9,19 @@ import xarray as xr
 import looks
 import tiny
 import transformer_dynamics as td
-from transformer_dynamics.claims.truths_perturbed import (
+from transformer_dynamics.claims import ClaimOptions
+from transformer_dynamics.claims.truths_jacobians import (
     aligned_contraction,
-    contracting_band,
-    robust_layers,
     rotating_then_symmetric,
 )
+from transformer_dynamics.claims.truths_perturbed import robust_layers
+from transformer_dynamics.claims.truths_recovery import contracting_band, linear_system
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 
 RNG = np.random.default_rng(0)
-QUICK = {"n_null": 19, "n_bootstrap": 99}
+QUICK = ClaimOptions(n_null=19, n_bootstrap=99)
 WALK = Recording.from_array(np.cumsum(RNG.standard_normal((8, 7, 4)), axis=1))
 PERTURBING = [
     "C8",
@@ -35,7 +38,7 @@ PERTURBING = [
 
 def verdicts(claims, **perturbed):
     given = {f"perturbation.{name}": result for name, result in perturbed.items()}
-    found = td.evaluate_claims(WALK, perturbed=given, claims=claims, **QUICK)
+    found = td.evaluate_claims(WALK, perturbed=given, claims=claims, options=QUICK)
     return {verdict.id: verdict for verdict in found}
 
 
@@ -105,13 +108,14 @@ def test_shrinking_updates_do_not_make_layers_symmetric():
         drawn = np.random.default_rng(seed).standard_normal((9, 12, 12))
         return np.eye(12) + 0.3 * 0.5 ** np.arange(9)[:, None, None] * drawn
 
-    from transformer_dynamics.claims.truths_perturbed import system
     from transformer_dynamics.perturbation import jacobians
 
     sites = [f"{layer}.state" for layer in range(10)]
     seeds = generator.integers(2**31, size=(4, 6)).tolist()
     systems = [
-        system("model" if not place else f"untrained {place}", list(map(steps, row)), sites, place)
+        linear_system(
+            "model" if not place else f"untrained {place}", list(map(steps, row)), sites, place
+        )
         for place, row in enumerate(seeds)
     ]
     result = jacobians(systems, n_texts=6)
@@ -141,13 +145,13 @@ def test_alignment_of_layers_is_told_from_the_low_rank_of_each():
 def test_layers_left_out(null, verdict):
     found = verdicts(["C11"], skip_and_swap=robust_layers(0, null))["C11"]
     assert found.verdict == verdict, found.why
-    assert "With neighbors swapped" in found.why
+    assert "With neighboring layers swapped" in found.why
 
 
 def test_claims_that_perturb_need_a_model():
     with pytest.raises(InputError, match=r"C8 perturb the model.*model=model"):
-        td.evaluate_claims(WALK, claims=["C8"], **QUICK)
-    assert [verdict.id for verdict in td.evaluate_claims(WALK, **QUICK)] == [
+        td.evaluate_claims(WALK, claims=["C8"], options=QUICK)
+    assert [verdict.id for verdict in td.evaluate_claims(WALK, options=QUICK)] == [
         name for name, claim in CLAIMS.all().items() if claim.perturbation is None
     ]
 
@@ -156,7 +160,7 @@ def test_claims_that_perturb_need_a_model():
 def tested():
     model = tiny.model()
     recording = td.record(model, tiny.words(tiny.token_lists(12)))
-    options = {"claims": PERTURBING, "n_twins": 3, **QUICK}
+    options = {"claims": PERTURBING, "options": replace(QUICK, n_twins=3)}
     return model, recording, options, td.evaluate_claims(recording, model=model, **options)
 
 
@@ -177,7 +181,7 @@ def test_the_same_seed_gives_the_same_verdicts(tested):
 
 def test_figures_show_the_nulls_in_the_same_axes(tested):
     for verdict in tested[3]:
-        drawings = CLAIMS.get(verdict.id).draw(verdict.evidence)
+        drawings = CLAIMS.get(verdict.id).drawings(verdict.evidence)
         assert len(drawings) >= 2
         for drawing in drawings:
             assert "null: " in drawing.figure().to_json(), (verdict.id, drawing.title)

@@ -11,11 +11,13 @@ import pytest
 
 import tiny
 import transformer_dynamics as td
-from transformer_dynamics.claims.claim import NullComparison, Verdict
+from transformer_dynamics.claims import ClaimOptions, Verdict
+from transformer_dynamics.claims.verdict import NullComparison
 from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import MEASURES
 
+QUICK = ClaimOptions(n_null=5, n_bootstrap=9)
 HOSTILE = '<script>document.title = "taken over"</script> w1 <img src=x onerror=alert(1)> & "w2"'
 FLAGS = (
     "--headless=new",
@@ -40,7 +42,7 @@ def page(tmp_path_factory):
     model = tiny.model("llama")
     texts = [HOSTILE, *tiny.words(tiny.token_lists(15))]
     recording = record(model, texts)
-    verdicts = td.evaluate_claims(recording, model=model, n_null=5, n_bootstrap=9)
+    verdicts = td.evaluate_claims(recording, model=model, options=QUICK)
     results = {name: measure.function(recording) for name, measure in MEASURES.all().items()}
     path = tmp_path_factory.mktemp("page") / "report.html"
     run = {"model": "<b>tiny</b>", "command": "tdyn run --texts '<script>'"}

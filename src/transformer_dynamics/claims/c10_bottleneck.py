@@ -1,23 +1,36 @@
-"""C10: the layers together are a low-rank bottleneck.
+"""C10: layers align into a low-rank bottleneck.
 
-Statistic: entropy effective rank of the product of all layers' Jacobians over the number of units
-(arXiv 2605.14258). Products of random matrices lose rank as well. Two findings are kept apart: the
-low rank of each layer's own update, which updates of the same singular values in random bases have
-as well, and the alignment of layers with each other, which these lack. The claim is the second.
+Statistic: entropy effective rank of the product of all layers' Jacobians over the number of units.
+Updates with the same singular values in random bases keep the low rank of each layer and lack the
+alignment between layers, which is the claim. Products of random matrices lose rank as well.
+Source: arXiv 2605.14258.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import UNTRAINED, Claim
-from transformer_dynamics.claims.figures import null_name, profile_lines, statistic_intervals
+from transformer_dynamics.claims.curves import Curve, standard_figures
+from transformer_dynamics.claims.figures import null_series
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.plots.backend import Drawing, Lines, Series
 
+CURVE = Curve(
+    title="Effective rank of the product of the layers up to each depth",
+    y_label="effective rank / units (1)",
+    statistic="effective rank of all layers together / units (1)",
+    caption="Effective rank of the product of layer Jacobians by depth, mean over texts.",
+    interpretation=(
+        "A bottleneck by alignment requires a lower rank than updates with the same singular "
+        "values in random bases, whose products lose rank as well."
+    ),
+)
+
 
 def profile(result: xr.Dataset, weights: Floats) -> Floats:
-    """Effective rank of the product of layers so far, over the units, `(draw, step)`."""
+    """Effective rank of the product of the layers up to each, over the units, `(draw, step)`."""
     ranks = result["effective_rank"].transpose("sample", "step").values
     share: Floats = weights @ ranks / result.sizes["exponent"]
     return share
@@ -29,25 +42,25 @@ def summary(profile: Floats) -> Floats:
     return whole
 
 
-def illustration(result: xr.Dataset) -> Floats:
+def illustration(result: xr.Dataset) -> xr.DataArray:
     """Singular values of the whole product over the largest, mean over texts, `(rank)`."""
-    values: Floats = result["composed_singular_value"].mean("sample").values
-    return values
+    values = result["composed_singular_value"].mean("sample").values
+    return xr.DataArray(values, dims=("rank",), coords={"rank": np.arange(1, values.size + 1)})
 
 
 def note(result: xr.Dataset, evidence: xr.Dataset) -> str:
-    """Beside it the ranks that weigh large singular values more."""
+    """Give other ranks, which weight large singular values more, and the two parts."""
     last = result.isel(step=-1).mean("sample")
     return (
-        f"In dimensions of {result.sizes['exponent']}: effective rank "
-        f"{float(last['effective_rank']):.3g}, participation ratio "
-        f"{float(last['participation_ratio']):.3g}, stable rank {float(last['stable_rank']):.3g}. "
-        f"{_parts(evidence)}"
+        f"Of {result.sizes['exponent']} dimensions the effective rank is "
+        f"{float(last['effective_rank']):.3g}, the participation ratio "
+        f"{float(last['participation_ratio']):.3g} and the stable rank "
+        f"{float(last['stable_rank']):.3g}. {_parts(evidence)}"
     )
 
 
 def _parts(evidence: xr.Dataset) -> str:
-    """Split the narrowing into the low rank of each layer and the alignment of layers."""
+    """Attribute the loss of rank to the low rank of each layer and to the alignment of layers."""
     names = {str(name) for name in evidence["null"].values}
     if not {"random_updates", "spectrum_matched_updates"} <= names:
         return ""
@@ -57,55 +70,34 @@ def _parts(evidence: xr.Dataset) -> str:
         for name in ("random_updates", "spectrum_matched_updates")
     )
     return (
-        f"Random updates of the same size give {random:.3g}; with each layer's own singular values "
-        f"in random bases {matched:.3g}; the recording has {value:.3g}. So the low rank of each "
-        f"layer accounts for {random - matched:.3g} and the alignment between layers for "
-        f"{matched - value:.3g} of the narrowing."
+        f"The statistic is {random:.3g} for random updates of the same size, {matched:.3g} with "
+        f"each layer's singular values in random bases and {value:.3g} for the model. The low rank "
+        f"of each layer accounts for {random - matched:.3g} of the difference and the alignment "
+        f"between layers for {matched - value:.3g}."
     )
 
 
 def draw(evidence: xr.Dataset) -> list[Drawing]:
-    """Rank by depth, and the spectrum of the whole product, beside the nulls."""
-    spectra = {"recording": evidence["illustration"].values}
-    for name in evidence["null"].values:
-        spectra[null_name(name)] = evidence["null_illustration"].sel(null=name).values
-    return [
-        profile_lines(
-            evidence,
-            title="Effective rank of the product of the layers so far",
-            y_label="effective rank / units (1)",
-            caption="Over how many directions small deviations still differ after so many layers.",
-            interpretation=(
-                "The model would have to fall below updates with the same singular values in "
-                "random bases, whose products lose rank as well."
-            ),
-        ),
-        Lines(
-            title="Singular values of the product of all layers, mean over texts",
-            x_label="rank (index, largest first)",
-            y_label="singular value / largest (1)",
-            y_scale="log",
-            series=[
-                Series(
-                    name=name.replace("recording", "model"),
-                    x=evidence["rank"].values,
-                    y=values,
-                    role="model" if name == "recording" else "null",
-                )
-                for name, values in spectra.items()
-            ],
-            caption="How unequal the directions are that all layers together let through.",
-            interpretation="A bottleneck would show as a knee that random products do not have.",
-        ),
-        statistic_intervals(evidence, "effective rank of all layers together / units (1)"),
-    ]
+    """Rank by depth, spectrum of the whole product, and the statistic, with the nulls."""
+    ranks = evidence["rank"].values
+    model = Series(name="model", x=ranks, y=evidence["illustration"].values, role="model")
+    spectrum = Lines(
+        title="Singular values of the product of all layers, mean over texts",
+        x_label="rank (index, largest first)",
+        y_label="singular value / largest (1)",
+        y_scale="log",
+        series=[model, *null_series(evidence, ranks, ("null_illustration",))],
+        caption="Singular values of the product in descending order, mean over texts.",
+        interpretation="A bottleneck is a knee that products of unaligned layers do not show.",
+    )
+    lines, intervals = standard_figures(evidence, CURVE)
+    return [lines, spectrum, intervals]
 
 
 CLAIM = Claim(
     id="C10",
     statement=(
-        "Composed over depth the layers are a low-rank bottleneck, by the alignment of layers and "
-        "not only by the low rank of each."
+        "Layers align into a low-rank bottleneck, beyond the low rank of each layer's update."
     ),
     statistic=(
         "entropy effective rank of the product of all layers' Jacobians at the last token, over "
@@ -115,24 +107,18 @@ CLAIM = Claim(
     perturbation="perturbation.jacobians",
     profile=profile,
     summary=summary,
-    dims=("step",),
-    coords=lambda result: {
-        "step": result["step"].values,
-        "rank": range(1, result.sizes["exponent"] + 1),
-    },
     threshold=0.5,
     direction="less",
     nulls={
         "spectrum_matched_updates": (
-            "it has the singular values of every update, and layers that are not aligned"
+            "keeps the singular values of every update and removes the alignment between layers"
         ),
         "untrained": UNTRAINED,
     },
     shown={
-        "random_updates": "it lacks the low rank of each layer, so it cannot tell of alignment",
+        "random_updates": "lacks the low rank of each layer, so it cannot test the alignment",
     },
     illustration=illustration,
-    illustration_dims=("rank",),
     note=note,
     draw=draw,
 ).register()

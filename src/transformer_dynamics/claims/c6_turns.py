@@ -1,26 +1,21 @@
-"""C6-turns: units rotate in the phase plane, from which the paper concludes periodic orbits.
+"""C6-turns: single units rotate in the phase plane beyond the alternation of their increments.
 
-Statistic: rotation count |R| of each unit's trace averaged over texts, in the plane of activation
-and gradient, mean over units, in turns. arXiv 2502.12131 reports a mean of 10.74 over 64
-sublayers against a null about 0. A random walk of 64 points gives 10.94: the count is a property
-of any trace made of independent steps, and the paper's null (apparently the points of the phase
-plane permuted jointly, shown here as `permuted_points`) cannot see it, since it destroys the
-continuity that makes a trace turn one way.
-
-Nulls are drawn from the mean trace, since the count is of that trace. The orbits themselves are
-tested by C6.
+Statistic: |rotation count| of each unit's mean trace in the plane of activation and gradient, mean
+over units, in turns. A Gaussian random walk of 64 points has 10.94.
+Source: arXiv 2502.12131 (mean 10.74 over 64 sublayers, null about 0). Its null, apparently the
+phase-plane points permuted jointly (`permuted_points`), destroys the continuity of the trace.
+Nulls are drawn from the mean trace, since the count is of the mean trace.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import SHUFFLED, Claim, mean_path, mean_traces, text_mean
-from transformer_dynamics.claims.figures import null_name, statistic_intervals
-from transformer_dynamics.measures.orbits.rotation import (
+from transformer_dynamics.claims.claim import SHUFFLED, Claim, OwnNull
+from transformer_dynamics.claims.figures import null_groups, null_name, statistic_intervals
+from transformer_dynamics.claims.profiles import mean_path, mean_traces, text_mean
+from transformer_dynamics.measures.orbits.phase_plane import (
     RANDOM_WALK_TURNS,
     permuted_points_rotation_count,
     phase_gradient,
@@ -29,15 +24,14 @@ from transformer_dynamics.measures.orbits.rotation import (
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.plots.backend import Drawing, Group, Histogram, Path, Paths
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.storage.attributes import attribute
 
-# The nulls that take the excess apart, in words.
+FLIPPED = "sign_flipped_increments"
+# Nulls that keep one part of the excess over increments with random signs.
 PARTS = {
-    "sign_flipped_increments": "random signs",
     "sign_flipped_layers": "the relation of attention and MLP within a layer",
     "autoregressive_increments": "the correlation of increments up to two sublayers apart",
 }
-# Turns per point, less two, of independent Gaussian points; measured over 5,000 traces of 60.
+# Turns per point, minus two, of independent Gaussian points; measured on 5,000 traces of 60 points.
 WHITE_NOISE_TURNS = 0.2394
 
 
@@ -63,70 +57,50 @@ def summary(profile: Floats) -> Floats:
 def note(recording: Recording, evidence: xr.Dataset) -> str:
     """Give the signed mean, and the parts of the excess over increments with random signs."""
     value, points = float(evidence["statistic"]), recording.shape[1]
-    signed = rotation_count(mean_traces(recording).T)
-    means = {str(name): float(evidence["null_mean"].sel(null=name)) for name in PARTS}
-    flipped = means["sign_flipped_increments"]
-    excess = value - flipped
-    parts = [
-        f"{words} gives {means[name] - flipped:+.2f}"
-        for name, words in PARTS.items()
-        if name != "sign_flipped_increments"
-    ]
+    signed = rotation_count(mean_traces(recording).values.T)
+    means = {str(name): float(evidence["null_mean"].sel(null=name)) for name in (FLIPPED, *PARTS)}
+    flipped = means[FLIPPED]
+    parts = [f"{words} gives {means[name] - flipped:+.2f}" for name, words in PARTS.items()]
     return (
         f"The mean over units of the signed count is {np.nanmean(signed):.2f} turns. The magnitude "
-        f"{value:.2f} differs by {excess:+.2f} from increments with random signs ({flipped:.2f}); "
-        f"relative to these, {' and '.join(parts)}: what these give is not rotation of the stream "
-        f"but alternation of its increments. A Gaussian random walk of {points} points gives "
-        f"{-RANDOM_WALK_TURNS * (points - 2):.2f}, white noise "
+        f"{value:.2f} differs by {value - flipped:+.2f} from increments with random signs "
+        f"({flipped:.2f}). Relative to these, {' and '.join(parts)}; such parts are alternation of "
+        f"the increments and not rotation of the stream. A Gaussian random walk of {points} points "
+        f"has {-RANDOM_WALK_TURNS * (points - 2):.2f}, white noise "
         f"{WHITE_NOISE_TURNS * (points - 2):.2f}."
     )
 
 
 def draw(evidence: xr.Dataset) -> list[Drawing]:
-    """Distribution of the count over units beside that of one draw of each null."""
-    groups = [Group(name="recording", values=evidence["profile"].values)]
-    groups += [
-        Group(
-            name=null_name(name),
-            values=evidence["null_example"].sel(null=name).values,
-            role="null",
-            hidden=name not in attribute(evidence, "deciding"),
-        )
-        for name in evidence["null"].values
-    ]
+    """Distribution of the count over units, phase portraits, and the statistic of each null."""
+    recording = Group(name="recording", values=evidence["profile"].values)
     return [
         Histogram(
-            title="Rotation count of each unit's mean trace, beside one draw of each null",
+            title="Rotation count of each unit's mean trace, and of one draw of each null",
             x_label="|rotation count| (turns)",
-            groups=groups,
+            groups=[recording, *null_groups(evidence, evidence["null_example"])],
             y_label="share of units per bin (1)",
-            caption="How often the traces of single units turn, and those of their nulls.",
+            caption="Distribution of the rotation count over units, for recording and nulls.",
             interpretation=(
-                "The recording would have to turn more than layers with random signs and than "
-                "increments with the same short-range correlation."
+                "Rotation requires more turns than layers with random signs and than increments "
+                "with the same short-range correlation."
             ),
         ),
         portraits(evidence),
-        replace(
-            statistic_intervals(evidence, "mean |rotation count| over units (turns)"),
-            caption=(
-                "The mean count with its interval over texts, beside its spread under each null."
-            ),
-            interpretation="The recording would have to turn more than every null that decides.",
-        ),
+        statistic_intervals(evidence, "mean |rotation count| over units (turns)"),
     ]
 
 
 def portraits(evidence: xr.Dataset) -> Paths:
-    """The unit of median count in the phase plane, beside the same unit in two of the nulls."""
+    """The unit of median count in the phase plane, and the same unit in two of the nulls."""
     counts = evidence["profile"].values
     unit = int(np.argsort(counts)[len(counts) // 2])
     traces = {"recording": evidence["illustration"].values[:, unit]}
-    for name in ("sign_flipped_layers", "autoregressive_increments"):
+    for name in PARTS:
         if name in evidence["null"].values:
             traces[null_name(name)] = evidence["null_illustration"].sel(null=name).values[:, unit]
     return Paths(
-        title=f"Phase portrait of unit {unit}, the median in turns, beside one draw of two nulls",
+        title=f"Phase portrait of unit {unit}, the median in turns, and one draw of two nulls",
         x_label="mean activation over texts (stream units)",
         y_label="its gradient over depth (stream units per sublayer)",
         paths=[
@@ -137,54 +111,53 @@ def portraits(evidence: xr.Dataset) -> Paths:
             )
             for name, trace in traces.items()
         ],
-        caption="The path of one unit, which turns clockwise, and two walks with the same steps.",
-        interpretation=(
-            "An orbit would come back to where it was, and the walks would look different."
-        ),
+        caption="Mean trace of one unit, clockwise in depth, and two walks with the same steps.",
+        interpretation="An orbit returns to its earlier points; the walks show the same turning.",
     )
 
 
+ALTERNATION_LOST = "destroys the alternation of attention and MLP within a layer"
 CLAIM = Claim(
     id="C6-turns",
     statement=(
-        "Units rotate in the plane of activation and gradient over depth, beyond the alternation "
-        "and the short-range correlation of their increments."
+        "Single units rotate in the plane of activation and gradient, beyond the short-range "
+        "correlation of their increments."
     ),
     statistic="mean over units of |rotation count| of the trace averaged over texts (turns)",
     source=(
-        "arXiv 2502.12131, which reads the count as unstable periodic orbits: mean 10.74 over 64 "
-        "sublayers, null about 0"
+        "arXiv 2502.12131, which interprets the count as unstable periodic orbits: mean 10.74 over "
+        "64 sublayers, null about 0"
     ),
     profile=profile,
     summary=summary,
     dims=("unit",),
-    coords=lambda recording: {},
     threshold=1.0,
     nulls={
         "sign_flipped_layers": (
-            "it has the size of every increment, and the relation of a layer's attention and MLP"
+            "keeps the size of every increment and the relation of a layer's attention and MLP"
         ),
         "autoregressive_increments": (
-            "it has the correlation of increments up to two sublayers apart, and nothing further"
+            "keeps the correlation of increments up to two sublayers apart, and no other order"
         ),
     },
     shown={
-        "random_walk": "its steps do not alternate, which turns a trace less",
-        "sign_flipped_increments": "it destroys the alternation within a layer",
-        "permuted_increments": "it destroys the alternation within a layer",
-        "phase_randomized_increments": "it keeps the spectrum only nearly in so short a series",
-        "random_basis": "its directions are sums of many units, whose count may differ",
+        "random_walk": "has steps that do not alternate, which lowers the count by itself",
+        FLIPPED: ALTERNATION_LOST,
+        "permuted_increments": ALTERNATION_LOST,
+        "phase_randomized_increments": "keeps the spectrum only nearly in so short a series",
+        "random_basis": "has directions that mix many units, whose count may differ",
         "untrained": "the claim is about the order of increments, not about learning",
         "permuted_depth": "the paper's own null, which destroys the continuity of every trace",
         **SHUFFLED,
     },
-    own_nulls={"permuted_points": permuted_points},
-    own_reasons={
-        "permuted_points": "the paper's apparent null, which destroys the continuity of every trace"
+    own_nulls={
+        "permuted_points": OwnNull(
+            permuted_points,
+            "the paper's apparent null, which destroys the continuity of every trace",
+        )
     },
     drawn_from=text_mean,
     illustration=mean_traces,
-    illustration_dims=("site", "unit"),
     note=note,
     caveat=(
         "The count grows as increments alternate in sign, and is largest for white noise. It does "

@@ -1,13 +1,9 @@
-"""C9: layers are asymmetric and rotate early, and turn nearly symmetric late, by learning.
+"""C9: updates of layers rotate early in depth and become symmetric late.
 
-Statistic: symmetric energy of each layer's update without its trace, mean over the last third of
-the layers minus mean over the first third (arXiv 2605.14258, which finds asymmetric early and
-near-symmetric late layers in trained models). The rest of the energy is skew-symmetric: rotation.
-
-A layer's Jacobian is I + U. As the stream's norm grows, normalization shrinks U, and I + U turns
-symmetric whatever U is: late steps lie 0.97 near the identity in a model and in random updates
-alike. So the statistic is that of U, and of U less its mean diagonal, which scales all deviations
-alike.
+Statistic: symmetric energy |(U + U^T)/2|^2 / |U|^2 of each layer's Jacobian update U without its
+mean diagonal, last third of the layers minus first third. The rest of the energy is skew-symmetric:
+rotation. The update is used, not the Jacobian I + U, which becomes symmetric wherever U is small.
+Source: arXiv 2605.14258.
 """
 
 from __future__ import annotations
@@ -15,10 +11,22 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.claim import UNTRAINED, Claim, thirds
-from transformer_dynamics.claims.figures import profile_lines, statistic_intervals
+from transformer_dynamics.claims.claim import UNTRAINED, Claim
+from transformer_dynamics.claims.curves import Curve, profile_lines, standard_figures
+from transformer_dynamics.claims.profiles import thirds
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.plots.backend import Drawing
+
+CURVE = Curve(
+    title="Symmetric energy of each layer's traceless update",
+    y_label="symmetric share of the squared norm (1)",
+    statistic="symmetric energy of updates, last third minus first third (1)",
+    caption="Symmetric share of the Jacobian update of each layer, mean over texts.",
+    interpretation=(
+        "The claim requires a larger increase than updates with the same singular values in "
+        "random bases, and than the untrained network."
+    ),
+)
 
 
 def profile(result: xr.Dataset, weights: Floats) -> Floats:
@@ -28,29 +36,28 @@ def profile(result: xr.Dataset, weights: Floats) -> Floats:
     return mean
 
 
-def illustration(result: xr.Dataset) -> Floats:
-    """Symmetric energy of each layer's Jacobian itself, mean over texts, `(step)`."""
-    energy: Floats = result["symmetric_energy"].sel(reading="step").mean("sample").values
-    return energy
+def illustration(result: xr.Dataset) -> xr.DataArray:
+    """Symmetric energy of each layer's whole Jacobian, mean over texts, `(step)`."""
+    energy = result["symmetric_energy"].sel(reading="step").mean("sample")
+    return xr.DataArray(energy.values, dims=("step",))
 
 
 def note(result: xr.Dataset, evidence: xr.Dataset) -> str:
-    """Name the skew-symmetric share, and the largest symmetric one."""
+    """Give the skew-symmetric share early and late, and the most symmetric layer."""
     energy = evidence["profile"].values
     third = max(1, len(energy) // 3)
     early, late = energy[:third].mean(), energy[-third:].mean()
     return (
-        f"The symmetric energy of the updates goes from {early:.3g} in the first third of the "
-        f"layers to {late:.3g} in the last, so that the skew-symmetric share, rotation, goes from "
-        f"{1 - early:.3g} to {1 - late:.3g}. The most symmetric update is that of layer "
-        f"{int(np.nanargmax(energy))} ({np.nanmax(energy):.3g}); a Gaussian matrix has 0.5. Read "
-        f"with the identity of the residual connection the last third has "
-        f"{evidence['picture'].values[-third:].mean():.3g}."
+        f"The symmetric energy of the updates is {early:.3g} in the first third of the layers and "
+        f"{late:.3g} in the last third; the skew-symmetric share, rotation, is {1 - early:.3g} and "
+        f"{1 - late:.3g}. Layer {int(np.nanargmax(energy))} has the most symmetric update "
+        f"({np.nanmax(energy):.3g}); a Gaussian matrix has 0.5. With the identity of the residual "
+        f"connection the last third has {evidence['illustration'].values[-third:].mean():.3g}."
     )
 
 
 def draw(evidence: xr.Dataset) -> list[Drawing]:
-    """Symmetric energy by layer beside that of the nulls: of the update, and of the whole step."""
+    """Symmetric energy by layer of the update and of the whole Jacobian, and the statistic."""
     steps = evidence.assign(
         profile=evidence["illustration"],
         profile_low=evidence["illustration"],
@@ -59,35 +66,20 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
         null_low=evidence["null_illustration"],
         null_high=evidence["null_illustration"],
     )
-    label = "symmetric share of the squared norm (1)"
-    return [
-        profile_lines(
-            evidence,
-            title="Symmetric energy of each layer's traceless update",
-            y_label=label,
-            caption="How symmetric the change is that each layer adds to a small deviation.",
-            interpretation=(
-                "The rise would have to exceed that of updates with the same singular values in "
-                "random bases, and that of the untrained network."
-            ),
-        ),
-        profile_lines(
-            steps,
-            title="The same of the whole step, I + U, mean over texts",
-            y_label=label,
-            caption="The same with the identity that the residual connection adds.",
-            interpretation="This rises wherever updates become small beside the identity.",
-        ),
-        statistic_intervals(evidence, "symmetric energy of updates, late minus early third (1)"),
-    ]
+    whole = profile_lines(
+        steps,
+        title="Symmetric energy of each layer's Jacobian, I + U, mean over texts",
+        y_label=CURVE.y_label,
+        caption="The same with the identity that the residual connection adds.",
+        interpretation="The value increases wherever updates are small relative to the identity.",
+    )
+    update, intervals = standard_figures(evidence, CURVE)
+    return [update, whole, intervals]
 
 
 CLAIM = Claim(
     id="C9",
-    statement=(
-        "The updates of layers go from asymmetric, rotating ones early to more symmetric ones "
-        "late, by learning."
-    ),
+    statement="Updates of layers rotate early in depth and become more symmetric late.",
     statistic=(
         "symmetric energy |(U + U^T)/2|^2 / |U|^2 of the layers' traceless Jacobian updates at the "
         "last token, last third minus first third of the layers (1)"
@@ -96,18 +88,15 @@ CLAIM = Claim(
     perturbation="perturbation.jacobians",
     profile=profile,
     summary=thirds,
-    dims=("step",),
-    coords=lambda result: {"step": result["step"].values},
     threshold=0.0,
     nulls={
-        "spectrum_matched_updates": "it has the singular values of every update, in random bases",
+        "spectrum_matched_updates": "keeps the singular values of every update, in random bases",
         "untrained": UNTRAINED,
     },
     shown={
-        "random_updates": "it has the size of every update and another spectrum",
+        "random_updates": "keeps the size of every update only, so the spectrum differs as well",
     },
     illustration=illustration,
-    illustration_dims=("step",),
     note=note,
     draw=draw,
 ).register()

@@ -1,8 +1,7 @@
 """Synthetic recordings on which the claims are true by construction, one per claim.
 
-They show that a claim can be supported (power). Drawing a null from one of them gives a recording
-on which the claim must not be supported (calibration). Each comes with its untrained twins: systems
-of the same size without the property.
+A claim should be supported on its truth (power) and not on recordings drawn from a null of it
+(calibration). The untrained twins are systems of the same size without the property.
 
     C1        states that grow along one direction per text: neighbors agree
     C1-basis  few loud units that are noise among units that keep their value
@@ -34,7 +33,7 @@ class Truth:
     """A system on which a claim is true.
 
     Attributes:
-        words: what it is, for a table.
+        words: description of the system, for a table.
         recording: `seed -> recording`.
         twin: `seed -> recording` of the same shape without the property.
     """

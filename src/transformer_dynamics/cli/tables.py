@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from rich.table import Column, Table
@@ -61,7 +62,7 @@ def comparison_table(result: Any) -> Table:
     return table
 
 
-def verdict_table(verdicts: list[Any]) -> Table:
+def verdict_table(verdicts: Iterable[Any]) -> Table:
     """Verdicts with their values and nulls."""
     table = Table(
         "claim",

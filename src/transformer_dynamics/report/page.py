@@ -19,7 +19,7 @@ from typing import Any
 
 import xarray as xr
 
-from transformer_dynamics.claims.claim import Verdict
+from transformer_dynamics.claims.verdict import Verdict
 from transformer_dynamics.paper import table_rows
 from transformer_dynamics.plots.backend import Drawing
 from transformer_dynamics.recording import Recording
@@ -163,7 +163,7 @@ def _verdict_entry(verdict: Verdict, figures: _Figures, over: str) -> dict[str, 
     """Entry of the page for a verdict; `over` names the units of resampling of the recording."""
     claim = CLAIMS.all().get(verdict.id)
     has_evidence = bool(verdict.evidence.data_vars)
-    drawings = claim.draw(verdict.evidence) if claim is not None and has_evidence else []
+    drawings = claim.drawings(verdict.evidence) if claim is not None and has_evidence else []
     resampled = verdict.evidence.attrs.get("resampled", "texts")
     return {
         "verdict": verdict,

@@ -1,0 +1,128 @@
+"""Test claims on a recording: `td.evaluate_claims(recording, model=model)`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.claims.claim import Claim
+from transformer_dynamics.claims.decision import decide
+from transformer_dynamics.claims.gathering import gather
+from transformer_dynamics.claims.model_runs import ModelRuns, Nulls
+from transformer_dynamics.claims.null_comparison import compare
+from transformer_dynamics.claims.null_draws import DrawPlan, Progress
+from transformer_dynamics.claims.options import ClaimOptions, check_size
+from transformer_dynamics.claims.recorded_nulls import pair_nulls
+from transformer_dynamics.claims.subjects import subject_of
+from transformer_dynamics.claims.verdict import largest_p
+from transformer_dynamics.claims.verdicts import Verdicts
+from transformer_dynamics.errors import InputError
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.registry import CLAIMS
+from transformer_dynamics.stats.significance import benjamini_hochberg
+
+DEFAULT_OPTIONS = ClaimOptions()
+
+
+def evaluate_claims(
+    recording: Recording,
+    *,
+    model: object = None,
+    model_nulls: Mapping[str, Recording | Sequence[Recording]] | None = None,
+    perturbed: Mapping[str, xr.Dataset] | None = None,
+    claims: Sequence[str] | None = None,
+    options: ClaimOptions = DEFAULT_OPTIONS,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> Verdicts:
+    """Test claims on the sublayers of a recording (every site but the final one).
+
+    Args:
+        recording: the recording.
+        model: its model, or anything that `td.load_model` takes; used to record untrained twins
+            and shuffled texts and to perturb the model. Without it and without `model_nulls` these
+            nulls are missing, and a claim that needs one of them is not supported.
+        model_nulls: recordings of nulls that run a model, by name; for `untrained` one per seed.
+        perturbed: results of perturbations, by name; those that are missing are made with `model`.
+        claims: ids of the claims; by default all registered ones, those that perturb the model
+            only with `model` or `perturbed`.
+        options: numbers of draws, twins and threads.
+        seed: seed of all draws; the same seed gives the same bits.
+        on_progress: called with the number of draws done and their largest number.
+
+    Returns:
+        One verdict per claim; `.to_dataframe()` gives a table.
+
+    Raises:
+        InputError: too few samples, sites or draws; an unknown claim; a claim that perturbs the
+            model without one; a null that holds other samples.
+    """
+    _check_options(options)
+    check_size(recording.shape[0], recording.sites, options)
+    results = dict(perturbed or {})
+    tested = _chosen(claims, results, model)
+    nulls: Nulls = dict(model_nulls or {})
+    pair_nulls(recording, nulls)
+    if model is not None:
+        runs = ModelRuns(_loaded(model), recording, options.n_twins, seed)
+        nulls = runs.nulls(tested, nulls)
+        results = runs.perturbed(tested, results, nulls)
+    sublayers, paired = recording.sublayers.load(), pair_nulls(recording, nulls)
+    subjects = {claim.id: subject_of(claim, sublayers, paired, results) for claim in tested}
+    gathered = gather(
+        tested,
+        subjects,
+        sublayers,
+        n_bootstrap=options.n_bootstrap,
+        plan=DrawPlan(options.draws(len(tested)), seed, options.n_threads or os.cpu_count() or 1),
+        on_progress=on_progress,
+    )
+    comparisons = {claim.id: compare(claim, gathered[claim.id]) for claim in tested}
+    largest = np.array([largest_p(comparisons[claim.id].values()) for claim in tested])
+    return Verdicts(
+        decide(claim, gathered[claim.id], comparisons[claim.id], float(q), subjects[claim.id])
+        for claim, q in zip(tested, benjamini_hochberg(largest), strict=True)
+    )
+
+
+def _check_options(options: object) -> None:
+    if not isinstance(options, ClaimOptions):
+        raise InputError(
+            f"got options={options!r:.60} of type {type(options).__name__}; numbers of draws are "
+            "given as td.evaluate_claims(recording, options=td.claims.ClaimOptions(n_null=199))"
+        )
+
+
+def _chosen(
+    names: Sequence[str] | None, perturbed: Mapping[str, xr.Dataset], model: object
+) -> list[Claim]:
+    """The claims to test, in the given order."""
+    known = CLAIMS.all()
+    wanted = list(known) if names is None else [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in wanted if name not in known]
+    if unknown or not wanted:
+        raise InputError(
+            f"there is no claim {', '.join(map(repr, unknown)) or 'named'}; there are "
+            f"{', '.join(known)}: td.evaluate_claims(recording, claims=['C1'])"
+        )
+    claims: list[Claim] = [known[name] for name in wanted]
+    testable = [
+        claim for claim in claims if claim.perturbation in {None, *perturbed} or model is not None
+    ]
+    if names is not None and len(testable) < len(claims):
+        refused = ", ".join(claim.id for claim in claims if claim not in testable)
+        raise InputError(
+            f"{refused} perturb the model, which was not given: td.evaluate_claims(recording, "
+            f"model=model, claims={wanted})"
+        )
+    return testable
+
+
+def _loaded(model: Any) -> Any:
+    from transformer_dynamics.model.loading import as_model
+
+    return as_model(model)
