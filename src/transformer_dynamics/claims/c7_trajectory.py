@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim, Condition, mean_path
 from transformer_dynamics.claims.figures import null_name, profile_lines, statistic_intervals
-from transformer_dynamics.measures.paths.geometry import tortuosity
+from transformer_dynamics.measures.paths.polygons import tortuosity
 from transformer_dynamics.model.labels import parse
 from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.numerics.principal_axes import principal_axes

@@ -18,7 +18,7 @@ from transformer_dynamics.measures.orbits.phase_plane import (
     permuted_points_rotation_count,
     rotation_count,
 )
-from transformer_dynamics.measures.paths.kinematics import cosine, speed
+from transformer_dynamics.measures.paths.steps import cosine, speed
 from transformer_dynamics.measures.units.correlation import adjacent_correlation
 from transformer_dynamics.measures.units.information import copula_information, mutual_information
 from transformer_dynamics.numerics.arrays import Floats, defined_mean
