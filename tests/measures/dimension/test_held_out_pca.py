@@ -6,11 +6,11 @@ from sklearn.decomposition import PCA
 
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.measures.dimension.held_out_pca import (
-    held_out_pca,
+from transformer_dynamics.measures.dimension.components.held_out_squares import (
     held_out_squares,
     varying_directions,
 )
+from transformer_dynamics.measures.dimension.held_out_pca import held_out_pca
 from transformer_dynamics.numerics.splits import split_texts
 from transformer_dynamics.plots.dimension.pca import draw_held_out
 from transformer_dynamics.recording.recording import Recording
@@ -137,7 +137,7 @@ def test_samples_of_a_text_stay_together():
 def test_too_many_components_and_no_variance_are_undefined():
     values = states(12, 3, 16)
     values[:, 1] = 0.1
-    with pytest.warns(UndefinedWarning, match="not so many components") as caught:
+    with pytest.warns(UndefinedWarning, match="fewer components than asked for") as caught:
         result = measured(values, counts=(1, 5, 6, 20))
     assert len(caught) == 1
     own = result["explained_own_components"].sel(massive=RECORDED)

@@ -9,14 +9,13 @@ from scipy.stats import ortho_group
 
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.measures.dimension.intrinsic_dimension import (
+from transformer_dynamics.measures.dimension.intrinsic_dimension import intrinsic_dimension
+from transformer_dynamics.measures.dimension.points.nulls import gaussian_cloud, right_angled_paths
+from transformer_dynamics.measures.dimension.points.participation_ratio import (
     corrected_participation_ratio,
-    gaussian_cloud,
-    intrinsic_dimension,
     participation_ratio,
-    right_angled_paths,
 )
-from transformer_dynamics.measures.dimension.two_nn import decimated_two_nn, two_nn
+from transformer_dynamics.measures.dimension.points.two_nn import decimated_two_nn, two_nn
 from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.plots.dimension.intrinsic_dimension import draw_dimension
 from transformer_dynamics.recording import Recording, open_recording

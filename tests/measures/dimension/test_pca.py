@@ -8,7 +8,8 @@ from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 
 from transformer_dynamics.errors import UndefinedWarning
-from transformer_dynamics.measures.dimension.pca import pca, pca_per_site
+from transformer_dynamics.measures.dimension.pca import pca
+from transformer_dynamics.measures.dimension.pca_per_site import pca_per_site
 from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.numerics.principal_axes import principal_axes
 from transformer_dynamics.plots.dimension.pca import draw_pca

@@ -9,7 +9,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import ortho_group
 
 from transformer_dynamics.errors import UndefinedWarning
-from transformer_dynamics.measures.paths.geometry import path_geometry, tortuosity, turning_angle
+from transformer_dynamics.measures.paths.geometry import path_geometry
+from transformer_dynamics.measures.paths.polygons import tortuosity, turning_angle
 from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.plots.paths.geometry import draw_geometry
 from transformer_dynamics.recording.recording import Recording

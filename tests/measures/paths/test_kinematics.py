@@ -10,7 +10,8 @@ from scipy.stats import ortho_group
 from sklearn.metrics.pairwise import paired_cosine_distances
 
 from transformer_dynamics.errors import UndefinedWarning
-from transformer_dynamics.measures.paths.kinematics import cosine, kinematics, norm, speed
+from transformer_dynamics.measures.paths.kinematics import kinematics
+from transformer_dynamics.measures.paths.steps import cosine, norm, speed
 from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.plots.backend.depth import mean_with_band
 from transformer_dynamics.plots.paths.kinematics import draw_kinematics

@@ -7,10 +7,11 @@ from scipy.stats import ortho_group
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.similarity.between_recordings import between_recordings
-from transformer_dynamics.measures.similarity.between_sites import cka, procrustes_distance
-from transformer_dynamics.measures.similarity.cka_procrustes import u_centered, weighted_hsic
 from transformer_dynamics.measures.similarity.pairing import matched_samples
-from transformer_dynamics.plots.similarity.between_recordings import draw_comparison
+from transformer_dynamics.measures.similarity.state_sets import u_centered
+from transformer_dynamics.measures.similarity.two_sets import cka, procrustes_distance
+from transformer_dynamics.measures.similarity.weighted_hsic import weighted_hsic
+from transformer_dynamics.plots.similarity import draw_comparison
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute
 from transformer_dynamics.storage.results import load_result, save_result
@@ -200,9 +201,9 @@ def test_other_tokens_are_matched_by_the_last_of_each_text():
     second = recorded([[9], [9, 8, 7], [6, 5]], [[0], [2], [1]])
     rows = matched_samples(first, second)
     assert [row.tolist() for row in rows] == [[1, 2, 4], [0, 1, 2]]
-    with pytest.raises(InputError, match="other tokens and other strings"):
+    with pytest.raises(InputError, match="different tokens and different strings"):
         matched_samples(first, recorded([[9]] * 3, [[0]] * 3, strings=["a", "b", "c"]))
-    with pytest.raises(InputError, match="that of 3 and 2 texts"):
+    with pytest.raises(InputError, match="the last token of 3 and 2 texts"):
         matched_samples(first, recorded([[9, 8]] * 3, [[0], [1], [1]]))
 
 
@@ -214,7 +215,7 @@ def test_without_tokens_samples_are_matched_by_what_is_known():
     with pytest.raises(InputError, match="of which 3 agree in text, token_id"):
         matched_samples(first, second)
     repeated = Recording.from_array(values, coords={"text": [0, 0, 1, 2]})
-    with pytest.raises(InputError, match="cannot be told apart"):
+    with pytest.raises(InputError, match="several samples have the same text"):
         matched_samples(repeated, repeated)
     nameless = Recording.from_array(values, coords={"trial": range(4)})
     with pytest.raises(InputError, match="share no coordinate"):
@@ -251,7 +252,7 @@ def test_a_result_says_what_it_is_and_is_drawn_from_disk(tmp_path):
     stored = load_result(tmp_path / "results.zarr", "similarity.between_recordings")
     assert stored.equals(result)
     drawings = draw_comparison(stored)
-    assert drawings[0].title == "Debiased CKA: random walk and independent states"
+    assert drawings[0].title == "Debiased CKA: random_walk and independent_states"
     for drawing in drawings:
         assert drawing.figure().data
         assert drawing.plot().get_xlabel() == drawing.x_label

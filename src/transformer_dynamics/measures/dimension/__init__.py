@@ -10,14 +10,17 @@ from transformer_dynamics.measures.dimension.autoencoder_training import (
     TrainingStates,
     train_autoencoder,
 )
-from transformer_dynamics.measures.dimension.held_out_pca import held_out_pca, held_out_squares
-from transformer_dynamics.measures.dimension.intrinsic_dimension import (
+from transformer_dynamics.measures.dimension.components.held_out_squares import held_out_squares
+from transformer_dynamics.measures.dimension.held_out_pca import held_out_pca
+from transformer_dynamics.measures.dimension.intrinsic_dimension import intrinsic_dimension
+from transformer_dynamics.measures.dimension.pca import pca
+from transformer_dynamics.measures.dimension.pca_per_site import pca_per_site
+from transformer_dynamics.measures.dimension.points import (
     corrected_participation_ratio,
-    intrinsic_dimension,
+    decimated_two_nn,
     participation_ratio,
+    two_nn,
 )
-from transformer_dynamics.measures.dimension.pca import pca, pca_per_site
-from transformer_dynamics.measures.dimension.two_nn import decimated_two_nn, two_nn
 
 __all__ = [
     "Autoencoder",

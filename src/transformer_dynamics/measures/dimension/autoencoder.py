@@ -42,7 +42,7 @@ from transformer_dynamics.measures.dimension.autoencoder_training import (
     TrainingStates,
     train_autoencoder,
 )
-from transformer_dynamics.measures.dimension.pca import ROUNDING
+from transformer_dynamics.measures.dimension.components.shares import ROUNDING
 from transformer_dynamics.numerics.arrays import Floats, ratio, warn_undefined
 from transformer_dynamics.numerics.principal_axes import principal_axes, require_finite
 from transformer_dynamics.numerics.splits import split_texts

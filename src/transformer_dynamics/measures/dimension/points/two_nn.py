@@ -1,28 +1,13 @@
-"""TwoNN: how many dimensions a set of points has locally, from its nearest neighbors.
+"""TwoNN: local dimension of a set of points from the distances to the two nearest neighbors.
 
-With r1 and r2 the distances of a point to its nearest and second nearest other point,
+With r1 and r2 the distances of a point to its nearest and second nearest other point, P(r2/r1 > m)
+= m^-d wherever the density is constant within r2. The dimension d is the slope, through the origin,
+of -ln(1 - i/N) on the i-th smallest ln(r2/r1), without the largest tenth of the N ratios.
 
-    P(r2/r1 > m) = m^-d
-
-wherever the density is constant within r2, whatever it is. The dimension d is the slope, through
-the origin, of -ln(1 - i/N) on the i-th smallest ln(r2/r1), without the largest tenth of the N
-ratios. Its standard deviation is about 1.3 d / sqrt(N), and it is high by about 2 d / N.
-
-In many dimensions some hundred points are too few for a constant density, and the estimate is
-biased low. Decimation shows it: the estimate on 1/2, 1/4, 1/8 of the points, averaged over disjoint
-subsets, stays the same where it can be trusted. It grows with fewer points where the estimate is of
-a surface that is curved or folded, and falls where there are noise or many dimensions.
-
-Points that coincide say nothing of distances: one of each is kept, and there is no estimate from
-fewer than 10.
-
-Source: Facco et al. 2017 (arXiv 1803.06992).
-
-Cost, for N points in D dimensions: a product of N^2 D and 2 N^2 for the neighbors, in blocks of
-rows; decimation to 1/2, 1/4, 1/8 costs as much again.
-
-Not handled: noise below the distance of neighbors, which counts as dimensions, and points on a
-lattice or in a row, whose neighbors are not where chance put them.
+Source: Facco et al. 2017 (arXiv 1803.06992). Cost: N^2 D + 2 N^2, in blocks of rows.
+Limits: noise below the distance of neighbors counts as dimensions; points on a lattice. Ours, since
+scikit-dimension (the oracle of the tests) has the same fit but no decimation, drops every copy of a
+repeated point, and its distances lose digits in clusters far from the mean.
 """
 
 from __future__ import annotations
@@ -33,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.measures.dimension.points.sets import as_points, centered, distinct
 from transformer_dynamics.numerics.arrays import Floats, ratio, warn_undefined
 
 MIN_POINTS = 10
 DISCARD = 0.1
+N_PARTS = (1, 2, 4, 8)
 BLOCK_ROWS = 512
-# Distances come from a matrix product, |x|^2 + |y|^2 - 2 x y. Of squares below this share of |x|^2
-# the rounding would be felt, and they are taken again as |x - y|^2.
+# Squared distances come from |x|^2 + |y|^2 - 2 x y. Those below this share of |x|^2 have lost
+# digits to cancellation and are computed again as |x - y|^2.
 CANCELED = 1e-6
 # Ratios of distances that all differ from 1 by rounding alone have no slope.
 ROUNDING = 1e-9
@@ -51,8 +38,8 @@ def two_nn(points: NDArray[Any], *, discard: float = DISCARD) -> Floats:
     """Intrinsic dimension from the ratio of the distances to the two nearest neighbors.
 
     Args:
-        points: `(..., point, axis)`; one of each set of points that coincide is kept.
-        discard: share of the largest ratios that is left out of the fit, above 0 and below 1.
+        points: `(..., point, axis)`; repeated points count once.
+        discard: share of the largest ratios left out of the fit, between 0 and 1.
 
     Returns:
         `(...)`, dimensionless, float64; NaN, with one `UndefinedWarning`, for fewer than 10
@@ -77,25 +64,24 @@ def two_nn(points: NDArray[Any], *, discard: float = DISCARD) -> Floats:
 def decimated_two_nn(
     points: NDArray[Any],
     *,
-    n_parts: tuple[int, ...] = (1, 2, 4, 8),
+    n_parts: tuple[int, ...] = N_PARTS,
     discard: float = DISCARD,
     seed: int = 0,
 ) -> Floats:
-    """TwoNN on ever smaller shares of the points, each averaged over disjoint random subsets.
+    """TwoNN on smaller and smaller shares of the points, averaged over disjoint random subsets.
 
     Args:
-        points: `(point, axis)`; one of each set of points that coincide is kept.
-        n_parts: into how many subsets of equal size to divide them; what does not divide is left
-            out.
+        points: `(point, axis)`; repeated points count once.
+        n_parts: numbers of subsets of equal size; points that remain are left out.
         discard: as in `two_nn`.
-        seed: of the division.
+        seed: seed of the division.
 
     Returns:
         `(n_parts)`, dimensionless, float64; NaN, with one `UndefinedWarning`, where a subset has
         fewer than 10 points.
 
     Raises:
-        InputError: `points` has other than two axes, or an option is out of its range.
+        InputError: `points` does not have two axes, or an option is out of its range.
 
     >>> decimated_two_nn(np.random.default_rng(0).random((4000, 2)), n_parts=(1, 4)).round()
     array([2., 2.])
@@ -114,32 +100,8 @@ def decimated_two_nn(
     return result
 
 
-def distinct(points: NDArray[Any]) -> NDArray[Any]:
-    """One of each set of equal rows of `(point, axis)`, in the order of the first of them."""
-    # Adding zero makes minus zero zero, so that equal numbers have equal bytes.
-    first: dict[bytes, int] = {}
-    for place, row in enumerate(np.ascontiguousarray(points) + 0.0):
-        first.setdefault(row.tobytes(), place)
-    return np.asarray(points[list(first.values())])
-
-
-def as_points(points: NDArray[Any], name: str) -> Floats:
-    """Sets of points as float64; `name` is the function that was called.
-
-    Raises:
-        InputError: `points` has fewer than two axes, or is empty.
-    """
-    points = np.asarray(points, dtype=np.float64)
-    if points.ndim < 2 or 0 in points.shape:
-        raise InputError(
-            f"got points of shape {points.shape}; a set of points is (..., point, axis) with at "
-            f"least one of each: {name}(recording.values[:, 0])"
-        )
-    return points
-
-
 def require_discard(discard: float) -> None:
-    """Refuse a share of ratios to leave out that leaves none, or all."""
+    """Refuse a discarded share of ratios that is not between 0 and 1."""
     if not 0 < discard < 1:
         raise InputError(
             f"got discard={discard}; the share of ratios to leave out lies above 0 and below 1: "
@@ -151,17 +113,8 @@ def require_parts(n_parts: tuple[int, ...]) -> None:
     """Refuse numbers of subsets below one."""
     if not n_parts or min(n_parts) < 1:
         raise InputError(
-            f"got n_parts={n_parts}; points are divided into one or more subsets: "
-            "n_parts=(1, 2, 4, 8)"
+            f"got n_parts={n_parts}; points are divided into one or more subsets: n_parts={N_PARTS}"
         )
-
-
-def centered(points: Floats) -> Floats:
-    """Points `(..., point, axis)` less their mean; exactly zero where all are equal."""
-    # The first point goes first: equal points become zero, not their mean's rounding error.
-    with np.errstate(invalid="ignore"):
-        shifted = points - points[..., :1, :]
-        return np.asarray(shifted - shifted.mean(axis=-2, keepdims=True))
 
 
 def distinct_two_nn(points: Floats, discard: float) -> float:
@@ -184,10 +137,10 @@ def distinct_decimated_two_nn(
     """Mean over disjoint subsets of distinct points, `(n_parts)`; NaN without a warning."""
     order = rng.permutation(len(points))
     means = np.empty(len(n_parts))
-    for place, parts in enumerate(n_parts):
+    for index, parts in enumerate(n_parts):
         size = len(points) // parts
         subsets = order[: size * parts].reshape(parts, size)
-        means[place] = np.mean([distinct_two_nn(points[subset], discard) for subset in subsets])
+        means[index] = np.mean([distinct_two_nn(points[subset], discard) for subset in subsets])
     return means
 
 
@@ -205,7 +158,7 @@ def _nearest_two(points: Floats) -> tuple[Floats, Floats]:
         distances[np.arange(rows.size), rows] = np.inf
         nearest[rows] = np.sort(np.partition(distances, 1, axis=1)[:, :2], axis=1)
     for row in np.flatnonzero(nearest[:, 0] < CANCELED * squares):
-        apart = np.delete(deviations, row, axis=0) - deviations[row]
-        nearest[row] = np.sort(np.einsum("pa,pa->p", apart, apart))[:2]
+        offsets = np.delete(deviations, row, axis=0) - deviations[row]
+        nearest[row] = np.sort(np.einsum("pa,pa->p", offsets, offsets))[:2]
     np.sqrt(nearest, out=nearest)
     return nearest[:, 0], nearest[:, 1]

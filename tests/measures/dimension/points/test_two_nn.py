@@ -8,7 +8,8 @@ from scipy.spatial import cKDTree
 from scipy.stats import ortho_group
 
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.measures.dimension.two_nn import decimated_two_nn, distinct, two_nn
+from transformer_dynamics.measures.dimension.points.sets import distinct
+from transformer_dynamics.measures.dimension.points.two_nn import decimated_two_nn, two_nn
 
 skdim = pytest.importorskip("skdim")
 

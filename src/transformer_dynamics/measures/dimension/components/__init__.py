@@ -1,0 +1,1 @@
+"""Sums of squares in the leading principal components, for the measures of variance explained."""
