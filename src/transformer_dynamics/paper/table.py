@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.surrogates import random_walk
+from transformer_dynamics.nulls.random_walk import random_walk
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.paper.conditions import RANDOM_WALK, SHUFFLED, SOURCE, Condition
 from transformer_dynamics.paper.quantities import QUANTITIES, Quantity
