@@ -9,7 +9,7 @@ import transformer_dynamics as td
 from transformer_dynamics import synthetic
 from transformer_dynamics.claims import ClaimOptions
 from transformer_dynamics.claims.c13_rotate_and_stretch import CLAIM, chosen_sites, profile, sides
-from transformer_dynamics.nulls.surrogates import random_walk
+from transformer_dynamics.nulls.random_walk import random_walk
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 from transformer_dynamics.stats.bootstrap import text_weights, uniform_weights

@@ -9,32 +9,43 @@ from hypothesis import strategies as st
 
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.nulls import autoregressive, layer_surrogates, surrogates
+from transformer_dynamics.nulls import (
+    autoregressive_increments,
+    permuted_depth,
+    permuted_increments,
+    permuted_layers,
+    permuted_samples,
+    permuted_units,
+    phase_randomized_increments,
+    phase_surrogates,
+    random_basis,
+    random_walk,
+    sign_flipped_increments,
+    sign_flipped_layers,
+)
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import NULLS
 
 NULL_FUNCTIONS = [
-    surrogates.random_walk,
-    surrogates.sign_flipped_increments,
-    surrogates.permuted_increments,
-    surrogates.phase_randomized_increments,
-    surrogates.permuted_depth,
-    surrogates.permuted_units,
-    surrogates.permuted_samples,
-    surrogates.random_basis,
-    layer_surrogates.sign_flipped_layers,
-    layer_surrogates.permuted_layers,
-    autoregressive.autoregressive_increments,
+    random_walk,
+    sign_flipped_increments,
+    permuted_increments,
+    phase_randomized_increments,
+    permuted_depth,
+    permuted_units,
+    permuted_samples,
+    random_basis,
+    sign_flipped_layers,
+    permuted_layers,
+    autoregressive_increments,
 ]
 KEEP_FIRST_SITE = [
-    function
-    for function in NULL_FUNCTIONS
-    if function not in (surrogates.permuted_depth, surrogates.random_basis)
+    function for function in NULL_FUNCTIONS if function not in (permuted_depth, random_basis)
 ]
 KEEP_LAST_SITE = [
-    surrogates.permuted_increments,
-    surrogates.phase_randomized_increments,
-    layer_surrogates.permuted_layers,
+    permuted_increments,
+    phase_randomized_increments,
+    permuted_layers,
 ]
 
 
@@ -102,7 +113,7 @@ def test_the_seed_decides(null):
 def test_threads_do_not_disturb_each_other():
     recording = structured()
     with ThreadPoolExecutor(4) as pool:
-        drawn = list(pool.map(lambda s: surrogates.random_walk(recording, seed=s % 3), range(12)))
+        drawn = list(pool.map(lambda s: random_walk(recording, seed=s % 3), range(12)))
     for seed, walk in enumerate(drawn):
         np.testing.assert_array_equal(walk.values, drawn[seed % 3].values)
 
@@ -157,7 +168,7 @@ def test_walk_has_each_step_s_covariance_over_samples(n_samples, n_units):
     n_draws = 300
     sums = np.zeros((3, n_units, n_units))
     for seed in range(n_draws):
-        steps = increments(surrogates.random_walk(recording, seed=seed))
+        steps = increments(random_walk(recording, seed=seed))
         centered = steps - steps.mean(axis=0)
         sums += np.einsum("nsu,nsv->suv", centered, centered) / (n_samples - 1)
     original = increments(recording)
@@ -174,9 +185,7 @@ def test_walk_has_each_step_s_covariance_over_samples(n_samples, n_units):
 def test_walk_s_common_path_has_the_mean_steps_sizes_and_random_signs():
     recording = structured(n_samples=400, n_sites=5, n_units=4, seed=2)
     mean_steps = increments(recording).mean(axis=0)
-    drawn = np.array(
-        [increments(surrogates.random_walk(recording, seed=seed)).mean(0) for seed in range(400)]
-    )
+    drawn = np.array([increments(random_walk(recording, seed=seed)).mean(0) for seed in range(400)])
     noise = increments(recording).var(axis=0, ddof=1) / 400
     np.testing.assert_allclose((drawn**2).mean(axis=0), mean_steps**2 + noise, rtol=0.4)
     spread = np.sqrt(mean_steps**2 + noise)
@@ -189,7 +198,7 @@ def test_walk_keeps_speed_in_mean_square_and_turns_by_a_right_angle():
     original_angle = np.arccos(cosine(increments(recording)[:, 1:], increments(recording)[:, :-1]))
     squares, angles = [], []
     for seed in range(60):
-        steps = increments(surrogates.random_walk(recording, seed=seed))
+        steps = increments(random_walk(recording, seed=seed))
         squares.append((steps**2).sum(axis=2).mean(axis=0))
         angles.append(np.arccos(cosine(steps[:, 1:], steps[:, :-1])).mean())
     np.testing.assert_allclose(np.mean(squares, axis=0), (speed**2).mean(axis=0), rtol=0.1)
@@ -200,7 +209,7 @@ def test_walk_keeps_speed_in_mean_square_and_turns_by_a_right_angle():
 
 
 def test_walk_of_a_straight_line_is_straight_no_longer():
-    walk = surrogates.random_walk(synthetic.line(n_samples=16, n_sites=10, n_units=200))
+    walk = random_walk(synthetic.line(n_samples=16, n_sites=10, n_units=200))
     steps = increments(walk)
     assert np.abs(cosine(steps[:, 1:], steps[:, :-1])).max() < 0.8
     np.testing.assert_allclose(np.linalg.norm(steps, axis=2).mean(), 1, rtol=0.1)
@@ -208,7 +217,7 @@ def test_walk_of_a_straight_line_is_straight_no_longer():
 
 def test_walk_of_one_sample_moves_by_multiples_of_the_recorded_step():
     recording = structured(n_samples=1, n_sites=400, n_units=6, dtype=np.float64)
-    ratio = increments(surrogates.random_walk(recording, seed=0)) / increments(recording)
+    ratio = increments(random_walk(recording, seed=0)) / increments(recording)
     assert abs(ratio.mean()) < 0.1
     assert ratio.std() == pytest.approx(1, abs=0.05)
     assert abs((ratio**4).mean() - 3) < 0.5  # Gaussian, not a sign
@@ -217,7 +226,7 @@ def test_walk_of_one_sample_moves_by_multiples_of_the_recorded_step():
 def test_walk_with_units_that_depend_on_each_other_keeps_the_dependence():
     values = structured(n_samples=60, n_sites=5, n_units=4, dtype=np.float64).values
     tied = np.concatenate([values, values[..., :1] - 2 * values[..., 1:2], 0 * values[..., :1]], 2)
-    steps = increments(surrogates.random_walk(Recording.from_array(tied), seed=0))
+    steps = increments(random_walk(Recording.from_array(tied), seed=0))
     steps -= steps.mean(axis=0)
     np.testing.assert_allclose(steps[..., 4], steps[..., 0] - 2 * steps[..., 1], atol=1e-9)
     np.testing.assert_array_equal(steps[..., 5], 0)
@@ -228,7 +237,7 @@ def test_walk_beside_a_massive_unit_keeps_the_quiet_ones():
     values = structured(n_samples=500, n_sites=3, n_units=5, seed=4).values
     values = values * np.float32([1, 1, 1e5, 1, 1])
     recording = Recording.from_array(values)
-    drawn = [increments(surrogates.random_walk(recording, seed=seed)) for seed in range(40)]
+    drawn = [increments(random_walk(recording, seed=seed)) for seed in range(40)]
     variance = np.mean([steps.var(axis=0, ddof=1) for steps in drawn], axis=0)
     np.testing.assert_allclose(variance, increments(recording).var(axis=0, ddof=1), rtol=0.06)
 
@@ -238,7 +247,7 @@ def test_walk_beside_a_massive_unit_keeps_the_quiet_ones():
 
 def test_sign_flips_keep_sizes_per_sample_and_of_the_mean_and_are_shared_by_samples():
     recording = structured(dtype=np.float64)
-    drawn = surrogates.sign_flipped_increments(recording, seed=1)
+    drawn = sign_flipped_increments(recording, seed=1)
     before, after = increments(recording), increments(drawn)
     np.testing.assert_allclose(np.abs(after), np.abs(before), atol=1e-10)
     np.testing.assert_allclose(np.abs(after.mean(0)), np.abs(before.mean(0)), atol=1e-10)
@@ -253,7 +262,7 @@ def test_sign_flips_keep_sizes_per_sample_and_of_the_mean_and_are_shared_by_samp
 
 def test_permuted_increments_are_the_same_steps_in_one_other_order():
     recording = structured(dtype=np.float64)
-    drawn = surrogates.permuted_increments(recording, seed=1)
+    drawn = permuted_increments(recording, seed=1)
     before, after = increments(recording), increments(drawn)
     distance = np.abs(after[:, :, np.newaxis] - before[:, np.newaxis]).max(axis=(0, 3))
     order = distance.argmin(axis=1)
@@ -264,7 +273,7 @@ def test_permuted_increments_are_the_same_steps_in_one_other_order():
 
 def test_permuted_increments_lose_the_trend_of_speed():
     recording = synthetic.spiral(n_sites=60, growth=1.2)
-    speed = np.linalg.norm(increments(surrogates.permuted_increments(recording)), axis=2)[0]
+    speed = np.linalg.norm(increments(permuted_increments(recording)), axis=2)[0]
     assert np.corrcoef(np.log(speed), np.arange(59))[0, 1] < 0.5
 
 
@@ -274,7 +283,7 @@ def test_iaaft_keeps_amplitudes_and_nearly_the_spectrum_but_not_the_order(n_site
     rng = np.random.default_rng(0)
     smooth = np.cumsum(rng.standard_normal((8, n_sites, 5)), axis=1)
     recording = Recording.from_array(np.cumsum(smooth, axis=1).astype(dtype))
-    drawn = surrogates.phase_randomized_increments(recording, seed=1)
+    drawn = phase_randomized_increments(recording, seed=1)
     before, after = increments(recording), increments(drawn)
     atol = 1e-3 if dtype == np.float32 else 1e-9
     np.testing.assert_allclose(np.sort(after, axis=1), np.sort(before, axis=1), atol=atol)
@@ -292,7 +301,7 @@ def test_iaaft_keeps_amplitudes_and_nearly_the_spectrum_but_not_the_order(n_site
 def test_iaaft_randomizes_phases_and_treats_series_independently():
     trace = np.cumsum(np.sin(np.arange(60) * 0.7) + 0.3 * np.cos(np.arange(60) * 1.9))
     recording = Recording.from_array(np.tile(trace[:, np.newaxis], (20, 1, 20)))
-    steps = increments(surrogates.phase_randomized_increments(recording, seed=0))
+    steps = increments(phase_randomized_increments(recording, seed=0))
     phases = np.angle(np.fft.rfft(steps, axis=1))[:, np.abs(np.fft.rfft(np.diff(trace))).argmax()]
     # 400 phases that were one phase before: their mean direction now has length about 1/sqrt(400).
     assert np.abs(np.exp(1j * phases).mean()) < 3 / np.sqrt(400)
@@ -301,7 +310,7 @@ def test_iaaft_randomizes_phases_and_treats_series_independently():
 @pytest.mark.parametrize("n_sites", [2, 3, 16, 17, 60])
 def test_iaaft_ends_where_a_round_by_fast_fourier_transform_changes_nothing(n_sites):
     recording = synthetic.random_walk(n_samples=10, n_sites=n_sites, n_units=6)
-    drawn = surrogates.phase_randomized_increments(recording, n_iterations=1000)
+    drawn = phase_randomized_increments(recording, n_iterations=1000)
     before, after = increments(recording), increments(drawn)
     spectrum = np.fft.rfft(after, axis=1)
     spectrum *= np.abs(np.fft.rfft(before, axis=1)) / np.abs(spectrum)
@@ -314,7 +323,7 @@ def test_iaaft_s_rounds_bring_the_spectrum_closer():
     target = np.abs(np.fft.rfft(increments(recording), axis=1))
 
     def error(n_iterations):
-        drawn = surrogates.phase_randomized_increments(recording, n_iterations=n_iterations)
+        drawn = phase_randomized_increments(recording, n_iterations=n_iterations)
         assert drawn.provenance["n_iterations"] == n_iterations
         return np.linalg.norm(np.abs(np.fft.rfft(increments(drawn), axis=1)) - target)
 
@@ -325,19 +334,15 @@ def test_iaaft_s_rounds_bring_the_spectrum_closer():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_iaaft_of_a_recording_that_stands_still(dtype):
     still = Recording.from_array(np.tile(dtype([[1.5, -2.0]]), (3, 7, 1)))
-    np.testing.assert_array_equal(
-        surrogates.phase_randomized_increments(still).values, still.values
-    )
+    np.testing.assert_array_equal(phase_randomized_increments(still).values, still.values)
 
 
 def test_iaaft_of_constant_increments_and_over_several_blocks(monkeypatch):
     line = synthetic.line(n_samples=5, n_sites=9, n_units=3)
-    np.testing.assert_allclose(
-        surrogates.phase_randomized_increments(line).values, line.values, atol=1e-12
-    )
-    monkeypatch.setattr(surrogates, "SERIES_PER_BLOCK", 6)
+    np.testing.assert_allclose(phase_randomized_increments(line).values, line.values, atol=1e-12)
+    monkeypatch.setattr(phase_surrogates, "SERIES_PER_BLOCK", 6)
     recording = structured(n_samples=5, n_units=3, dtype=np.float64)
-    drawn = surrogates.phase_randomized_increments(recording, seed=1)
+    drawn = phase_randomized_increments(recording, seed=1)
     np.testing.assert_allclose(
         np.sort(increments(drawn), axis=1), np.sort(increments(recording), axis=1), atol=1e-10
     )
@@ -349,7 +354,7 @@ def test_iaaft_of_constant_increments_and_over_several_blocks(monkeypatch):
 
 def test_permuted_depth_is_one_order_for_all_samples():
     recording = structured()
-    drawn = surrogates.permuted_depth(recording, seed=1).values
+    drawn = permuted_depth(recording, seed=1).values
     order = [int((recording.values[0] == state).all(axis=1).argmax()) for state in drawn[0]]
     assert sorted(order) == list(range(12))
     assert order != sorted(order)
@@ -358,7 +363,7 @@ def test_permuted_depth_is_one_order_for_all_samples():
 
 def test_permuted_units_keep_each_site_s_states_up_to_the_names_of_units():
     recording = structured()
-    drawn = surrogates.permuted_units(recording, seed=1).values
+    drawn = permuted_units(recording, seed=1).values
     orders = []
     for site in range(12):
         before, after = recording.values[:, site], drawn[:, site]
@@ -372,7 +377,7 @@ def test_permuted_units_keep_each_site_s_states_up_to_the_names_of_units():
 
 def test_permuted_samples_keep_each_site_s_states_but_not_whose_they_are():
     recording = structured()
-    drawn = surrogates.permuted_samples(recording, seed=1).values
+    drawn = permuted_samples(recording, seed=1).values
     orders = []
     for site in range(12):
         before, after = recording.values[:, site], drawn[:, site]
@@ -384,7 +389,7 @@ def test_permuted_samples_keep_each_site_s_states_but_not_whose_they_are():
     assert len(set(orders)) == 12
 
 
-@pytest.mark.parametrize("null", [surrogates.permuted_samples, surrogates.permuted_units])
+@pytest.mark.parametrize("null", [permuted_samples, permuted_units])
 def test_permuting_units_or_samples_ends_the_correlation_of_units_between_sites(null):
     recording = synthetic.random_walk(n_samples=500, n_sites=20, n_units=30)
 
@@ -398,7 +403,7 @@ def test_permuting_units_or_samples_ends_the_correlation_of_units_between_sites(
 
 def test_random_basis_keeps_geometry_and_mixes_units():
     recording = structured(dtype=np.float64)
-    drawn = surrogates.random_basis(recording, seed=1)
+    drawn = random_basis(recording, seed=1)
     states, rotated = (r.values.reshape(-1, 10) for r in (recording, drawn))
     np.testing.assert_allclose(rotated @ rotated.T, states @ states.T, rtol=1e-10, atol=1e-8)
     basis = np.linalg.lstsq(states, rotated, rcond=None)[0]
@@ -407,14 +412,14 @@ def test_random_basis_keeps_geometry_and_mixes_units():
 
     one_unit = np.zeros((1, 1, 256), dtype=np.float32)
     one_unit[..., 7] = 1000
-    spread = surrogates.random_basis(Recording.from_array(one_unit)).values
+    spread = random_basis(Recording.from_array(one_unit)).values
     assert np.abs(spread).max() < 300
     assert np.linalg.norm(spread) == pytest.approx(1000, rel=1e-5)
 
 
 def test_random_basis_is_haar_distributed():
     identity = Recording.from_array(np.eye(3)[:, np.newaxis])
-    bases = np.array([surrogates.random_basis(identity, seed=s).values[:, 0] for s in range(2000)])
+    bases = np.array([random_basis(identity, seed=s).values[:, 0] for s in range(2000)])
     # Entries of a Haar matrix: mean 0, mean square 1/3, and both determinants equally likely.
     assert np.abs(bases.mean(axis=0)).max() < 5 / np.sqrt(3 * 2000)
     np.testing.assert_allclose((bases**2).mean(axis=0), 1 / 3, atol=0.04)
@@ -434,13 +439,13 @@ def test_permutations_keep_the_multiset_of_values(shape, scale, seed):
     values = np.random.default_rng(seed).standard_normal(shape) * scale
     recording = Recording.from_array(values)
     for null in (
-        surrogates.permuted_depth,
-        surrogates.permuted_units,
-        surrogates.permuted_samples,
+        permuted_depth,
+        permuted_units,
+        permuted_samples,
     ):
         drawn = null(recording, seed=seed).values
         np.testing.assert_array_equal(np.sort(drawn, axis=None), np.sort(values, axis=None))
-    basis = surrogates.random_basis(recording, seed=seed).values
+    basis = random_basis(recording, seed=seed).values
     np.testing.assert_allclose(np.linalg.norm(basis, axis=2), np.linalg.norm(values, axis=2))
 
 
@@ -459,11 +464,11 @@ def test_every_null_scales_with_the_states(factor, seed):
     ("call", "message"),
     [
         (
-            lambda: surrogates.phase_randomized_increments(structured(), n_iterations=0),
+            lambda: phase_randomized_increments(structured(), n_iterations=0),
             r"got n_iterations=0; .*n_iterations=100",
         ),
         (
-            lambda: surrogates.sign_flipped_increments(
+            lambda: sign_flipped_increments(
                 Recording.from_array(
                     np.tile(np.float16([0, 6e4, 0, 6e4, 0, 6e4])[:, np.newaxis], (1, 1, 50))
                 )

@@ -10,7 +10,7 @@ import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.layer_edits import LayerEdits
-from transformer_dynamics.nulls.flow_maps import moved_displacement, turned_updates
+from transformer_dynamics.nulls.layer_updates import moved_displacement, turned_updates
 from transformer_dynamics.perturbation import skip_and_swap
 
 FAMILIES = ("llama", "gpt2", "gpt_neox", "gemma2", "olmo2", "mixtral")

@@ -1,32 +1,33 @@
-"""Nulls: functions from a recording to one of the same shape; systems with known answers.
+"""Null models: functions from a recording to one of the same shape.
 
-Those of `flows` are drawn from a flow map, from Jacobians or from a layer's updates instead.
+Some are drawn from a flow map, from the Jacobians of its steps or from a layer's updates instead.
 """
 
 from transformer_dynamics import synthetic
 from transformer_dynamics.nulls.autoregressive import autoregressive_increments
 from transformer_dynamics.nulls.covariance_matched import covariance_matched
 from transformer_dynamics.nulls.flow_maps import (
-    moved_displacement,
     random_updates,
     spectrum_matched_updates,
-    turned_updates,
     zero_update,
 )
-from transformer_dynamics.nulls.independent_units import independent_units
-from transformer_dynamics.nulls.layer_surrogates import permuted_layers, sign_flipped_layers
-from transformer_dynamics.nulls.reruns import shuffled_tokens, untrained, untrained_twins
-from transformer_dynamics.nulls.surrogates import (
-    permuted_depth,
+from transformer_dynamics.nulls.increment_surrogates import (
     permuted_increments,
+    permuted_layers,
+    sign_flipped_increments,
+    sign_flipped_layers,
+)
+from transformer_dynamics.nulls.layer_updates import moved_displacement, turned_updates
+from transformer_dynamics.nulls.phase_surrogates import phase_randomized_increments
+from transformer_dynamics.nulls.random_walk import random_walk
+from transformer_dynamics.nulls.reruns import shuffled_tokens, untrained, untrained_twins
+from transformer_dynamics.nulls.state_surrogates import (
+    independent_units,
+    permuted_depth,
     permuted_samples,
     permuted_units,
-    phase_randomized_increments,
     random_basis,
-    random_walk,
-    sign_flipped_increments,
 )
-from transformer_dynamics.synthetic import rotate_and_stretch_law as stochastic_law
 
 __all__ = [
     "autoregressive_increments",
@@ -46,7 +47,6 @@ __all__ = [
     "sign_flipped_increments",
     "sign_flipped_layers",
     "spectrum_matched_updates",
-    "stochastic_law",
     "synthetic",
     "turned_updates",
     "untrained",

@@ -1,21 +1,14 @@
-"""Autoregressive increments: the null for what short-range correlation of increments explains.
+"""Autoregressive increments: the null model of short-range correlation between increments.
 
 With increments d (sample, step, unit), an envelope e over steps and a size c of each unit:
 
     d'[n, s, u] = e[s] c[u] z[n, s, u],    z[s] = phi_1 z[s-1] + ... + phi_p z[s-p] + noise
 
-Envelope. A unit's increments are divided by their RMS over samples and steps, so that every unit
-counts equally; e[s] is their RMS over samples and units, and its logarithm is smoothed over the
-steps of one kind (attention, MLP, ...) with the weights 1, 4, 6, 4, 1. Size c[u]: RMS of d / e.
-
-Coefficients. One set for all units: 60 steps determine those of a single unit only to 0.13, those
-of 576 units together to 0.005. They minimize the squared forward and backward prediction errors of
-d / e, summed over samples, steps and units, order by order (Burg), which always gives a stationary
-process; a unit is weighted by the inverse of its errors, as maximum likelihood does. Each z is
-Gaussian with variance 1 from the first step on.
-
-Source: ours. Cost: two passes over the increments and one Gaussian number for each. Not handled:
-coefficients that depend on the kind of step; states that are not finite.
+e[s] is the RMS of d over samples and units, each unit divided by its own RMS first, smoothed over
+the steps of one kind; c[u] the RMS of d / e. One set of coefficients for all units (see `burg`);
+each z is Gaussian with variance 1 from the first step on. Source: ours. Cost: two passes over the
+increments and one Gaussian number for each. Not handled: coefficients that depend on the kind of
+step; states that are not finite.
 """
 
 from __future__ import annotations
@@ -27,17 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.increments import Floats, accumulate, increments
+from transformer_dynamics.nulls.burg import (
+    lagged_products,
+    prediction_models,
+    reflection_coefficients,
+)
+from transformer_dynamics.nulls.increments import accumulate, increments
+from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import null
 
 SMOOTHING = np.array([1, 4, 6, 4, 1]) / 16
-# An envelope stays above this share of its largest value, so that it can be divided by and logged.
+# Lower bound of the envelope over its largest value, so that it can divide and has a logarithm.
 SMALLEST_SHARE = 1e-12
-# Prediction errors below this share of the power are rounding errors.
-ROUNDING = 1e-12
-# Rounds of weighting units by their prediction errors; the third changes the fourth digit.
-N_WEIGHTINGS = 3
 
 
 @null(
@@ -46,24 +41,24 @@ N_WEIGHTINGS = 3
         "first site; in expectation, size of increments over depth and by unit, and their "
         "short-range autocorrelation pooled over units"
     ),
-    destroys="everything else: direction, single increments, correlation of units and of samples",
+    destroys="all other structure: direction, single increments, correlation of units, of samples",
 )
 def autoregressive_increments(recording: Recording, *, seed: int = 0, order: int = 2) -> Recording:
-    """Increments drawn from an autoregressive process fitted to the recording's.
+    """Increments drawn from an autoregressive process fitted to those of the recording.
 
     Samples and units are independent of each other, so the mean over samples of a drawn recording
-    moves less than the recording's own: for a statistic of mean traces give the recording of the
-    mean, of one sample. Drift of a unit over depth is not modeled; what there is of it enters the
+    moves less than the recording's own: for a statistic of mean traces pass a recording of the
+    mean, with one sample. Drift of a unit over depth is not modeled; it enters the
     autocorrelation.
 
     Args:
         recording: states `(sample, site, unit)`.
-        seed: of the random numbers.
-        order: number of earlier increments that the next one depends on; the first ones of a trace
-            depend on as many as there are.
+        seed: seed of the random numbers.
+        order: number of earlier increments that the next one depends on; the first increments of
+            a trace have fewer.
 
     Returns:
-        A recording of the same shape and dtype; the first site is the recording's. Its provenance
+        Recording of the same shape and dtype; the first site is the recording's. Its provenance
         holds the fitted `coefficients`, phi_1 first.
 
     Raises:
@@ -78,13 +73,12 @@ def autoregressive_increments(recording: Recording, *, seed: int = 0, order: int
     """
     if order < 1:
         raise InputError(
-            f"got order={order}; an increment depends on one earlier one at least: "
+            f"got order={order}; an increment depends on at least one earlier one: "
             "autoregressive_increments(recording, order=2)"
         )
     values, rng = recording.values, np.random.default_rng(seed)
     envelope, sizes = _scales(_mean_squares(values), recording.step_kinds)
-    reflections = _reflections(_lagged_products(values, envelope, order))
-    models = _prediction_models(reflections)
+    models = prediction_models(reflection_coefficients(lagged_products(values, envelope, order)))
     recent: deque[Floats] = deque(maxlen=order)
 
     def increment(step: int) -> Floats:
@@ -113,11 +107,11 @@ def _mean_squares(values: Floats) -> Floats:
 
 
 def _scales(squares: Floats, kinds: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Envelope over depth `(step)` and size of each unit `(unit)`, of squares `(step, unit)`."""
-    moves = squares.any(axis=0)
-    if not moves.any():
+    """Envelope over depth `(step)` and size of each unit `(unit)`, from squares `(step, unit)`."""
+    is_moving = squares.any(axis=0)
+    if not is_moving.any():
         return np.ones(len(squares)), np.zeros(squares.shape[1])
-    moving = squares[:, moves]
+    moving = squares[:, is_moving]
     envelope = np.sqrt((moving / moving.mean(axis=0)).mean(axis=1))
     logs = np.log(np.maximum(envelope, SMALLEST_SHARE * envelope.max()))
     for kind in set(kinds):
@@ -127,75 +121,7 @@ def _scales(squares: Floats, kinds: NDArray[Any]) -> tuple[Floats, Floats]:
 
 
 def _smoothed(series: Floats) -> Floats:
-    """A series smoothed over its neighbors; a straight line, its ends included, stays as it is."""
+    """Smooth a series over its neighbors; a straight line stays unchanged, its ends included."""
     reach = len(SMOOTHING) // 2
     extended = np.pad(series, reach, mode="reflect", reflect_type="odd")
     return np.convolve(extended, SMOOTHING, mode="valid")
-
-
-def _lagged_products(values: Floats, envelope: Floats, order: int) -> Floats:
-    """Products z[s - i] z[s - j] of increments over their envelope, summed over samples and steps.
-
-    Returns:
-        `(m, i, j, unit)`, i and j from 0 to m, of the steps with m = 0, 1, ... earlier ones.
-    """
-    products = np.zeros((order + 1, order + 1, order + 1, values.shape[2]))
-    recent: deque[Floats] = deque(maxlen=order + 1)
-    for step, size in enumerate(envelope):
-        recent.appendleft(increments(values, step) / np.float64(size))
-        window = np.stack(recent)
-        squares = np.einsum("inu,jnu->iju", window, window)
-        for lag in range(len(recent)):
-            products[lag, : lag + 1, : lag + 1] += squares[: lag + 1, : lag + 1]
-    return products
-
-
-def _reflections(products: Floats) -> Floats:
-    """Correlation of an increment with the one m steps back given those between, m = 1, 2, ...
-
-    A unit counts by the inverse of its squared prediction errors. Dividing by its squares instead
-    would pull the result toward 0, since both fluctuate together in a short trace.
-    """
-    powers = products[0, 0, 0]
-    weights = _inverse(powers)
-    for _ in range(N_WEIGHTINGS):
-        reflections, errors = _burg(products @ weights)
-        squared = np.einsum("i,iju,j->u", errors, products[-1], errors)
-        weights = _inverse(np.maximum(squared, ROUNDING * powers))
-    return reflections
-
-
-def _burg(products: Floats) -> tuple[Floats, Floats]:
-    """Reflection coefficients of products `(m, i, j)`, and weights that give the prediction error.
-
-    The errors are z[s] - phi_1 z[s-1] - ..., `(lag,)`.
-    """
-    order = len(products) - 1
-    reflections, errors = np.zeros(order), np.ones(1)
-    for lag in range(1, order + 1):
-        summed = products[lag, : lag + 1, : lag + 1]
-        forward = np.append(errors, 0.0)
-        backward = forward[::-1]
-        power = forward @ summed @ forward + backward @ summed @ backward
-        if power > ROUNDING * np.trace(summed):
-            reflections[lag - 1] = np.clip(2 * forward @ summed @ backward / power, -1, 1)
-        errors = forward - reflections[lag - 1] * backward
-    return reflections, errors
-
-
-def _inverse(powers: Floats) -> Floats:
-    """Inverse of each unit's power `(unit)`; zero for units that do not move."""
-    return np.divide(1, powers, out=np.zeros_like(powers), where=powers > 0)
-
-
-def _prediction_models(reflections: Floats) -> list[tuple[Floats, float]]:
-    """Coefficients and noise of the prediction from 0, 1, ... earlier values of variance 1.
-
-    Starting from nothing, the first increments drawn so have the distribution of all later ones.
-    """
-    models = [(np.zeros(0), 1.0)]
-    for reflection in reflections:
-        shorter, noise = models[-1]
-        coefficients = np.append(shorter - reflection * shorter[::-1], reflection)
-        models.append((coefficients, noise * float(np.sqrt(1 - reflection**2))))
-    return models

@@ -1,26 +1,14 @@
 """The Gaussian of greatest entropy with given covariances across sites and across units.
 
-For states x (sample, site, unit) with mean m over samples, the two marginal covariances
+For states x (sample, site, unit), with the sums over one axis of the covariances along the other,
 
     across sites   A[s, t] = sum over u of cov(x[s, u], x[t, u])    = sum_i a_i e_i e_i^T
     across units   B[u, v] = sum over s of cov(x[s, u], x[s, v])    = sum_j b_j f_j f_j^T
 
-say how alike the sites are and how alike the units. Of all distributions with these two and the
-mean, the one of greatest entropy is Gaussian with the covariance
-
-    sum over i, j of l_ij (e_i f_j)(e_i f_j)^T,    l_ij = 1 / (p_i + q_j),
-
-p and q such that sum_j l_ij = a_i and sum_i l_ij = b_j. They minimize the convex function
-p . a + q . b - sum ln(p_i + q_j), found by Newton's method in some ten steps. Nothing about which
-unit leads and which follows is left in it: cov(x[s, u], x[t, v]) = cov(x[t, u], x[s, v]).
-
-Source: Elsayed and Cunningham 2017 (tensor maximum entropy), with two modes and samples drawn
-independently of each other; the solver is ours.
-
-Cost, for N samples, S sites, D units: N S D (S + D) for the covariances and again per draw;
-(S + D)^3 for eigenvectors.
-
-Not handled: moments beyond the second, and dependence between samples.
+its covariance is sum_ij l_ij (e_i f_j)(e_i f_j)^T with l_ij = 1 / (p_i + q_j), sum_j l_ij = a_i and
+sum_i l_ij = b_j. Source: Elsayed and Cunningham 2017 (tensor maximum entropy), with two modes and
+independent samples; the solver (Newton) is ours. Cost: N S D (S + D) for the covariances and again
+per draw; (S + D)^3 for eigenvectors. Derivation: docs/nulls/covariance_matched.md.
 """
 
 from __future__ import annotations
@@ -35,7 +23,7 @@ from scipy import linalg
 from transformer_dynamics.numerics.arrays import Floats
 
 BLOCK_SAMPLES = 32
-# An eigenvalue below this share of the largest is rounding, and its direction has no variance.
+# Eigenvalues below this share of the largest are rounding; their directions have no variance.
 RANK = 1e-12
 MOST_STEPS = 100
 TOLERANCE = 1e-9
@@ -43,13 +31,13 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class MatchedGaussian:
-    """A Gaussian over states `(site, unit)` that is made from its two marginal covariances.
+    """Gaussian over states `(site, unit)`, given by its two marginal covariances.
 
     Attributes:
         mean: `(site, unit)`.
         site_axes: unit vectors, `(site, i)`.
         unit_axes: unit vectors, `(unit, j)`.
-        variance: along each product of a site axis and a unit axis, `(i, j)`.
+        variance: variance along each product of a site axis and a unit axis, `(i, j)`.
     """
 
     mean: Floats
@@ -60,13 +48,13 @@ class MatchedGaussian:
     def draw(
         self, n_samples: int, rng: np.random.Generator, *, dtype: DTypeLike = np.float64
     ) -> NDArray[Any]:
-        """Samples whose mean is the given one exactly, up to rounding, and not on average only.
+        """Draw samples whose mean is the given one up to rounding, not on average only.
 
         Args:
-            n_samples: how many; the sample covariances, with denominator n_samples - 1, are the
-                given ones in expectation.
-            rng: where the random numbers come from.
-            dtype: float32 or float64, of the numbers and the products.
+            n_samples: number of samples; the sample covariances, with denominator n_samples - 1,
+                are the given ones in expectation.
+            rng: generator of the random numbers.
+            dtype: dtype of the numbers and the products, float32 or float64.
 
         Returns:
             `(sample, site, unit)`.
@@ -87,11 +75,11 @@ class MatchedGaussian:
 
 
 def matched_gaussian(states: NDArray[Any]) -> MatchedGaussian:
-    """The Gaussian with the mean and both marginal covariances of some states.
+    """Compute the Gaussian with the mean and both marginal covariances of states.
 
     Args:
-        states: `(sample, site, unit)`, finite; covariances have the denominator samples - 1, and
-            one sample has none.
+        states: `(sample, site, unit)`, finite. Covariances have the denominator samples - 1; those
+            of a single sample are zero.
 
     >>> turning = np.random.default_rng(0).standard_normal((50, 4, 3)).cumsum(axis=1)
     >>> gaussian = matched_gaussian(turning)
@@ -99,7 +87,7 @@ def matched_gaussian(states: NDArray[Any]) -> MatchedGaussian:
     ((4, 3), (2, 4, 3))
     """
     n_samples, n_sites, n_units = states.shape
-    # The first sample goes first: samples that agree deviate by exactly zero.
+    # The first sample is subtracted first: samples that agree deviate by exactly zero.
     first = states[0].astype(np.float64)
     offset = np.zeros((n_sites, n_units))
     for start in range(0, n_samples, BLOCK_SAMPLES):
@@ -123,14 +111,14 @@ def matched_gaussian(states: NDArray[Any]) -> MatchedGaussian:
 def _axes_with_variance(covariance: Floats) -> tuple[Floats, Floats]:
     """Eigenvalues above rounding, and their eigenvectors in columns."""
     values, vectors = linalg.eigh(covariance)
-    some = values > RANK * max(values[-1], 0.0)
-    return values[some], vectors[:, some]
+    above_rounding = values > RANK * max(values[-1], 0.0)
+    return values[above_rounding], vectors[:, above_rounding]
 
 
 def _greatest_entropy(rows: Floats, columns: Floats) -> Floats:
-    """The table l_ij = 1 / (p_i + q_j) with given sums of rows and columns, all positive.
+    """Find the table l_ij = 1 / (p_i + q_j) with given positive sums of rows and columns.
 
-    Newton's method with halved steps, on p and q scaled by the curvature along each.
+    Newton's method with step halving, on p and q scaled by the curvature along each.
     """
     if not rows.size:
         return np.zeros((0, 0))
@@ -146,15 +134,16 @@ def _greatest_entropy(rows: Floats, columns: Floats) -> Floats:
         descent, share = slope_p @ step_p + slope_q @ step_q, 1.0
         while True:
             moved = p + share * step_p, q + share * step_q
-            there = _negative_entropy(*moved, rows, columns)
-            if there <= value + 1e-4 * share * descent or share < 1e-9:
+            moved_value = _negative_entropy(*moved, rows, columns)
+            if moved_value <= value + 1e-4 * share * descent or share < 1e-9:
                 break
             share /= 2
-        (p, q), value = moved, there
+        (p, q), value = moved, moved_value
     return 1 / (p[:, np.newaxis] + q)
 
 
 def _negative_entropy(p: Floats, q: Floats, rows: Floats, columns: Floats) -> float:
+    """Objective p . a + q . b - sum ln(p_i + q_j); infinite where a precision is not positive."""
     precision = p[:, np.newaxis] + q
     if precision.min() <= 0:
         return np.inf
@@ -162,11 +151,11 @@ def _negative_entropy(p: Floats, q: Floats, rows: Floats, columns: Floats) -> fl
 
 
 def _newton_step(table: Floats, slope_p: Floats, slope_q: Floats) -> tuple[Floats, Floats]:
-    """Solve the curvature's equations with the larger block eliminated."""
+    """Solve Newton's equations with the block of the columns eliminated."""
     squares = table**2
     scale_p, scale_q = np.sqrt(squares.sum(axis=1)), np.sqrt(squares.sum(axis=0))
     coupling = squares / scale_p[:, np.newaxis] / scale_q
-    # A constant may pass from p to q without a change; this fixes it.
+    # The objective does not change when a constant moves from p to q; this fixes the constant.
     free = scale_p / np.linalg.norm(scale_p)
     reduced = np.eye(len(table)) - coupling @ coupling.T + np.outer(free, free)
     step_p = linalg.solve(

@@ -10,14 +10,14 @@ from transformer_dynamics.numerics.arrays import Floats
 
 
 def flipped_signs(traces: Floats, rng: np.random.Generator) -> Floats:
-    """Traces with the sign of every increment random, the same for all samples of a unit.
+    """Traces whose increments have random signs, the same for all samples of a unit.
 
     Args:
         traces: `(sample, unit, site)`, in stream units.
-        rng: where the signs come from.
+        rng: generator of the signs.
 
     Returns:
-        `(sample, unit, site)`; the first site and the sizes of the increments are the traces'.
+        `(sample, unit, site)`; the first site and the sizes of the increments are kept.
     """
     increments = np.diff(traces, axis=-1)
     signs = rng.choice([-1.0, 1.0], size=increments.shape[1:])
@@ -30,11 +30,11 @@ def shared_phases(traces: Floats, rng: np.random.Generator) -> Floats:
     """Traces of a linear process with the same values, spectra and coherence between samples.
 
     Args:
-        traces: `(sample, unit, site)`, of one size over depth: see `relative`.
-        rng: where the phases come from.
+        traces: `(sample, unit, site)`, of the same size at every depth: see `relative`.
+        rng: generator of the phases.
 
     Returns:
-        `(sample, unit, site)`; every trace is a permutation of the one it comes from.
+        `(sample, unit, site)`; every trace is a permutation of the original.
     """
     n_sites = traces.shape[-1]
     values = np.sort(traces, axis=-1)

@@ -24,7 +24,7 @@ from transformer_dynamics.measures.paths.kinematics import kinematics
 from transformer_dynamics.measures.units.correlation import correlation
 from transformer_dynamics.measures.units.information import mutual_information
 from transformer_dynamics.model.flow_map import FlowMap
-from transformer_dynamics.nulls.surrogates import random_walk
+from transformer_dynamics.nulls.random_walk import random_walk
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.paper.teleport import PROMPT, teleport_prompt
 from transformer_dynamics.perturbation.driver import stacked

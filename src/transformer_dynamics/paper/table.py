@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.surrogates import random_walk
+from transformer_dynamics.nulls.random_walk import random_walk
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.paper.conditions import RANDOM_WALK, SHUFFLED, SOURCE, Condition
 from transformer_dynamics.paper.quantities import QUANTITIES, Quantity

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.layer_edits import LayerEdits
-from transformer_dynamics.nulls.flow_maps import moved_displacement, turned_updates
+from transformer_dynamics.nulls.layer_updates import moved_displacement, turned_updates
 from transformer_dynamics.perturbation.driver import (
     Experiment,
     Progress,

@@ -1,16 +1,10 @@
-"""Systems whose answers are known: recordings and flow maps."""
+"""Systems with known answers: recordings and flow maps."""
 
 from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
-from transformer_dynamics.synthetic.recordings import (
-    contraction,
-    independent_states,
-    line,
-    ping_pong,
-    random_walk,
-    rotation,
-    spiral,
-)
+from transformer_dynamics.synthetic.random_states import independent_states, random_walk
 from transformer_dynamics.synthetic.rotate_and_stretch import rotate_and_stretch_law
+from transformer_dynamics.synthetic.rotations import rotation, spiral
+from transformer_dynamics.synthetic.straight_paths import contraction, line, ping_pong
 
 __all__ = [
     "LinearFlowMap",

@@ -1,4 +1,4 @@
-"""A flow map whose Jacobians are known matrices: `x -> A x + b` from each site to the next."""
+"""Flow map whose Jacobians are known matrices: `x -> A x + b` from each site to the next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformer_dynamics.numerics.arrays import Floats
 
 
 class LinearFlowMap(FlowMap):
-    """x[s+1] = A[s] x[s] + b[s]: a flow whose every answer is known.
+    """Flow x[s+1] = A[s] x[s] + b[s], whose answers are all known.
 
     >>> flow = LinearFlowMap.contraction(n_sites=4, n_units=2, factor=0.5)
     >>> flow.advance([[8.0, 0.0]], start="0.state", stop="3.state")[0, :, 0]
@@ -27,19 +27,19 @@ class LinearFlowMap(FlowMap):
         first: ArrayLike | None = None,
         name: str = "linear",
     ) -> None:
-        """Build it.
+        """Build the flow and its unperturbed trajectory.
 
         Args:
             matrices: `(step, unit, unit)`, outputs in rows.
-            offsets: `(step, unit)`; by default none.
-            first: the clean state at the first site, `(unit)`; by default all ones.
-            name: what it is called in results.
+            offsets: `(step, unit)`; by default zero.
+            first: unperturbed state at the first site, `(unit)`; by default all ones.
+            name: name in results.
 
         Raises:
             InputError: the shapes do not fit.
         """
         steps: Floats = np.asarray(matrices, dtype=np.float64)
-        # What nobody can write to, as one matrix seen many times, need not be copied.
+        # A read-only array, as one matrix broadcast over steps, needs no copy.
         steps = steps.copy() if steps.flags.writeable else steps
         if steps.ndim != 3 or steps.shape[1] != steps.shape[2] or 0 in steps.shape:
             raise InputError(
@@ -68,7 +68,7 @@ class LinearFlowMap(FlowMap):
 
     @classmethod
     def zero_update(cls, n_sites: int, n_units: int, first: ArrayLike | None = None) -> FlowMap:
-        """A stack whose layers add nothing: what is injected stays, for ever."""
+        """Stack whose layers add nothing, so that an injected state never changes."""
         return cls.contraction(n_sites, n_units, 1.0, first=first, name="zero update")
 
     @classmethod
@@ -81,32 +81,32 @@ class LinearFlowMap(FlowMap):
         first: ArrayLike | None = None,
         name: str = "contraction",
     ) -> FlowMap:
-        """Every step multiplies the state by one factor; a distance after k steps is factor^k."""
+        """Steps that multiply the state, and so every distance, by one factor."""
         steps = np.broadcast_to(factor * np.eye(n_units), (n_sites - 1, n_units, n_units))
         return cls(steps, first=first, name=name)
 
     @classmethod
     def rotation(cls, n_sites: int, angle: float, *, first: ArrayLike | None = None) -> FlowMap:
-        """Two units that turn by one angle a step, in radians."""
+        """Rotation of two units by the same angle at each step, in radians."""
         cosine, sine = np.cos(angle), np.sin(angle)
         turn = np.array([[cosine, -sine], [sine, cosine]])
         return cls(np.stack([turn] * (n_sites - 1)), first=first, name="rotation")
 
     @classmethod
     def residual(cls, weights: ArrayLike, *, first: ArrayLike | None = None) -> FlowMap:
-        """Steps I + W: a residual stack of linear layers, for known `W` `(step, unit, unit)`."""
-        given: Floats = np.asarray(weights, dtype=np.float64)
-        return cls(given + np.eye(given.shape[-1]), first=first, name="residual")
+        """Residual stack of linear layers with steps I + W, for known `W` `(step, unit, unit)`."""
+        updates: Floats = np.asarray(weights, dtype=np.float64)
+        return cls(updates + np.eye(updates.shape[-1]), first=first, name="residual")
 
     @classmethod
     def around(cls, flow: FlowMap, matrices: ArrayLike, *, name: str) -> LinearFlowMap:
-        """A flow with the same clean trajectory in which deviations from it go by matrices.
+        """Flow with the same unperturbed trajectory whose deviations from it follow matrices.
 
         Args:
-            flow: where the clean trajectory, and what reads tokens off its end, are taken from.
-            matrices: `(step, unit, unit)`; a deviation at one site times its matrix is the
+            flow: flow that gives the unperturbed trajectory and reads tokens from final states.
+            matrices: `(step, unit, unit)`; a step's matrix times the deviation at one site is the
                 deviation at the next.
-            name: what it is called in results.
+            name: name in results.
         """
         steps = np.asarray(matrices, dtype=np.float64)
         carried = np.einsum("suv,sv->su", steps, flow.clean[:-1], optimize=True)

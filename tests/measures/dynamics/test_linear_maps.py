@@ -9,14 +9,15 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.measures.dynamics.held_out_maps import common_basis, fit_step, one_maps
-from transformer_dynamics.measures.dynamics.linear_maps import linear_maps
-from transformer_dynamics.measures.dynamics.regression import (
+from transformer_dynamics.measures.dynamics.linear.common_maps import common_basis, one_maps
+from transformer_dynamics.measures.dynamics.linear.regression import (
     cross_validated_ridge,
     dynamic_modes,
     ridge,
 )
 from transformer_dynamics.numerics.eigenvectors import leading_directions
+from transformer_dynamics.measures.dynamics.linear.step_maps import fit_step
+from transformer_dynamics.measures.dynamics.linear_maps import linear_maps
 from transformer_dynamics.numerics.splits import text_folds
 from transformer_dynamics.plots.dynamics.linear_maps import draw_linear
 from transformer_dynamics.recording.recording import Recording

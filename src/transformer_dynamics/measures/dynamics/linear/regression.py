@@ -1,19 +1,14 @@
-"""Linear maps fitted on some texts to be scored on others: ridge, dynamic modes.
+"""Linear regression on training texts: ridge with a cross-validated penalty, and dynamic modes.
 
 With inputs z (sample, input) and targets y (sample, output), both about their training means,
 
     ridge           W = (Z'Z + c n v I)^-1 Z'Y,   v the mean variance of the inputs, n the samples
     dynamic modes   A = Y'Z (Z'Z)^+ of pairs (state, next state), least squares with an offset
 
-The penalty c has no unit: it is relative to v. It is chosen by cross-validation over folds of whole
-texts: samples of one text are never on both sides. All penalties are scored from one decomposition,
-since the squared error is a quadratic form of 1/(eigenvalue + penalty):
-
-    |E - G diag(s) H|^2 = |E|^2 - 2 s . rowsum((G'E) * H) + s' ((G'G) * (HH')) s
-
-Cost: per fit one eigendecomposition of (input, input) and two products with the targets, as much
-again for each fold. Sources: textbook ridge regression; DMD, Tu et al. (arXiv 1312.0041). Not
-handled: penalties that differ between inputs or outputs.
+Folds are of whole texts. Ours and not sklearn's `Ridge` with `GroupKFold`, since all 13 penalties
+are scored from one eigendecomposition per fold in place of 13 fits. Sources: textbook ridge
+regression; DMD, arXiv 1312.0041. Cost: per fit and fold one eigendecomposition of (input, input)
+and two products with the targets. Not handled: penalties that differ between inputs or outputs.
 """
 
 from __future__ import annotations
@@ -31,7 +26,7 @@ PENALTIES = tuple(float(penalty) for penalty in np.geomspace(1e-8, 1e4, 13))
 
 @dataclass(frozen=True)
 class AffineMap:
-    """y = offset + (z - center) matrix.
+    """Affine map y = offset + (z - center) matrix.
 
     Attributes:
         center: training mean of the inputs, `(input)`.
@@ -50,12 +45,12 @@ class AffineMap:
 
 
 def ridge(inputs: Floats, targets: Floats, penalty: float) -> AffineMap:
-    """The ridge map from `(sample, input)` to `(sample, output)` with an unpenalised offset.
+    """Fit the ridge map from `(sample, input)` to `(sample, output)` with an unpenalized offset.
 
     Args:
         inputs: training inputs.
         targets: training targets.
-        penalty: relative to the mean variance of the inputs, without unit.
+        penalty: penalty relative to the mean variance of the inputs, dimensionless.
 
     >>> fitted = ridge(np.array([[0.0], [2.0]]), np.array([[1.0], [5.0]]), 0.0)
     >>> fitted(np.array([[3.0]]))
@@ -73,34 +68,35 @@ def cross_validated_ridge(
     *,
     penalties: ArrayLike = PENALTIES,
 ) -> tuple[AffineMap, float]:
-    """The ridge map with the penalty that predicts best between folds, and that penalty.
+    """Fit the ridge map with the penalty that predicts best across folds.
 
     Args:
         inputs: training inputs, `(sample, input)`.
         targets: training targets, `(sample, output)`.
-        folds: the fold of each training sample, `(sample)`; with one fold the largest penalty is
-            taken, since nothing can be held out.
-        penalties: those to choose from.
+        folds: fold of each training sample, `(sample)`; with one fold the largest penalty is
+            used, since no sample can be held out.
+        penalties: candidate penalties.
 
     Returns:
-        The map fitted on all samples; the penalty, the largest of those that are equally good.
+        The map fitted on all samples, and its penalty, the largest of equally good ones.
     """
-    choices = np.sort(np.asarray(penalties, dtype=np.float64))[::-1]
-    errors = np.zeros(choices.size)
+    candidates = np.sort(np.asarray(penalties, dtype=np.float64))[::-1]
+    errors = np.zeros(candidates.size)
     for fold in np.unique(folds) if np.unique(folds).size > 1 else ():
         held_out = folds == fold
-        errors += _held_out_errors(inputs, targets, held_out, choices)
-    penalty = float(choices[np.argmin(errors)])
+        errors += _held_out_errors(inputs, targets, held_out, candidates)
+    penalty = float(candidates[np.argmin(errors)])
     return ridge(inputs, targets, penalty), penalty
 
 
 def dynamic_modes(before: Floats, after: Floats, *, weights: Floats | None = None) -> AffineMap:
-    """One map from states to the next states, least squares with an offset.
+    """Fit one map from states to the next states, by least squares with an offset.
 
     Args:
         before: `(pair, component)`.
         after: `(pair, component)`.
-        weights: of the pairs, `(pair)`; by default all alike, which is exact DMD with an offset.
+        weights: weights of the pairs, `(pair)`; by default equal, which is exact DMD with an
+            offset.
 
     Returns:
         The map; the eigenvalues of its transposed matrix are those of the dynamics.
@@ -120,7 +116,7 @@ def dynamic_modes(before: Floats, after: Floats, *, weights: Floats | None = Non
 
 @dataclass(frozen=True)
 class _Spectrum:
-    """Training inputs decomposed: eigenvalues, eigenvectors, and their products with targets."""
+    """Eigenvalues and eigenvectors of the training inputs, and their products with targets."""
 
     values: Floats
     vectors: Floats
@@ -135,20 +131,24 @@ class _Spectrum:
 
     def shrinkage(self, penalty: float) -> Floats:
         """1 / (eigenvalue + penalty), 0 along directions in which the inputs do not vary."""
-        there = self.values > self.values.size * np.finfo(np.float64).eps * self.values.max()
+        is_varying = self.values > self.values.size * np.finfo(np.float64).eps * self.values.max()
         total = self.values + penalty * self.values.mean()
-        shrunk: Floats = np.where(there, 1 / np.where(there, total, 1.0), 0.0)
+        shrunk: Floats = np.where(is_varying, 1 / np.where(is_varying, total, 1.0), 0.0)
         return shrunk
 
 
 def _held_out_errors(
     inputs: Floats, targets: Floats, held_out: NDArray[np.bool_], penalties: Floats
 ) -> Floats:
-    """Squared error on the held-out samples for each penalty, without what all have in common."""
+    """Squared error on the held-out samples for each penalty, up to a common constant.
+
+    With E the centered targets, |E - G diag(s) H|^2 = |E|^2 - 2 s . rowsum((G'E) * H)
+    + s' ((G'G) * (HH')) s: the error is a quadratic form of the shrinkage s, and |E|^2 is dropped.
+    """
     spectrum = _Spectrum.of(inputs[~held_out], targets[~held_out])
     turned = (inputs[held_out] - inputs[~held_out].mean(axis=0)) @ spectrum.vectors
-    apart = targets[held_out] - targets[~held_out].mean(axis=0)
-    linear = ((turned.T @ apart) * spectrum.products).sum(axis=1)
+    centered = targets[held_out] - targets[~held_out].mean(axis=0)
+    linear = ((turned.T @ centered) * spectrum.products).sum(axis=1)
     square = (turned.T @ turned) * (spectrum.products @ spectrum.products.T)
     shrunk = np.stack([spectrum.shrinkage(penalty) for penalty in penalties])
     errors: Floats = ((shrunk @ square) * shrunk).sum(axis=1) - 2 * shrunk @ linear

@@ -1,6 +1,6 @@
 import numpy as np
 
-from transformer_dynamics.nulls.independent_units import independent_units
+from transformer_dynamics.nulls.state_surrogates import independent_units
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import NULLS
 

@@ -1,0 +1,1 @@
+"""Linear maps from states to updates, fitted on some texts and scored on others."""

@@ -1,0 +1,123 @@
+"""A model run over the texts of a recording's samples, with the recording's samples and sites."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.recording.groups import group_variable
+from transformer_dynamics.recording.recording import Recording
+
+if TYPE_CHECKING:
+    from transformer_dynamics.model.loading import Model
+    from transformer_dynamics.recording.options import RecordingOptions
+
+# Larger than any number of tokens: text * _SPAN + position orders samples by text, then position.
+_SPAN = 2**32
+
+
+def token_lists(recording: Recording) -> list[list[int]]:
+    """Tokens of each text that the recording was made from.
+
+    Raises:
+        RecordingError: it did not keep them, as a synthetic one does not.
+    """
+    lists = [list(ids) for ids in recording.token_lists]
+    if not lists:
+        raise RecordingError(
+            "this recording holds no tokens to run a model over; nulls that run a model need one "
+            "made by td.record(model, texts)"
+        )
+    return lists
+
+
+def rerun(
+    recording: Recording,
+    model: Model,
+    lists: list[list[int]],
+    out: str | Path | None,
+    *,
+    options: RecordingOptions | None = None,
+    **recording_arguments: Any,
+) -> Recording:
+    """Record a model over tokens of a recording's texts, with its samples and sites in its order.
+
+    Args:
+        recording: recording whose samples and sites are taken over.
+        model: model to run.
+        lists: tokens of every text of the recording.
+        out: folder of the new recording; in memory with `None`.
+        options: options of `td.record`.
+        recording_arguments: `on_progress` of `td.record`.
+    """
+    from transformer_dynamics.recording.record import record
+
+    text, position = recording.text_index, np.asarray(recording.dataset["position"].values)
+    texts = np.unique(text)
+    groups = recording.text_groups
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "every text ends in the same special token")
+        rerecorded: Recording = record(
+            model,
+            [lists[index] for index in texts],
+            _positions(text, position, lists, texts),
+            out=out,
+            options=_options(recording, options),
+            groups=None if groups is None else [groups[index] for index in texts],
+            **recording_arguments,
+        )
+    keys = texts[rerecorded.text_index] * _SPAN + rerecorded.dataset["position"].values
+    rows = np.searchsorted(keys, text * _SPAN + position)
+    if not np.array_equal(rows, np.arange(len(keys))) or rerecorded.sites != recording.sites:
+        rerecorded = rerecorded.select(samples=rows, sites=list(recording.sites))
+    if len(texts) == len(lists):
+        return rerecorded
+    return _with_text_numbers(rerecorded, recording, model, lists)
+
+
+def _options(recording: Recording, options: RecordingOptions | None) -> RecordingOptions:
+    """The given options with what the tokens of the recording already settle."""
+    from transformer_dynamics.recording.options import RecordingOptions
+
+    provenance = recording.provenance
+    # Texts that were cut are already short; texts that ran in windows are whole.
+    too_long = "window" if provenance.get("too_long") == "window" else "refuse"
+    seed = provenance.get("seed", 0)
+    return replace(options or RecordingOptions(), bos="never", too_long=too_long, seed=seed)
+
+
+def _with_text_numbers(
+    rerecorded: Recording, recording: Recording, model: Model, lists: list[list[int]]
+) -> Recording:
+    """The same samples under the text numbers of the recording, so that samples pair by them."""
+    from transformer_dynamics.recording.record import decoded
+
+    strings = np.array(decoded(model, lists), dtype=object)
+    kept = rerecorded.dataset.drop_vars(
+        ["text_string", "n_tokens", "input_id", "group"], errors="ignore"
+    )
+    dataset = kept.assign(group_variable(recording.text_groups)).assign(
+        text_string=("text_index", strings),
+        n_tokens=("text_index", np.array([len(ids) for ids in lists])),
+        input_id=("input", np.concatenate([np.array(ids) for ids in lists])),
+    )
+    return Recording(dataset.assign_coords(text=("sample", recording.text_index)))
+
+
+def _positions(
+    text: NDArray[np.int64], position: NDArray[np.int64], lists: list[list[int]], texts: Any
+) -> str | list[list[int]]:
+    """Positions of each text that has samples, by name where they have one."""
+    kept = [np.unique(position[text == index]).tolist() for index in texts]
+    lengths = [len(lists[index]) for index in texts]
+    if all(of_text == [length - 1] for of_text, length in zip(kept, lengths, strict=True)):
+        return "last"
+    if all(len(of_text) == length for of_text, length in zip(kept, lengths, strict=True)):
+        return "all"
+    return kept
