@@ -139,7 +139,7 @@ def note(recording: Recording, evidence: xr.Dataset) -> str:
     """Alpha and lambda as published, beside the growth of the states themselves."""
     if not np.isfinite(float(evidence["statistic"])):
         return ""
-    some = recording.select(samples=_strided(np.arange(recording.shape[0]), N_REMARKED))
+    some = recording.isel(sample=_strided(np.arange(recording.shape[0]), N_REMARKED))
     result = rotate_and_stretch(some, lags=REMARK_LAGS)
     one = result.sel(fit="published", average="geometric")
     alpha, growth, unit = float(one["alpha"]), float(one["lambda"]), one["time"].attrs["units"]

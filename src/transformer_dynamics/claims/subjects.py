@@ -39,7 +39,7 @@ class Rival:
         """The subject's own data of these samples."""
         if isinstance(data, Recording):
             whole = np.array_equal(self.rows, np.arange(data.shape[0]))
-            return data if whole else data.select(samples=self.rows)
+            return data if whole else data.isel(sample=self.rows)
         return data.isel(sample=self.rows)
 
 

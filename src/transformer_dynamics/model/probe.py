@@ -25,7 +25,8 @@ SHARED_TOKENS = 5
 ADVICE = (
     "where modules of it receive the stream as (text, position, unit), once a pass, name the sites "
     "by hand: td.load_model(model, sites={'0.pre_attn': 'path.of.module:input', ...}); otherwise "
-    "capture the states elsewhere: td.from_captured(model(**batch, output_hidden_states=True))"
+    "capture the states elsewhere: td.Recording.from_activations(model(**batch, "
+    "output_hidden_states=True))"
 )
 
 

@@ -198,7 +198,8 @@ def _padding(
     raise ModelError(
         f"the model is not causal (later tokens change earlier states by {later:.1e} of their "
         f"norm), and an attention mask does not hide padding from it ({masked:.1e}; allowed "
-        f"{allowed:.0e}); record it one text at a time elsewhere and use td.from_captured"
+        f"{allowed:.0e}); record it one text at a time elsewhere and use "
+        "td.Recording.from_activations"
     )
 
 
@@ -221,7 +222,7 @@ def _read(
             raise ModelError(
                 f"{type(hf_model).__name__} does not run on token ids of shape "
                 f"{tuple(tokens.shape)}{masked} ({type(error).__name__}: {error}); capture its "
-                "states elsewhere and use td.from_captured"
+                "states elsewhere and use td.Recording.from_activations"
             ) from error
     for site in sites:
         found = states[site.label]

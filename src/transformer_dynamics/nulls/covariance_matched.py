@@ -62,7 +62,7 @@ def covariance_matched(recording: Recording, *, seed: int = 0) -> Recording:
     if not np.isfinite(values.sum(axis=0, dtype=np.float64)).all():
         raise RecordingError(
             "got states that are not finite; covariances need finite ones: "
-            "recording.select(samples=np.isfinite(recording.values).all(axis=(1, 2)))"
+            "recording.isel(sample=np.isfinite(recording.values).all(axis=(1, 2)))"
         )
     dtype = np.float64 if values.dtype.itemsize >= 8 else np.float32
     drawn = matched_gaussian(values).draw(len(values), np.random.default_rng(seed), dtype=dtype)

@@ -109,7 +109,7 @@ def _some_texts(recording: Recording, n_texts: int | None) -> Recording:
     if n_texts is None or len(texts) <= n_texts:
         return recording
     chosen = np.random.default_rng(TEXTS_SEED).choice(texts, n_texts, replace=False)
-    return recording.select(samples=np.flatnonzero(np.isin(recording.text_index, chosen)))
+    return recording.isel(sample=np.flatnonzero(np.isin(recording.text_index, chosen)))
 
 
 @null(
@@ -223,7 +223,9 @@ def _rerun(
     keys = texts[rerun.text_index] * _SPAN + rerun.dataset["position"].values
     rows = np.searchsorted(keys, text * _SPAN + position)
     if not np.array_equal(rows, np.arange(len(keys))) or rerun.sites != recording.sites:
-        rerun = rerun.select(samples=rows, sites=list(recording.sites))
+        rerun = rerun.sel(sample=rows, site=list(recording.sites))
+    if "units" in made:
+        rerun = rerun.sel(unit=made["units"])
     if len(texts) == len(lists):
         return rerun
     # Texts keep the numbers that they have in the recording, so that samples pair by them.

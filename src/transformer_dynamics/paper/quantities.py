@@ -73,7 +73,7 @@ def over_texts(statistic: Statistic) -> Measured:
 
 def _pair(recording: Recording, step: int) -> Recording:
     """The two sublayers that a step joins."""
-    return recording.select(sites=recording.sites[step : step + 2])
+    return recording.sel(site=recording.sites[step : step + 2])
 
 
 def _place(recording: Recording, share: float) -> int:
@@ -140,7 +140,7 @@ def kde_at(step: int) -> Measured:
             return value, np.nan, np.nan
         shuffled = np.random.default_rng(condition.seed).permutation(texts)
         left_out = [
-            _kde(pair.select(samples=np.flatnonzero(~np.isin(pair.text_index, fold))))
+            _kde(pair.isel(sample=np.flatnonzero(~np.isin(pair.text_index, fold))))
             for fold in np.array_split(shuffled, n_folds)
         ]
         spread = np.sqrt((n_folds - 1) * np.var(left_out))

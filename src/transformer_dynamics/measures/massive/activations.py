@@ -48,7 +48,8 @@ from transformer_dynamics.numerics.standardize import (
     standardization,
     standardized,
 )
-from transformer_dynamics.recording.recording import Recording, turn_coords
+from transformer_dynamics.recording.labels import turn_coords
+from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import NULLS, measure
 from transformer_dynamics.stats.bootstrap import percentile_interval
 from transformer_dynamics.storage.attributes import STREAM
@@ -273,7 +274,7 @@ def activations(recording: Recording, *, n_draws: int = 499, seed: int = 0) -> x
     if samples.size > MOST_SAMPLES:
         samples = np.sort(rng.choice(samples, MOST_SAMPLES, replace=False))
     profile = _profile(recording)
-    rotated = NULLS.get("random_basis").function(recording.select(samples=samples), seed=seed)
+    rotated = NULLS.get("random_basis").function(recording.isel(sample=samples), seed=seed)
     by_variance, _ = standardization(profile.moments.pooled_variance)
     carriers, carrier_coords = _carriers(profile, by_variance)
     found = effects((recording, standardized(recording)), samples, n_draws=n_draws, seed=seed)

@@ -113,7 +113,7 @@ def effects(
     result.append(
         Effect("explained_variance", "component", explained[:, 0], _relative_change(total))
     )
-    chosen = [version.select(samples=samples) for version in versions]
+    chosen = [version.isel(sample=samples) for version in versions]
     weights = text_weights(chosen[0].groups, n_draws, seed=seed)
     weights = np.concatenate([uniform_weights(samples.size), weights])
     ratios = np.stack(

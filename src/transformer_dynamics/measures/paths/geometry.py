@@ -53,7 +53,8 @@ from transformer_dynamics.numerics.arrays import (
     site_states,
     warn_undefined,
 )
-from transformer_dynamics.recording.recording import Recording, turn_coords
+from transformer_dynamics.recording.labels import turn_coords
+from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 from transformer_dynamics.storage.attributes import STREAM
 

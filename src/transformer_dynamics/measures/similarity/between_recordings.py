@@ -57,7 +57,8 @@ from transformer_dynamics.measures.similarity.cka_procrustes import (
 from transformer_dynamics.measures.similarity.pairing import matched_samples
 from transformer_dynamics.numerics.arrays import Floats, ratio, warn_undefined
 from transformer_dynamics.numerics.parallel import thread_pool
-from transformer_dynamics.recording.recording import Recording, site_coords
+from transformer_dynamics.recording.labels import site_coords
+from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import comparison
 from transformer_dynamics.stats.bootstrap import percentile_interval
 
@@ -175,7 +176,7 @@ def _chosen(
         generator = np.random.default_rng(seed)
         keep = np.sort(generator.choice(len(keep), n_samples, replace=False))
     first, second = (
-        each.select(samples=row[keep]) for each, row in zip((recording, other), rows, strict=True)
+        each.isel(sample=row[keep]) for each, row in zip((recording, other), rows, strict=True)
     )
     return first.load(), second.load()
 

@@ -119,8 +119,7 @@ def communities(
         units do not vary or samples are fewer than three.
 
     Raises:
-        InputError: states that are not finite, or a parameter out of range.
-        RecordingError: unknown sites.
+        InputError: states that are not finite, a parameter out of range, or unknown sites.
         TdynError: `method` is leiden and leidenalg is not installed.
     """
     if n_null < 1 or n_samples < 1 or (sites is not None and not len(sites)):
@@ -129,9 +128,9 @@ def communities(
             "and one site at least is named: td.units.communities(recording)"
         )
     wanted = even_sites(recording.sites) if sites is None else list(dict.fromkeys(sites))
-    chosen = recording.select(sites=wanted)
+    chosen = recording.sel(site=wanted)
     by_depth = sorted(wanted, key=recording.sites.index)
-    chosen = chosen.select(sites=by_depth).sampled(n_samples, seed=seed)
+    chosen = chosen.sel(site=by_depth).sampled(n_samples, seed=seed)
     standard = _standardized(chosen)
     main, rerun, *draws = np.random.SeedSequence(seed).generate_state(2 + n_null).tolist()
 

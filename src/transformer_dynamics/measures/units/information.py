@@ -304,7 +304,7 @@ def information_between(
         InputError: an unknown estimator, or `neighbors` out of range.
         RecordingError: the recording has no such site.
     """
-    values = recording.select(sites=[site, other_site]).values
+    values = recording.sel(site=[site, other_site]).values
     (information,), _ = _steps(values, _choose(estimator, len(values), neighbors), [])
     information = _defined(information[np.newaxis], len(values), stacklevel=2)[0]
     attrs = {"units": "nats", "denominator": f"{len(values)} samples", "estimator": estimator}
