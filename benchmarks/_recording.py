@@ -27,10 +27,10 @@ from torch import Tensor
 
 import transformer_dynamics as td
 from transformer_dynamics.model.hooks import evaluating, reading
-from transformer_dynamics.model.language_model import Model
-from transformer_dynamics.recording.disk.shards import Job, shard_states
+from transformer_dynamics.model.loading import Model
+from transformer_dynamics.recording.disk.shards import shard_states
+from transformer_dynamics.recording.job import Job, make_job
 from transformer_dynamics.recording.plan import Batch
-from transformer_dynamics.recording.record import make_job
 
 PADDED_TEXTS = 16
 # Tokens of a bundled text: mixed, and so few that five rounds of 1000 take a quarter of an hour.

@@ -237,7 +237,7 @@ class Experiment:
         if self._is_done(name, inputs) and results.load_result(store, name) is not None:
             self.reporter.skipped(name)
             return
-        both = recording.select(samples=rows).load_if_small(), twin.load_if_small()
+        both = recording.isel(sample=rows).load_if_small(), twin.load_if_small()
         with self.reporter.stage(name, "recordings"), self._timed(name, inputs):
             result = COMPARISONS.get(name).function(*both, seed=self.settings.seed)
             results.save_result(store, name, result)

@@ -352,12 +352,12 @@ def test_untrained_twins_are_a_distribution_of_which_one_more_is_a_member():
 
 def test_twins_of_some_of_the_texts_are_compared_on_these():
     recording, rows = TRUTHS["C4"].recording(0), [1, 4, 5, 9, 12, 20, 21, 30]
-    twins = [TRUTHS["C4"].twin(seed).select(samples=rows) for seed in range(4)]
+    twins = [TRUTHS["C4"].twin(seed).isel(sample=rows) for seed in range(4)]
     found = verdict(recording, "C4", model_nulls={"untrained": twins})
-    alone = verdict(recording.select(samples=rows), "C4")
+    alone = verdict(recording.isel(sample=rows), "C4")
     assert found.nulls["untrained"].value == pytest.approx(alone.value, rel=1e-12)
     assert found.value != alone.value
-    other = TRUTHS["C4"].twin(0).select(samples=[0, 2])
+    other = TRUTHS["C4"].twin(0).isel(sample=[0, 2])
     with pytest.raises(ValueError, match="hold different samples"):
         verdict(recording, "C4", model_nulls={"untrained": [*twins, other]})
 

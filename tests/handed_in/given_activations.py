@@ -1,4 +1,4 @@
-"""Activations captured by other tools, and what `td.from_captured` makes of them."""
+"""Activations captured by other tools, and what `td.Recording.from_activations` makes of them."""
 
 from types import SimpleNamespace
 
@@ -29,53 +29,57 @@ def holds(recording, sites, states=STREAM, positions=(-1,)):
 
 def an_output(_):
     output = BaseModelOutput(last_hidden_state=TENSORS[3], hidden_states=TENSORS)
-    holds(td.from_captured(output), INPUTS, STREAM[:3])
+    holds(td.Recording.from_activations(output), INPUTS, STREAM[:3])
 
 
 def a_list_with_its_kind(_):
-    holds(td.from_captured(TENSORS, sites="hidden_states"), INPUTS, STREAM[:3])
-    holds(td.from_captured(TENSORS, n_layers=3), INPUTS, STREAM[:3])
-    whole = td.from_captured(TENSORS, n_layers=3, final="stream")
+    holds(td.Recording.from_activations(TENSORS, sites="hidden_states"), INPUTS, STREAM[:3])
+    holds(td.Recording.from_activations(TENSORS, n_layers=3), INPUTS, STREAM[:3])
+    whole = td.Recording.from_activations(TENSORS, n_layers=3, final="stream")
     holds(whole, (*INPUTS, "final"))
 
 
 def block_outputs(_):
-    recording = td.from_captured(TENSORS[1:], sites="block_outputs", final="stream")
+    recording = td.Recording.from_activations(TENSORS[1:], sites="block_outputs", final="stream")
     holds(recording, ("1.pre_attn", "2.pre_attn", "final"), STREAM[1:])
 
 
 def a_cache(_):
     model = SimpleNamespace(cfg=SimpleNamespace(n_layers=3))
     cache = SimpleNamespace(model=model, cache_dict={**PRE, **POST, "hook_embed": TENSORS[0]})
-    holds(td.from_captured(cache), (*INPUTS, "final"))
+    holds(td.Recording.from_activations(cache), (*INPUTS, "final"))
 
 
 def bfloat16(_):
     states = torch.arange(30.0).reshape(2, 3, 5).bfloat16().requires_grad_()
-    recording = td.from_captured({"0.pre_attn": states})
+    recording = td.Recording.from_activations({"0.pre_attn": states})
     holds(recording, ("0.pre_attn",), np.arange(30.0).reshape(1, 2, 3, 5))
     assert recording.values.dtype == np.float32
 
 
 def left_padding(_):
-    recording = td.from_captured({"final": STREAM[3]}, mask=LEFT.astype(bool), positions="all")
+    recording = td.Recording.from_activations(
+        {"final": STREAM[3]}, mask=LEFT.astype(bool), positions="all"
+    )
     np.testing.assert_array_equal(recording.values[:, 0], STREAM[3][LEFT.astype(bool)])
     assert recording.dataset["position"].values.tolist() == [0, 1, 0, 1, 2]
 
 
 def provenance(_):
     given = {"seed": np.int64(3), "layers": {2, 1}}
-    recording = td.from_captured({"final": STREAM[3]}, provenance=given)
+    recording = td.Recording.from_activations({"final": STREAM[3]}, provenance=given)
     assert recording.provenance == {"source": "captured", "seed": 3, "layers": [1, 2]}
 
 
 def refused(what, states, **arguments):
-    return Given(what, "", lambda _: td.from_captured(states, **arguments), RecordingError)
+    return Given(
+        what, "", lambda _: td.Recording.from_activations(states, **arguments), RecordingError
+    )
 
 
 CASES = [
     Given(
-        "an output of transformers with `hidden_states`: `td.from_captured(output)`",
+        "an output of transformers with `hidden_states`: `td.Recording.from_activations(output)`",
         "what enters each layer; the last entry is normed in nearly all families and left out",
         an_output,
     ),

@@ -35,7 +35,7 @@ def _agrees(model, sites, offset=0):
             ).hidden_states
         rows = recording.text_index == index
         for layer, site in enumerate(site for site in sites if site != "final"):
-            states = recording.select(samples=rows, sites=[site]).values[:, 0]
+            states = recording.sel(sample=rows, site=[site]).values[:, 0]
             np.testing.assert_allclose(states, hidden[layer][0], rtol=1e-4, atol=1e-5)
 
 
@@ -66,7 +66,7 @@ def _captured(_):
     for hf_model in (_albert(_).eval(), _xlnet(_)):
         with torch.inference_mode():
             output = hf_model(input_ids=tokens, output_hidden_states=True)
-        recording = td.from_captured(output, final="stream")
+        recording = td.Recording.from_activations(output, final="stream")
         assert recording.sites == ("0.pre_attn", "1.pre_attn", "2.pre_attn", "final")
         for site, states in enumerate(output.hidden_states):
             np.testing.assert_array_equal(recording.values[:, site], states[:, -1])
@@ -135,7 +135,7 @@ CASES = [
     ),
     Given(
         "`hidden_states` of ALBERT and XLNet",
-        'taken by `td.from_captured(output, final="stream")`',
+        'taken by `td.Recording.from_activations(output, final="stream")`',
         _captured,
     ),
     Given(

@@ -118,7 +118,7 @@ def agrees_with_hidden_states(model, sites):
             ).hidden_states
         rows = recording.text_index == index
         for layer, site in enumerate(sites):
-            found = torch.tensor(recording.select(samples=rows, sites=[site]).values[:, 0])
+            found = torch.tensor(recording.sel(sample=rows, site=[site]).values[:, 0])
             torch.testing.assert_close(found, hidden[layer][0], rtol=1e-4, atol=1e-5)
 
 
@@ -165,5 +165,7 @@ def test_states_with_the_positions_first_are_no_site():
 def test_models_that_do_not_run_with_padding_are_refused():
     config = transformers.NystromformerConfig(**tiny.BERT, num_landmarks=4, segment_means_seq_len=8)
     model = transformers.NystromformerModel(config).eval()
-    with pytest.raises(ModelError, match=r"shape \(2, 8\) with an attention mask.*from_captured"):
+    with pytest.raises(
+        ModelError, match=r"shape \(2, 8\) with an attention mask.*from_activations"
+    ):
         find_sites(model)

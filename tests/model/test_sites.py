@@ -30,7 +30,7 @@ def test_states_equal_hidden_states_one_text_at_a_time(family):
             ).hidden_states
         rows = recording.text_index == index
         for layer, site in enumerate(entries):
-            states = torch.tensor(recording.select(samples=rows, sites=[site]).values[:, 0])
+            states = torch.tensor(recording.sel(sample=rows, site=[site]).values[:, 0])
             error = (states - hidden[layer][0]).norm(dim=1) / hidden[layer][0].norm(dim=1)
             assert error.max() < 1e-5, (family, site)
 
@@ -145,7 +145,7 @@ def test_mlp_branch_leads_from_pre_mlp_to_the_next_layer(family):
     model = tiny.model(family)
     recording = record(model, tiny.token_lists(), "last")
     for layer, block in enumerate(_blocks(model)):
-        m = torch.tensor(recording.select(sites=[f"{layer}.pre_mlp"]).values[:, 0])
+        m = torch.tensor(recording.sel(site=[f"{layer}.pre_mlp"]).values[:, 0])
         place = recording.sites.index(f"{layer}.pre_mlp") + 1
         y = torch.tensor(recording.values[:, place])
         with torch.inference_mode():

@@ -62,7 +62,7 @@ def test_a_whole_cache_is_the_recording(family):
         hf_model, type(hf_model).__name__, hf_config=hf_model.config
     )
     _, cache = bridge.run_with_cache(torch.tensor([tokens]))
-    captured = td.from_captured(cache, positions="all")
+    captured = td.Recording.from_activations(cache, positions="all")
     assert captured.sites == recording.sites
     assert (
         off(torch.tensor(captured.values).flatten(1), torch.tensor(recording.values).flatten(1))

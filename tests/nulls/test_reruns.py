@@ -42,7 +42,7 @@ def test_twins_of_all_texts_pair_with_the_recording_and_differ_by_seed(model, re
 
 
 def test_a_choice_of_texts_is_the_same_for_all_and_keeps_the_order(model, recording):
-    backwards = recording.select(samples=slice(None, None, -1))
+    backwards = recording.isel(sample=slice(None, None, -1))
     one, other = untrained_twins(backwards, model=model, seeds=(0, 1), n_texts=4)
     again = untrained_twins(backwards, model=model, seeds=(1,), n_texts=4)[0]
     np.testing.assert_array_equal(other.values, again.values)

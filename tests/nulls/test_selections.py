@@ -48,7 +48,7 @@ def test_the_twin_has_the_selected_rows_in_their_order(name, positions, model, t
     recording = record(model, LISTS, positions)
     if isinstance(chosen, np.ndarray):
         chosen = np.resize(chosen, recording.shape[0])
-    selected = recording.select(samples=chosen)
+    selected = recording.isel(sample=chosen)
     wanted = _twin_rows(model, selected)
     for out in (None, tmp_path / "twin.zarr"):
         twin = untrained(selected, model=model, out=out)
@@ -62,24 +62,45 @@ def test_the_twin_has_the_selected_rows_in_their_order(name, positions, model, t
 def test_the_twin_has_the_selected_sites(model):
     recording = record(model, LISTS)
     sites = ["0.pre_attn", "1.pre_mlp", "final"]
-    twin = untrained(recording.select(samples=[3, 1], sites=sites), model=model)
+    twin = untrained(recording.sel(sample=[3, 1], site=sites), model=model)
     whole = untrained(recording, model=model)
     assert twin.sites == tuple(sites)
     np.testing.assert_allclose(
-        twin.values, whole.select(samples=[3, 1], sites=sites).values, rtol=1e-5, atol=1e-5
+        twin.values, whole.sel(sample=[3, 1], site=sites).values, rtol=1e-5, atol=1e-5
     )
+
+
+def test_the_twin_has_the_selected_units(model):
+    selected = record(model, LISTS).sel(unit=[5, 2], text=[1, 3])
+    twin = untrained(selected, model=model)
+    whole = untrained(record(model, LISTS), model=model)
+    expected = whole.sel(unit=[5, 2], text=[1, 3]).values
+    np.testing.assert_allclose(twin.values, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"unit": [1, 2]}, r"2 selected units; .* all 16 units .* without recording.sel\(unit="),
+        ({"unit": slice(None, None, -1)}, "16 selected units"),
+        ({"site": ["0.pre_attn", "final"]}, "give a whole recording of this model"),
+    ],
+)
+def test_perturbations_refuse_a_selection_of_units_or_sites(labels, message, model):
+    with pytest.raises(InputError, match=message):
+        systems(model, record(model, LISTS).sel(**labels), n_twins=1)
 
 
 def test_shuffled_texts_are_the_same_in_a_selection(model):
     recording = record(model, LISTS)
     whole = shuffled_tokens(recording, model=model, seed=4)
-    some = shuffled_tokens(recording.select(samples=[6, 2]), model=model, seed=4)
+    some = shuffled_tokens(recording.isel(sample=[6, 2]), model=model, seed=4)
     np.testing.assert_allclose(some.values, whole.values[[6, 2]], rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(some.dataset["token_id"], whole.dataset["token_id"][[6, 2]])
 
 
 def test_perturbations_follow_texts_of_the_selection(model):
-    recording = record(model, LISTS).select(samples=[8, 2, 5])
+    recording = record(model, LISTS).isel(sample=[8, 2, 5])
     both = systems(model, recording, n_twins=2)
     assert chosen_texts(both, 3, seed=0) == [2, 5, 8]
     assert set(chosen_texts(both, 2, seed=0)) < {2, 5, 8}
@@ -103,13 +124,13 @@ def test_claims_pair_nulls_by_text_and_position_and_refuse_others(model):
         (found,) = td.evaluate_claims(of, model_nulls={"untrained": twin}, **options)
         return found.nulls["untrained"]
 
-    whole, reversed_order = null(twin), null(twin.select(samples=slice(None, None, -1)))
+    whole, reversed_order = null(twin), null(twin.isel(sample=slice(None, None, -1)))
     assert (reversed_order.value, reversed_order.mean) == pytest.approx((whole.value, whole.mean))
-    some, rows = null(twin.select(samples=slice(1, 6))), recording.select(samples=slice(1, 6))
+    some, rows = null(twin.isel(sample=slice(1, 6))), recording.isel(sample=slice(1, 6))
     (alone,) = td.evaluate_claims(rows, **options)
     assert some.value == pytest.approx(alone.value)
     with pytest.raises(InputError, match="which are not all among the 4 of the recording"):
-        null(twin, recording.select(samples=slice(0, 4)))
+        null(twin, recording.isel(sample=slice(0, 4)))
 
 
 def test_a_model_with_other_weights_is_refused(model):
@@ -145,7 +166,7 @@ def test_a_twin_of_some_texts_opened_from_its_folder_is_refused_and_made_again_i
     with pytest.raises(InputError, match="other tokens in text"):
         td.evaluate_claims(recording, model_nulls={"untrained": opened}, claims=["C4"])
     with pytest.raises(InputError, match="other tokens in text"):
-        td.perturbation.systems(model, recording, twins=opened)
+        systems(model, recording, twins=opened)
     again = untrained_twins(recording, **options)
     assert [twin.text_index.tolist() for twin in again] == [
         twin.text_index.tolist() for twin in twins

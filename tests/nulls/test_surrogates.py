@@ -154,7 +154,7 @@ def test_small_recordings_have_their_nulls_too(null, shape):
 
 @each_null()
 def test_views_of_a_recording_serve_as_well_as_copies(null):
-    view = structured(n_samples=12, n_sites=9).select(sites=slice(0, 7), samples=slice(0, 12, 2))
+    view = structured(n_samples=12, n_sites=9).isel(site=slice(0, 7), sample=slice(0, 12, 2))
     copy = Recording.from_array(view.values.copy())
     np.testing.assert_array_equal(null(view, seed=2).values, null(copy, seed=2).values)
 

@@ -5,7 +5,7 @@ from transformer_dynamics.measures.dimension.pca import pca
 from transformer_dynamics.measures.paths.kinematics import kinematics
 from transformer_dynamics.numerics.standardize import standardization, standardize, unit_moments
 from transformer_dynamics.recording import Recording, open_recording
-from transformer_dynamics.recording import recording as recordings
+from transformer_dynamics.recording.disk import chunks
 
 MASSIVE = 4
 
@@ -95,7 +95,7 @@ def test_without_a_massive_unit_nothing_changes():
 
 def test_a_recording_on_disk_stays_there(tmp_path, monkeypatch):
     recording = Recording.from_array(states(dtype=np.float32))
-    monkeypatch.setattr(recordings, "CHUNK_BYTES", 7 * 6 * 12 * 4)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 7 * 6 * 12 * 4)
     recording.save(tmp_path / "states.zarr")
     stored = open_recording(tmp_path / "states.zarr")
     result = standardize(stored)

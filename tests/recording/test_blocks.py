@@ -14,7 +14,7 @@ import xarray as xr
 import transformer_dynamics as td
 from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.recording import Recording, open_recording
-from transformer_dynamics.recording import recording as recordings
+from transformer_dynamics.recording.disk import chunks, states
 from transformer_dynamics.registry import MEASURES
 
 
@@ -25,8 +25,8 @@ def stored(tmp_path, monkeypatch):
     values[..., 3] *= 50
     values[..., 4] = 2.0
     values[5, 2] = 0.0
-    monkeypatch.setattr(recordings, "CHUNK_BYTES", 7 * 6 * 10 * 4)
-    monkeypatch.setattr(recordings, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 7 * 6 * 10 * 4)
+    monkeypatch.setattr(states, "BLOCK_BYTES", 3000)
     recording = Recording.from_array(
         values.astype(np.float32),
         sites=["0.pre_attn", "0.pre_mlp", "1.pre_attn", "1.pre_mlp", "2.pre_attn", "final"],
@@ -114,7 +114,7 @@ def large(tmp_path_factory):
     Recording.from_array(np.zeros((1, *LARGE[1:]), dtype=np.float32)).dataset.drop_vars(
         ["activation", "text"]
     ).to_zarr(path, mode="w", consolidated=False)
-    array = recordings.create_states(path, LARGE, np.float32, 100)
+    array = chunks.create_states(path, LARGE, np.float32, 100)
     for start in range(0, LARGE[0], 100):
         steps = rng.standard_normal((100, *LARGE[1:]), dtype=np.float32)
         array[start : start + 100] = steps.cumsum(axis=1)
@@ -124,7 +124,7 @@ def large(tmp_path_factory):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of an eleventh of the large recording, where recordings of gigabytes have 16 MB."""
-    monkeypatch.setattr(recordings, "BLOCK_BYTES", int(np.prod(LARGE)) * 4 // 11)
+    monkeypatch.setattr(states, "BLOCK_BYTES", int(np.prod(LARGE)) * 4 // 11)
     # One thread: how many chunks are held at once depends on no number of cores.
     with dask.config.set(scheduler="synchronous"):
         yield

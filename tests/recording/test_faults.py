@@ -16,9 +16,10 @@ from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.recording.disk import shards, store
 from transformer_dynamics.recording.disk.checks import broken_chunks
+from transformer_dynamics.recording.job import make_job
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.positions import kept_positions
-from transformer_dynamics.recording.record import make_job, record
+from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.windows import windows
 
 FOUR = RecordingOptions(shard_samples=4)

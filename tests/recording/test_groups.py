@@ -63,7 +63,7 @@ def test_a_recording_with_other_groups_is_another_recording(model, tmp_path):
 
 @pytest.mark.parametrize("chosen", [slice(None), [7, 0, 3], [5, 8]], ids=str)
 def test_selections_and_nulls_that_run_a_model_keep_the_groups(chosen, model, tmp_path):
-    selected = record(model, LISTS, groups=NAMES).select(samples=chosen)
+    selected = record(model, LISTS, groups=NAMES).isel(sample=chosen)
     wanted = np.array(CODES)[chosen]
     np.testing.assert_array_equal(selected.groups, wanted)
     np.testing.assert_array_equal(selected.with_values(2 * selected.values).groups, wanted)
@@ -76,7 +76,7 @@ def test_selections_and_nulls_that_run_a_model_keep_the_groups(chosen, model, tm
 
 def test_states_captured_elsewhere_are_given_groups():
     states = np.random.default_rng(0).standard_normal((3, 4, 2, 5))
-    captured = td.from_captured(states, sites=["0.pre_attn", "final"], positions="all")
+    captured = td.Recording.from_activations(states, sites=["0.pre_attn", "final"], positions="all")
     grouped = captured.with_groups([7, None, 7])
     np.testing.assert_array_equal(grouped.groups, np.repeat([0, 1, 0], 4))
     assert grouped.provenance["groups"] != captured.with_groups([1, 2, 3]).provenance["groups"]
@@ -118,7 +118,7 @@ def test_the_standard_error_is_that_of_the_group_means():
 
 def test_splits_and_folds_share_no_group():
     recording, _ = _grouped(12, 5)
-    shuffled = recording.select(samples=np.random.default_rng(1).permutation(60))
+    shuffled = recording.isel(sample=np.random.default_rng(1).permutation(60))
     parts = split_texts(shuffled.groups, (0.6, 0.15, 0.25))
     held = [set(shuffled.groups[part]) for part in parts]
     assert sum(map(len, held)) == 12

@@ -49,17 +49,17 @@ def padded(whole, site):
 
 @pytest.mark.parametrize("positions", ["last", "all"])
 def test_hidden_states_of_transformers(positions, model, hidden):
-    captured = td.from_captured(
+    captured = td.Recording.from_activations(
         hidden, sites="hidden_states", mask=MASK, tokens=TOKENS, positions=positions
     )
     made = record(model, LISTS, positions)
     assert captured.sites == ("0.pre_attn", "1.pre_attn", "2.pre_attn")
-    expected = made.select(sites=captured.sites)
+    expected = made.sel(site=captured.sites)
     np.testing.assert_allclose(captured.values, expected.values, rtol=1e-4, atol=1e-5)
     for name in ("text", "position", "token_id"):
         np.testing.assert_array_equal(captured.dataset[name], made.dataset[name])
     assert captured.provenance == {"source": "captured", "final": "normed"}
-    stream = td.from_captured(hidden, mask=MASK, final="stream", n_layers=3)
+    stream = td.Recording.from_activations(hidden, mask=MASK, final="stream", n_layers=3)
     assert stream.sites[-1] == "final"
 
 
@@ -73,7 +73,9 @@ def test_our_labels_and_the_names_of_transformer_lens(whole):
     theirs["blocks.0.hook_resid_post"] = torch.tensor(ours["1.pre_attn"])
     theirs["blocks.2.hook_resid_post"] = torch.tensor(ours["final"])
     for states in (ours, theirs):
-        captured = td.from_captured(states, mask=torch.tensor(MASK), positions="all", n_layers=3)
+        captured = td.Recording.from_activations(
+            states, mask=torch.tensor(MASK), positions="all", n_layers=3
+        )
         assert captured.sites == whole.sites
         np.testing.assert_array_equal(captured.values, whole.values)
         assert set(td.paths.kinematics(captured)["step_kind"].values) == {"attention", "mlp"}
@@ -81,7 +83,7 @@ def test_our_labels_and_the_names_of_transformer_lens(whole):
 
 def test_padding_on_the_left(whole):
     states = {site: padded(whole, site)[:, ::-1] for site in whole.sites}
-    captured = td.from_captured(states, mask=MASK[:, ::-1])
+    captured = td.Recording.from_activations(states, mask=MASK[:, ::-1])
     np.testing.assert_array_equal(captured.dataset["position"], [3, 1, 2])
     np.testing.assert_array_equal(
         captured.values[:, 0], np.stack([states["0.pre_attn"][text, -1] for text in range(3)])
@@ -90,18 +92,20 @@ def test_padding_on_the_left(whole):
 
 def test_one_array_and_one_text(whole):
     values = whole.values
-    same = td.from_captured(values, sites=whole.sites)
+    same = td.Recording.from_activations(values, sites=whole.sites)
     np.testing.assert_array_equal(same.values, values)
     grid = np.stack([padded(whole, site) for site in whole.sites], axis=2)
-    captured = td.from_captured(grid, sites=whole.sites, mask=MASK, positions="all")
+    captured = td.Recording.from_activations(grid, sites=whole.sites, mask=MASK, positions="all")
     np.testing.assert_array_equal(captured.values, values)
-    one = td.from_captured({site: padded(whole, site)[0] for site in whole.sites}, positions="all")
+    one = td.Recording.from_activations(
+        {site: padded(whole, site)[0] for site in whole.sites}, positions="all"
+    )
     np.testing.assert_array_equal(one.values, values[:4])
 
 
 def test_bfloat16_becomes_float32():
     states = torch.ones(2, 3, 4, dtype=torch.bfloat16)
-    assert td.from_captured({"0.pre_attn": states}).values.dtype == np.float32
+    assert td.Recording.from_activations({"0.pre_attn": states}).values.dtype == np.float32
 
 
 ONES = np.ones((2, 3, 4))
@@ -176,7 +180,7 @@ SITE = {"0.pre_attn": ONES}
 )
 def test_what_cannot_be_a_recording_is_refused(call, message):
     with pytest.raises(RecordingError, match=message):
-        td.from_captured(call.pop("states"), **call)
+        td.Recording.from_activations(call.pop("states"), **call)
 
 
 @pytest.fixture(scope="module")
@@ -187,27 +191,29 @@ def posts():
 
 
 def test_what_leaves_a_block_enters_the_next(posts):
-    captured = td.from_captured(posts, n_layers=3)
+    captured = td.Recording.from_activations(posts, n_layers=3)
     assert captured.sites == ("1.pre_attn", "2.pre_attn", "final")
     for place, states in enumerate(posts.values()):
         np.testing.assert_array_equal(captured.values[:, place], states[:, -1])
-    assert td.from_captured(posts, n_layers=5).sites[-1] == "3.pre_attn"
+    assert td.Recording.from_activations(posts, n_layers=5).sites[-1] == "3.pre_attn"
     with_more = {**posts, "blocks.3.hook_resid_mid": posts["blocks.0.hook_resid_post"]}
-    assert td.from_captured(with_more).sites[-2:] == ("3.pre_attn", "3.pre_mlp")
+    assert td.Recording.from_activations(with_more).sites[-2:] == ("3.pre_attn", "3.pre_mlp")
     with pytest.raises(RecordingError, match=r"blocks.2.hook_resid_post, .* n_layers=3"):
-        td.from_captured(posts)
+        td.Recording.from_activations(posts)
     with pytest.raises(RecordingError, match=r"blocks.2.hook_resid_post of a model of 2 layers"):
-        td.from_captured(posts, n_layers=2)
+        td.Recording.from_activations(posts, n_layers=2)
 
 
 def test_two_names_of_one_site_must_agree(posts):
     one = posts["blocks.0.hook_resid_post"]
     agreeing = {**posts, "blocks.1.hook_resid_pre": one * (1 + 1e-7)}
-    np.testing.assert_allclose(td.from_captured(agreeing, n_layers=3).values[:, 0], one[:, -1])
+    np.testing.assert_allclose(
+        td.Recording.from_activations(agreeing, n_layers=3).values[:, 0], one[:, -1]
+    )
     for other in (one * (1 + 1e-3), one[:1], one.astype(np.float32)):
         differing = {**posts, "blocks.1.hook_resid_pre": other}
         with pytest.raises(RecordingError, match=r"blocks.0.hook_resid_post and blocks.1.*differ"):
-            td.from_captured(differing, n_layers=3)
+            td.Recording.from_activations(differing, n_layers=3)
 
 
 @pytest.mark.parametrize(
@@ -215,34 +221,36 @@ def test_two_names_of_one_site_must_agree(posts):
 )
 def test_names_that_are_not_understood_are_refused(name, posts):
     with pytest.raises(RecordingError, match=f"got '{name}' among names of TransformerLens"):
-        td.from_captured({**posts, name: ONES}, n_layers=3)
+        td.Recording.from_activations({**posts, name: ONES}, n_layers=3)
 
 
 def test_other_hooks_of_a_cache_are_left_out(posts):
     others = {"blocks.0.attn.hook_q": None, "hook_embed": 1, "blocks.0.hook_resid_pre_grad": 2}
-    assert len(td.from_captured({**others, **posts}, n_layers=3).sites) == 3
+    assert len(td.Recording.from_activations({**others, **posts}, n_layers=3).sites) == 3
     with pytest.raises(RecordingError, match="2 hooks, the first 'hook_embed', and none holds"):
-        td.from_captured({"hook_embed": ONES, "blocks.0.attn.hook_q": ONES})
+        td.Recording.from_activations({"hook_embed": ONES, "blocks.0.attn.hook_q": ONES})
 
 
 def test_a_cache_knows_its_number_of_layers(posts):
     cache = SimpleNamespace(
         cache_dict=posts, model=SimpleNamespace(cfg=SimpleNamespace(n_layers=3))
     )
-    assert td.from_captured(cache).sites[-1] == "final"
+    assert td.Recording.from_activations(cache).sites[-1] == "final"
     with pytest.raises(RecordingError, match="n_layers=4 for a cache of a model of 3 layers"):
-        td.from_captured(cache, n_layers=4)
+        td.Recording.from_activations(cache, n_layers=4)
 
 
 def test_outputs_of_blocks_and_labeled_lists():
     states = list(np.random.default_rng(1).standard_normal((3, 2, 3, 4)))
-    outputs = td.from_captured(states, sites="block_outputs", final="stream", n_layers=3)
+    outputs = td.Recording.from_activations(
+        states, sites="block_outputs", final="stream", n_layers=3
+    )
     assert outputs.sites == ("1.pre_attn", "2.pre_attn", "final")
     np.testing.assert_array_equal(outputs.values[:, 0], states[0][:, -1])
-    normed = td.from_captured(states, sites="block_outputs", final="normed")
+    normed = td.Recording.from_activations(states, sites="block_outputs", final="normed")
     assert normed.sites == ("1.pre_attn", "2.pre_attn")
     np.testing.assert_array_equal(normed.values, outputs.values[:, :2])
-    labeled = td.from_captured(states, sites=["0.pre_attn", "1.pre_attn", "final"])
+    labeled = td.Recording.from_activations(states, sites=["0.pre_attn", "1.pre_attn", "final"])
     assert labeled.sites == ("0.pre_attn", "1.pre_attn", "final")
     np.testing.assert_array_equal(labeled.values, outputs.values)
 
@@ -251,16 +259,18 @@ def test_an_output_of_transformers(model, hidden):
     with torch.inference_mode():
         output = model.trunk(input_ids=torch.tensor(TOKENS), output_hidden_states=True)
         without = model.trunk(input_ids=torch.tensor(TOKENS))
-    captured = td.from_captured(output, mask=MASK, n_layers=3)
+    captured = td.Recording.from_activations(output, mask=MASK, n_layers=3)
     assert captured.sites == ("0.pre_attn", "1.pre_attn", "2.pre_attn")
     np.testing.assert_array_equal(
-        captured.values, td.from_captured(hidden, mask=MASK, n_layers=3).values
+        captured.values, td.Recording.from_activations(hidden, mask=MASK, n_layers=3).values
     )
     with pytest.raises(RecordingError, match="output_hidden_states=True"):
-        td.from_captured(without)
+        td.Recording.from_activations(without)
     two = Seq2SeqModelOutput(encoder_hidden_states=hidden, decoder_hidden_states=hidden)
-    with pytest.raises(RecordingError, match=r"td.from_captured\(output.decoder_hidden_states"):
-        td.from_captured(two)
+    with pytest.raises(
+        RecordingError, match=r"td.Recording.from_activations\(output.decoder_hidden_states"
+    ):
+        td.Recording.from_activations(two)
 
 
 def test_tensors_of_any_kind_keep_their_values():
@@ -273,7 +283,7 @@ def test_tensors_of_any_kind_keep_their_values():
         plain.numpy().astype(np.float16),
         plain.tolist(),
     ):
-        captured = td.from_captured({"0.pre_attn": states}, positions="all")
+        captured = td.Recording.from_activations({"0.pre_attn": states}, positions="all")
         np.testing.assert_array_equal(captured.values[:, 0], plain.reshape(6, 4))
         assert captured.values.dtype.isnative
 
@@ -281,7 +291,7 @@ def test_tensors_of_any_kind_keep_their_values():
 @pytest.mark.parametrize("mask", [MASK.astype(bool), MASK.astype(float), torch.tensor(MASK)])
 def test_masks_of_any_kind(mask, whole):
     states = {site: padded(whole, site) for site in whole.sites}
-    captured = td.from_captured(states, mask=mask, positions="all")
+    captured = td.Recording.from_activations(states, mask=mask, positions="all")
     np.testing.assert_array_equal(captured.values, whole.values)
 
 
@@ -302,7 +312,7 @@ PLAIN = {
 
 def test_provenance_is_what_json_holds(tmp_path):
     recordings = [
-        td.from_captured(SITE, provenance=ODD),
+        td.Recording.from_activations(SITE, provenance=ODD),
         td.Recording.from_array(ONES, provenance=ODD),
         td.Recording.from_array(ONES).with_values(ONES + 1, **ODD),
     ]
@@ -323,7 +333,10 @@ def test_provenance_is_what_json_holds(tmp_path):
     ],
 )
 def test_provenance_that_json_cannot_hold_is_refused_by_name(provenance, message):
-    for make in (td.Recording.from_array, lambda *_, **kw: td.from_captured(SITE, **kw)):
+    for make in (
+        td.Recording.from_array,
+        lambda *_, **kw: td.Recording.from_activations(SITE, **kw),
+    ):
         with pytest.raises(RecordingError, match=message):
             make(ONES, provenance=provenance)
 
@@ -373,7 +386,7 @@ ARGUMENTS = st.fixed_dictionaries(
 @example([np.arange(6.0).reshape(2, 3)] * 3, {"n_layers": 2})
 def test_anything_a_user_may_pass(states, arguments):
     try:
-        captured = td.from_captured(states, **arguments)
+        captured = td.Recording.from_activations(states, **arguments)
     except TdynError:
         return
     given = states.values() if isinstance(states, dict) else states

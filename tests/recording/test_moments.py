@@ -164,7 +164,7 @@ def test_what_moments_cannot_give_is_refused(call, message, moments):
 
 
 def test_other_bins_do_not_merge(stored):
-    halves = [stored.select(samples=rows) for rows in (slice(0, 100), slice(100, 200))]
+    halves = [stored.isel(sample=rows) for rows in (slice(0, 100), slice(100, 200))]
     one, other = (Moments.of(half) for half in halves)
     with pytest.raises(RecordingError, match="grid=first"):
         one.merge(other)

@@ -24,13 +24,6 @@ def test_sublayers_leave_out_the_final_site_alone():
     assert Recording.from_array(VALUES).sublayers.shape == (2, 3, 4)
 
 
-def test_select_by_label_and_by_sample():
-    selected = Recording.from_array(VALUES, sites=SITES).select(samples=[1], sites=["0.pre_mlp"])
-    np.testing.assert_array_equal(selected.values, VALUES[1:, 1:2])
-    with pytest.raises(RecordingError, match=r"no site '9\.pre_mlp'"):
-        Recording.from_array(VALUES, sites=SITES).select(sites=["9.pre_mlp"])
-
-
 def test_saved_recording_opens_equal_and_xarray_reads_it_alone(tmp_path):
     recording = Recording.from_array(VALUES, sites=SITES, provenance={"system": "count"})
     recording.save(tmp_path / "a.zarr")

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from transformer_dynamics.recording import Recording, open_recording
-from transformer_dynamics.recording import recording as recordings
+from transformer_dynamics.recording.disk import chunks
 
 VALUES = np.random.default_rng(0).standard_normal((24, 5, 8))
 READERS = {
     "one sample": lambda recording, index: recording.activation[index].values,
     "all samples": lambda recording, index: recording.values[index],
     "blocks": lambda recording, index: np.concatenate([x for _, x in recording.blocks()])[index],
-    "selected": lambda recording, index: recording.select(samples=[index]).load().values[0],
+    "selected": lambda recording, index: recording.isel(sample=[index]).load().values[0],
 }
 
 
@@ -32,7 +32,7 @@ class Samples(torch.utils.data.Dataset):
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    monkeypatch.setattr(recordings, "CHUNK_BYTES", 5 * 5 * 8 * 8)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 5 * 5 * 8 * 8)
     Recording.from_array(VALUES).save(tmp_path / "r.zarr")
     return tmp_path / "r.zarr"
 

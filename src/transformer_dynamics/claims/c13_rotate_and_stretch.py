@@ -78,7 +78,7 @@ def note(recording: Recording, evidence: xr.Dataset) -> str:
     """Give alpha and lambda of the published fit, and the growth of the states themselves."""
     if not np.isfinite(float(evidence["statistic"])):
         return ""
-    subsample = recording.select(samples=_subsampled(np.arange(recording.shape[0]), N_NOTED))
+    subsample = recording.isel(sample=_subsampled(np.arange(recording.shape[0]), N_NOTED))
     result = rotate_and_stretch(subsample, lags=NOTE_LAGS)
     fit = result.sel(fit="published", average="geometric")
     alpha, growth, unit = float(fit["alpha"]), float(fit["lambda"]), fit["time"].attrs["units"]

@@ -36,7 +36,7 @@ class RecordedNull:
         """The subject's data on the samples that the null holds."""
         if isinstance(data, Recording):
             whole = np.array_equal(self.rows, np.arange(data.shape[0]))
-            return data if whole else data.select(samples=self.rows)
+            return data if whole else data.isel(sample=self.rows)
         return data.isel(sample=self.rows)
 
 

@@ -36,7 +36,7 @@ def half_path(recording: Recording, weights: Floats, half: NDArray[np.int64]) ->
     own = weights[:, half]
     with np.errstate(invalid="ignore"):
         own = own / own.sum(axis=1, keepdims=True)
-    return mean_path(recording.select(samples=half), own)
+    return mean_path(recording.isel(sample=half), own)
 
 
 def plane_path(recording: Recording, weights: Floats) -> Floats:

@@ -26,7 +26,7 @@ ADVICE = (
     "if its modules receive the stream as (text, position, unit) once per pass, name the sites by "
     "hand: td.load_model(model, sites={'0.pre_attn': 'path.of.module:input', ...}); otherwise "
     "capture the states with your own code: "
-    "td.from_captured(model(**batch, output_hidden_states=True))"
+    "td.Recording.from_activations(model(**batch, output_hidden_states=True))"
 )
 
 

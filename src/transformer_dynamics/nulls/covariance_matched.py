@@ -49,7 +49,7 @@ def covariance_matched(recording: Recording, *, seed: int = 0) -> Recording:
     if not np.isfinite(values.sum(axis=0, dtype=np.float64)).all():
         raise RecordingError(
             "got states that are not finite; covariances need finite ones: "
-            "recording.select(samples=np.isfinite(recording.values).all(axis=(1, 2)))"
+            "recording.isel(sample=np.isfinite(recording.values).all(axis=(1, 2)))"
         )
     rng, dtype = np.random.default_rng(seed), working_dtype(values.dtype)
     drawn = matched_gaussian(values).draw(len(values), rng, dtype=dtype)

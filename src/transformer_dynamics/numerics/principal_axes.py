@@ -95,7 +95,7 @@ def require_finite(per_unit: Floats) -> None:
     if not np.isfinite(per_unit).all():
         raise InputError(
             "got states that are not finite; principal components need finite states: "
-            "recording.select(samples=np.isfinite(recording.values).all(axis=(1, 2)))"
+            "recording.isel(sample=np.isfinite(recording.values).all(axis=(1, 2)))"
         )
 
 

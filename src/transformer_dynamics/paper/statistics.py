@@ -38,7 +38,7 @@ def over_texts(statistic: Statistic) -> Measured:
 
 def _pair(recording: Recording, step: int) -> Recording:
     """Two sublayers that a step joins."""
-    return recording.select(sites=recording.sites[step : step + 2])
+    return recording.sel(site=recording.sites[step : step + 2])
 
 
 def _step_at(recording: Recording, share: float) -> int:
@@ -107,7 +107,7 @@ def kde_at(step: int) -> Measured:
             return value, np.nan, np.nan
         shuffled = np.random.default_rng(condition.seed).permutation(texts)
         left_out = [
-            _kde(pair.select(samples=np.flatnonzero(~np.isin(pair.text_index, fold))))
+            _kde(pair.isel(sample=np.flatnonzero(~np.isin(pair.text_index, fold))))
             for fold in np.array_split(shuffled, n_folds)
         ]
         spread = np.sqrt((n_folds - 1) * np.var(left_out))

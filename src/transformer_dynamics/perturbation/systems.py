@@ -115,6 +115,12 @@ def systems(
             f"{recording.sites[-1]}; the model has {len(model.sites)}: give a whole recording of "
             "this model, td.record(model, texts)"
         )
+    n_units = model.found_sites.n_units
+    if recording.shape[2] != n_units or "units" in recording.provenance:
+        raise InputError(
+            f"got a recording of {recording.shape[2]} selected units; a perturbation replaces all "
+            f"{n_units} units of a state: give the whole recording, without recording.sel(unit=...)"
+        )
     require_weights_of(recording, model)
     lists = token_lists(recording)
     seeds = range(seed, seed + (len(twins) or n_twins))

@@ -1,9 +1,9 @@
-"""Plan of a recording: its samples and shards, settled before the first forward pass.
+"""Plan of a recording: its samples, shards and batches, fixed before the first forward pass.
 
-A plan names every row `(text, position)`, cuts the rows into shards of equal size (each a whole
-number of chunks of the store, so that no two writers ever touch one chunk), and groups what a shard
-runs into batches of similar length. It is a function of the tokens and the settings alone, so an
-interrupted recording that is resumed runs exactly the batches that an uninterrupted one runs.
+A plan lists every row `(text, position)`, cuts the rows into shards of equal size (each a whole
+number of chunks of the store, so that no two writers share a chunk), and groups the windows of a
+shard into batches of similar length. It depends on the tokens and the settings alone, so a resumed
+recording runs exactly the batches of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.windows import Window
-
-__all__ = ["Batch", "Plan", "RecordingOptions", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +24,12 @@ class Batch:
     """Windows that run together.
 
     Attributes:
-        texts: indices of their texts, `(line,)`.
-        tokens: right-padded token ids, `(line, place)`.
-        lengths: tokens in each line that are no padding, `(line,)`.
-        row: row in the recording of every kept state, `(kept,)`.
-        source: line of `tokens` that each kept state comes from, `(kept,)`.
-        place: its place in that line, `(kept,)`.
+        texts: Index of the text of each line, `(line,)`.
+        tokens: Right-padded token ids, `(line, place)`.
+        lengths: Number of tokens without padding, `(line,)`.
+        row: Row of the recording for each kept state, `(kept,)`.
+        source: Line of `tokens` for each kept state, `(kept,)`.
+        place: Position in that line for each kept state, `(kept,)`.
     """
 
     texts: NDArray[np.int64]
@@ -48,14 +45,14 @@ class Plan:
     """Rows, shards and batches of a recording.
 
     Attributes:
-        token_lists: token ids of each text.
-        windows: what runs.
-        text: text of each row, `(sample,)`.
-        position: position of each row in its text, `(sample,)`.
-        window: window that gives each row, `(sample,)`.
-        place: place of each row in its window, `(sample,)`.
-        shard_rows: rows in a shard; the last may hold fewer.
-        batch_tokens: tokens in a batch, padding included, unless one window alone has more.
+        token_lists: Token ids of each text.
+        windows: Token sequences that the model runs.
+        text: Text of each row, `(sample,)`.
+        position: Position of each row in its text, `(sample,)`.
+        window: Window that yields each row, `(sample,)`.
+        place: Position of each row in its window, `(sample,)`.
+        shard_rows: Number of rows in a shard; the last shard may hold fewer.
+        batch_tokens: Number of tokens in a batch, padding included; a window with more runs alone.
     """
 
     token_lists: tuple[tuple[int, ...], ...]
@@ -69,26 +66,29 @@ class Plan:
 
     @property
     def n_rows(self) -> int:
-        """Samples in the recording."""
+        """Number of samples in the recording."""
         return len(self.text)
 
     @property
     def n_shards(self) -> int:
-        """Units of parallel work."""
+        """Number of shards."""
         return -(-self.n_rows // self.shard_rows)
 
     def rows(self, shard: int) -> slice:
-        """The rows of a shard."""
+        """Rows of a shard."""
         start = shard * self.shard_rows
         return slice(start, min(self.n_rows, start + self.shard_rows))
 
     def n_tokens(self, shard: int) -> int:
-        """Tokens that a shard runs, without padding."""
+        """Number of tokens that a shard runs, without padding."""
         run = np.unique(self.window[self.rows(shard)])
         return sum(len(self.windows[index].tokens) for index in run)
 
     def batches(self, shard: int) -> Iterator[Batch]:
-        """The batches of a shard, longest first, so that memory runs out at once or never."""
+        """Iterate over the batches of a shard, longest first.
+
+        If memory does not suffice, the first batch fails, not a later one.
+        """
         rows = self.rows(shard)
         run = np.unique(self.window[rows])
         lengths = np.array([len(self.windows[index].tokens) for index in run])
@@ -105,17 +105,17 @@ class Plan:
         for line, index in enumerate(run):
             window = self.windows[index].tokens
             tokens[line, : len(window)] = window
-        here = np.arange(rows.start, rows.stop)
-        here = here[np.isin(self.window[here], run)]
+        row = np.arange(rows.start, rows.stop)
+        row = row[np.isin(self.window[row], run)]
         line_of = np.empty(run.max() + 1, dtype=np.int64)
         line_of[run] = np.arange(len(run))
         return Batch(
             texts=np.array([self.windows[index].text for index in run]),
             tokens=tokens,
             lengths=np.array([len(self.windows[index].tokens) for index in run]),
-            row=here,
-            source=line_of[self.window[here]],
-            place=self.place[here],
+            row=row,
+            source=line_of[self.window[row]],
+            place=self.place[row],
         )
 
     @property
@@ -128,7 +128,7 @@ class Plan:
 
     @property
     def row_hash(self) -> str:
-        """SHA-256 of which state of which window is kept in which row."""
+        """SHA-256 of the text, position, window and place of every row."""
         columns = (self.text, self.position, self.window, self.place)
         return hashlib.sha256(np.stack(columns).astype("<i8").tobytes()).hexdigest()
 
@@ -144,25 +144,29 @@ def make_plan(
     """Lay out a recording.
 
     Args:
-        token_lists: token ids of each text.
-        windows: what runs, texts in order.
-        kept: positions of each text that are kept, ascending.
-        shard_rows: rows in a shard.
-        batch_tokens: tokens in a batch.
+        token_lists: Token ids of each text.
+        windows: Token sequences that the model runs, in the order of the texts.
+        kept: Kept positions of each text, ascending.
+        shard_rows: Number of rows in a shard.
+        batch_tokens: Number of tokens in a batch.
 
     Raises:
-        RecordingError: a text is empty, or nothing is kept of any.
+        RecordingError: a text is empty, or no position of any text is kept.
     """
     for index, tokens in enumerate(token_lists):
         if len(tokens) == 0:
-            raise RecordingError(f"text {index} has no tokens; leave empty texts out")
+            raise RecordingError(
+                f"text {index} has no tokens; leave empty texts out: "
+                "td.record(model, [text for text in texts if text])"
+            )
     text = np.repeat(np.arange(len(kept)), [len(places) for places in kept])
     position = np.concatenate([np.asarray(places, dtype=np.int64) for places in kept])
     if position.size == 0:
         raise RecordingError(
             f"no position of any of the {len(kept)} texts is kept; keep more, as positions='last'"
         )
-    # Windows are in the order of (text, first position): a row's is the last that begins by then.
+    # Windows are in the order of (text, first position): the window of a row is the last one that
+    # begins at or before its position.
     span = 1 + max(len(tokens) for tokens in token_lists)
     begins = np.array([window.text * span + window.first for window in windows])
     window = np.searchsorted(begins, text * span + position, side="right") - 1

@@ -1,20 +1,17 @@
-"""A recording: states of a system over depth, `(sample, site, unit)`, with their provenance.
+"""Recording: states of a system over depth, `(sample, site, unit)`, with their provenance.
 
-It may come from a language model, from its untrained twin, from a null or from a synthetic system;
-what is measured on it cannot tell which. On disk it is a Zarr 3 store that `xarray.open_zarr` reads
+The states come from a language model, its untrained twin, a null model or a synthetic system; a
+measure cannot tell which. On disk a recording is a Zarr 3 store that `xarray.open_zarr` reads
 without this package.
 
-A recording is a value: no method changes it, and every method that selects or replaces states
-returns a new one.
+A recording is a value: no method changes it, and a method that selects or replaces states returns a
+new one.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,37 +20,34 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.model import labels
-from transformer_dynamics.recording import groups as grouped
-from transformer_dynamics.recording.disk.checks import require_whole
-from transformer_dynamics.recording.disk.chunks import DIMS, checked_states, create_states
-from transformer_dynamics.recording.provenance import plain_provenance
-from transformer_dynamics.storage.attributes import (
-    attribute,
-    plain_attributes,
+from transformer_dynamics.model.labels import FINAL, state_labels
+from transformer_dynamics.recording.disk.chunks import (
+    DIMS,
+    checked_states,
+    chunk_rows,
+    create_states,
 )
+from transformer_dynamics.recording.disk.states import States
+from transformer_dynamics.recording.groups import checked_groups, group_variable, groups_sha256
+from transformer_dynamics.recording.labels import site_coords
+from transformer_dynamics.recording.provenance import plain_provenance
+from transformer_dynamics.recording.selection import select_labels, select_positions
+from transformer_dynamics.storage.attributes import plain_attributes
 from transformer_dynamics.storage.files import local_path, remove_folder
 
 FORMAT = "transformer-dynamics recording 1"
-CHUNK_BYTES = 16 * 2**20
-# Blocks of units or sites are about this large; of a recording that is larger than 16 of them, each
-# is a 16th, so that it is never read more often.
-BLOCK_BYTES = 16 * 2**20
-MOST_PASSES = 16
 LOADED_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
-class Recording:
-    """States over depth, with the sites' labels, the samples' origin and the provenance.
+class Recording(States):
+    """States over depth, with labels of samples and sites and the provenance.
 
     Attributes:
         dataset: `activation` `(sample, site, unit)`; coordinates along `sample`: `text` (index of
             the text), `position`, `token_id`, `token`; along `site`: `site`, `layer`, `kind`;
             optionally `text_string` and `group` `(text_index)` and the token ids of all texts.
     """
-
-    dataset: xr.Dataset
 
     @classmethod
     def from_array(
@@ -64,19 +58,19 @@ class Recording:
         coords: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> Recording:
-        """A recording of an array of shape `(sample, site, unit)`.
+        """Make a recording of an array of shape `(sample, site, unit)`.
 
         Args:
-            values: the states.
-            sites: one label per site; by default `0.state, 1.state, ...`.
-            coords: further coordinates along `sample`; by default each sample is a text of its own.
-            provenance: anything JSON can hold that says where the states come from.
+            values: States.
+            sites: One label per site; by default `0.state, 1.state, ...`.
+            coords: Further coordinates along `sample`; by default each sample is a text.
+            provenance: Origin of the states, in anything that JSON holds.
 
         Raises:
             RecordingError: the array is not three-dimensional, is empty, or the labels do not fit.
         """
         array = checked_states(values)
-        names = labels.state_labels(array.shape[1]) if sites is None else list(sites)
+        names = state_labels(array.shape[1]) if sites is None else list(sites)
         if len(names) != array.shape[1] or len(set(names)) != len(names):
             raise RecordingError(
                 f"got {len(names)} site labels ({len(set(names))} distinct) for "
@@ -99,278 +93,145 @@ class Recording:
         )
         return cls(dataset)
 
-    @property
-    def activation(self) -> xr.DataArray:
-        """The states, `(sample, site, unit)`, in the units of the residual stream."""
-        return self.dataset["activation"]
+    @classmethod
+    def from_activations(
+        cls,
+        states: Any,
+        *,
+        sites: Sequence[str] | str | None = None,
+        mask: Any = None,
+        tokens: Any = None,
+        positions: str = "last",
+        final: str | None = None,
+        n_layers: int | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Recording:
+        """Make a recording of states that another tool captured.
 
-    @cached_property
-    def values(self) -> NDArray[Any]:
-        """The states in memory, `(sample, site, unit)`.
+        Args:
+            states: Output of transformers run with `output_hidden_states=True`; or a mapping from
+                site labels, or from TransformerLens's names (as its ActivationCache), to arrays
+                `(text, position, unit)`, or `(position, unit)` for one text; or a list of such
+                arrays; or one array `(text, position, site, unit)`; or one array
+                `(sample, site, unit)`, which is used unchanged.
+            sites: For a list: `"hidden_states"` (the input of each block, and one array after the
+                last), `"block_outputs"` (the output of each block) or one label per array. For one
+                array: the labels of its sites.
+            mask: `(text, position)`, 1 or True at tokens and 0 at padding, which stands on the left
+                or the right; by default there is no padding.
+            tokens: Token ids `(text, position)`.
+            positions: `"last"` or `"all"` of the tokens.
+            final: Kind of the last hidden state or output: `"normed"` (transformers applies the
+                last norm to it in nearly all families; it is left out) or `"stream"`, the residual
+                stream. By default `"normed"` for hidden states; block outputs need it.
+            n_layers: Number of layers of the model. The length of a list is checked against it. It
+                also decides whether TransformerLens's `blocks.i.hook_resid_post` is the final
+                stream or the input of the next block; an ActivationCache holds it.
+            provenance: Origin of the states, in anything that JSON holds; numpy's numbers and
+                arrays, paths and sets are converted.
+
+        Returns:
+            A recording `(sample, site, unit)`, in float64 if the states are, else in float32.
 
         Raises:
-            RecordingError: a chunk on disk was altered; names it.
+            RecordingError: labels that are no sites or out of order, states of unknown site,
+                shapes or precisions that do not fit each other, states that are not finite.
+
+        >>> outputs = [np.full((2, 3, 4), depth) for depth in (1.0, 2.0, 3.0)]
+        >>> Recording.from_activations(outputs, sites="block_outputs", final="stream").sites
+        ('1.pre_attn', '2.pre_attn', 'final')
         """
-        with self._broken_chunks_named():
-            return np.asarray(self.activation.data)
+        # Imported here because the importers import this module.
+        from transformer_dynamics.recording.importers.activations import Layout, import_activations
 
-    @contextmanager
-    def _broken_chunks_named(self) -> Iterator[None]:
-        """The reader says that a checksum is wrong, but not which."""
-        try:
-            yield
-        except ValueError as error:
-            if "checksum" not in str(error).lower():
-                raise
-            require_whole(Path(self.activation.encoding["source"]), read=True)
-            raise
+        layout = Layout(sites, mask, tokens, positions, final, n_layers)
+        return import_activations(states, layout, provenance)
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether the states are in memory, or are read from disk when they are asked for."""
-        return "values" in self.__dict__ or isinstance(self.activation.data, np.ndarray)
+    def sel(self, **labels: Any) -> Recording:
+        """Select by label; the result is a recording again, and nothing is read from disk.
 
-    def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """The states, some samples at a time: which samples, and `(sample, site, unit)`.
+        Args:
+            labels: One label, several labels or a slice for each of: `site` (labels; a slice
+                includes both ends), `unit` and `sample` (positions), `text` (indices of texts) and
+                every other label of the samples, such as `token`, `position` or `group`. A slice of
+                numbers ends before its stop. Samples have all the given labels and keep their
+                order; those of `sample` come in the order given.
 
-        What is in memory comes as one block; what is on disk in whole chunks of the store, each
-        read once and let go.
+        Raises:
+            InputError: an unknown dimension or label, or no sample has all the labels.
+
+        >>> recording = Recording.from_array(np.zeros((4, 3, 8)))
+        >>> recording.sel(unit=[1, 2], text=3).shape
+        (1, 3, 2)
         """
-        if self.in_memory:
-            yield slice(0, self.shape[0]), self.values
-            return
-        start = 0
-        for rows in self.activation.variable.chunksizes["sample"]:
-            here = slice(start, start + rows)
-            yield here, self._read(here)
-            start += rows
+        return Recording(select_labels(self.dataset, labels))
 
-    def _read(self, rows: slice) -> NDArray[Any]:
-        with self._broken_chunks_named():
-            return np.asarray(self.activation[rows].data)
-
-    def sample_blocks(self) -> Iterator[Recording]:
-        """The same as recordings in memory, which join to this one along `sample`."""
-        for rows, states in self.blocks():
-            block = self.dataset.drop_vars("activation").isel(sample=rows, missing_dims="ignore")
-            yield Recording(block.assign(activation=(DIMS, states)))
-
-    def unit_blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """The states, some units at a time: which units, and `(sample, site, unit)`.
-
-        What is in memory comes as one block. What is on disk is read once per block, in at most 16;
-        a loop that ends with `del` of the states holds one block at a time, not two.
-        """
-        yield from self._gathered(axis=2)
-
-    def site_blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """The states, some sites at a time: which sites, and `(sample, site, unit)`.
-
-        What is in memory comes as one block. What is on disk is read once per block, in at most 16,
-        as with `unit_blocks`.
-        """
-        yield from self._gathered(axis=1)
-
-    def _gathered(self, axis: int) -> Iterator[tuple[slice, NDArray[Any]]]:
-        size = self.shape[axis]
-        if self.in_memory:
-            yield slice(0, size), self.values
-            return
-        n_bytes = self.activation.nbytes
-        n_blocks = min(size, MOST_PASSES, -(-n_bytes // BLOCK_BYTES))
-        for places in np.array_split(np.arange(size), n_blocks):
-            chosen = slice(int(places[0]), int(places[-1]) + 1)
-            yield chosen, self._gather(axis, chosen)
-
-    def _gather(self, axis: int, chosen: slice) -> NDArray[Any]:
-        index: list[slice] = [slice(None)] * 3
-        index[axis] = chosen
-        shape = list(self.shape)
-        shape[axis] = chosen.stop - chosen.start
-        gathered = np.empty(shape, dtype=self.activation.dtype)
-        for rows, states in self.blocks():
-            gathered[rows] = states[tuple(index)]
-        return gathered
-
-    @cached_property
-    def sites(self) -> tuple[str, ...]:
-        """The labels of the sites in order of depth."""
-        return tuple(str(label) for label in self.dataset["site"].values)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Number of samples, sites and units."""
-        n_samples, n_sites, n_units = self.activation.shape
-        return n_samples, n_sites, n_units
-
-    @cached_property
-    def text_index(self) -> NDArray[np.int64]:
-        """The text that each sample comes from, `(sample,)`."""
-        return np.asarray(self.dataset["text"].values, dtype=np.int64)
-
-    @property
-    def text_groups(self) -> tuple[str, ...] | None:
-        """The group of each text, `(text_index,)`, empty where it has none; None: none known."""
-        if "group" not in self.dataset:
-            return None
-        return tuple(str(group) for group in self.dataset["group"].values)
-
-    @cached_property
-    def groups(self) -> NDArray[np.int64]:
-        """Group of each sample, `(sample,)`, as a number: the unit of resampling and of splits.
-
-        The text where no groups are known; a text without a group is a group of its own.
-        """
-        return self.groups_of(self.text_index)
-
-    def groups_of(self, texts: ArrayLike) -> NDArray[np.int64]:
-        """The group of each of some texts, given by index, `(text,)`; as `groups`."""
-        known, index = self.text_groups, np.asarray(texts, dtype=np.int64)
-        return index if known is None else grouped.group_codes(known)[index]
-
-    @property
-    def grouping(self) -> str:
-        """Kind of `groups`: `"groups"` of texts, or `"texts"`."""
-        return "texts" if self.text_groups is None else "groups"
-
-    def with_groups(self, groups: Sequence[Any]) -> Recording:
-        """The same recording with a group for each text (text, a number, None), by its index."""
-        n_texts = self.dataset.sizes.get("text_index", int(self.text_index.max()) + 1)
-        names = grouped.checked_groups(groups, n_texts)
-        origin = {**self.provenance, "groups": grouped.groups_sha256(names)}
-        attrs = plain_attributes({**self.dataset.attrs, "provenance": origin})
-        return Recording(self.dataset.assign(grouped.group_variable(names)).assign_attrs(attrs))
-
-    @cached_property
-    def n_distinct_tokens(self) -> int | None:
-        """Number of distinct tokens whose states are held: of last tokens, with `positions="last"`.
-
-        Site 0 is a function of the token alone. None where the tokens are not known.
-        """
-        if "token_id" not in self.dataset:
-            return None
-        return int(np.unique(self.dataset["token_id"].values).size)
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Provenance of the states."""
-        return dict(attribute(self.dataset, "provenance", {}))
-
-    @cached_property
-    def step_kinds(self) -> NDArray[Any]:
-        """Kind of each step: attention, mlp, layer, block or step, `(step,)`."""
-        pairs = zip(self.sites[:-1], self.sites[1:], strict=True)
-        return np.array([labels.step_kind(start, stop) for start, stop in pairs], dtype=object)
-
-    @property
-    def site_coords(self) -> dict[str, Any]:
-        """Coordinates for a result along `site`."""
-        return site_coords(self.sites)
-
-    @property
-    def step_coords(self) -> dict[str, Any]:
-        """Coordinates for a result along `step`: its first site, its last, and its kind."""
-        return {
-            "step": ("step", np.array(self.sites[:-1], dtype=object)),
-            "step_stop": ("step", np.array(self.sites[1:], dtype=object)),
-            "step_kind": ("step", self.step_kinds),
-        }
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The texts, where the recording kept them."""
-        if "text_string" not in self.dataset:
-            return ()
-        return tuple(str(text) for text in self.dataset["text_string"].values)
-
-    @property
-    def token_lists(self) -> tuple[tuple[int, ...], ...]:
-        """The token ids that were run, one tuple per text, where the recording kept them."""
-        if "input_id" not in self.dataset:
-            return ()
-        stops = np.cumsum(self.dataset["n_tokens"].values)
-        pieces = np.split(self.dataset["input_id"].values, stops[:-1])
-        return tuple(tuple(int(token) for token in piece) for piece in pieces)
-
-    @cached_property
-    def description(self) -> dict[str, Any]:
-        """Shape, dtype, sites' range, origin and a digest of the states: what a result cites."""
-        return {
-            "shape": list(self.shape),
-            "dtype": str(self.activation.dtype),
-            "first_site": self.sites[0],
-            "last_site": self.sites[-1],
-            "provenance": self.provenance,
-            "digest": self.digest,
-        }
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the states and the sites."""
-        hasher = hashlib.sha256("\0".join(self.sites).encode())
-        for _, states in self.blocks():
-            hasher.update(np.ascontiguousarray(states).data)
-        return hasher.hexdigest()
-
-    def select(
-        self, *, samples: Any = slice(None), sites: Sequence[str] | slice = slice(None)
+    def isel(
+        self, *, sample: Any = slice(None), site: Any = slice(None), unit: Any = slice(None)
     ) -> Recording:
-        """Some samples (positions along `sample`) and sites (labels, or a slice of positions)."""
-        if not isinstance(sites, slice):
-            unknown = [site for site in sites if site not in self.sites]
-            if unknown:
-                raise RecordingError(
-                    f"no site {unknown[0]!r} in this recording; it has {self.sites[0]} to "
-                    f"{self.sites[-1]}: recording.select(sites=['{self.sites[0]}'])"
-                )
-            places = [self.sites.index(site) for site in sites]
-            return Recording(self.dataset.isel(sample=samples, site=places))
-        return Recording(self.dataset.isel(sample=samples, site=sites))
+        """Select by position along each dimension: a number, several, a mask or a slice.
+
+        Raises:
+            InputError: a position out of range.
+        """
+        given = {"sample": sample, "site": site, "unit": unit}
+        positions = {name: each for name, each in given.items() if not _is_everything(each)}
+        return Recording(select_positions(self.dataset, positions))
 
     def sampled(self, n_samples: int, *, seed: int) -> Recording:
-        """At most so many samples, a choice by `seed`, in their order and in memory."""
+        """Draw at most `n_samples` samples without replacement, in their order and in memory."""
         chosen = np.arange(self.shape[0])
         if chosen.size > n_samples:
             drawn = np.random.default_rng(seed).choice(chosen.size, n_samples, replace=False)
             chosen = np.sort(drawn)
         elif self.in_memory:
             return self
-        return self.select(samples=chosen).load()
+        return self.isel(sample=chosen).load()
 
     @property
     def sublayers(self) -> Recording:
-        """The sites that arXiv 2502.12131 calls sublayers: all but the final one."""
-        if self.sites[-1] != labels.FINAL:
-            return self
-        return self.select(sites=slice(0, -1))
+        """Sites that arXiv 2502.12131 calls sublayers: all but the final one."""
+        return self.isel(site=slice(0, -1)) if self.sites[-1] == FINAL else self
 
     def with_values(self, values: NDArray[Any], **provenance: Any) -> Recording:
-        """The same samples and sites with other states, as a null makes them."""
+        """Return the same samples and sites with other states, such as those of a null model."""
         if np.shape(values) != self.shape:
-            raise RecordingError(f"got states of shape {np.shape(values)} for one of {self.shape}")
+            raise RecordingError(
+                f"got states of shape {np.shape(values)} for a recording of {self.shape}; they "
+                "have one shape: recording.with_values(-recording.values)"
+            )
         origin = {**self.provenance, **plain_provenance(provenance)}
-        attrs = plain_attributes({**self.dataset.attrs, "provenance": origin})
         replaced = self.dataset.assign(activation=(DIMS, checked_states(values)))
-        return Recording(replaced.assign_attrs(attrs))
+        return _with_provenance(replaced, origin)
+
+    def with_groups(self, groups: Sequence[Any]) -> Recording:
+        """Return the same recording with a group (text, a number, None) for each text index."""
+        n_texts = self.dataset.sizes.get("text_index", int(self.text_index.max()) + 1)
+        names = checked_groups(groups, n_texts)
+        origin = {**self.provenance, "groups": groups_sha256(names)}
+        return _with_provenance(self.dataset.assign(group_variable(names)), origin)
 
     def load(self) -> Recording:
-        """The same recording with everything in memory."""
-        with self._broken_chunks_named():
+        """Return the same recording with everything in memory."""
+        with self._naming_broken_chunks():
             return Recording(self.dataset.load())
 
     def load_if_small(self) -> Recording:
-        """In memory where it takes at most 4 GiB; else as it is, to be measured block by block."""
+        """Load at most 4 GiB; return a larger recording unchanged, to be read block by block."""
         return self.load() if self.activation.nbytes <= LOADED_BYTES else self
 
     def save(self, path: str | Path) -> None:
-        """Write to a Zarr store; it appears under its name only when it is whole.
+        """Write to a Zarr store; it appears under its name only when it is complete.
 
         Raises:
-            RecordingError: something is there already.
+            RecordingError: the path exists already.
         """
         path = local_path(path, RecordingError)
         if path.exists():
-            raise RecordingError(f"{path} exists already; delete it or give another name")
+            raise RecordingError(
+                f"{path} exists already; delete it or give another name: "
+                "recording.save('other.zarr')"
+            )
         partial = path.with_name(f".{path.name}.partial")
         remove_folder(partial)
         self.dataset.drop_vars("activation").drop_encoding().to_zarr(
@@ -384,21 +245,10 @@ class Recording:
         return self.dataset._repr_html_()
 
 
-def site_coords(names: Sequence[str]) -> dict[str, Any]:
-    """Coordinates along `site`: label, layer (-1 for the final site) and kind."""
-    parsed = [labels.parse(name) for name in names]
-    return {
-        "site": ("site", np.array(list(names), dtype=object)),
-        "layer": ("site", np.array([layer for layer, _ in parsed], dtype=np.int64)),
-        "kind": ("site", np.array([kind for _, kind in parsed], dtype=object)),
-    }
+def _with_provenance(dataset: xr.Dataset, provenance: Mapping[str, Any]) -> Recording:
+    attrs = plain_attributes({**dataset.attrs, "provenance": provenance})
+    return Recording(dataset.assign_attrs(attrs))
 
 
-def chunk_rows(n_sites: int, n_units: int, itemsize: int) -> int:
-    """Samples in a chunk: as many as make about 16 MiB, at least one."""
-    return max(1, CHUNK_BYTES // (n_sites * n_units * itemsize))
-
-
-def turn_coords(recording: Recording) -> dict[str, Any]:
-    """Coordinates for a result along `turn`, the middle one of three neighboring sites."""
-    return {"turn": ("turn", np.array(recording.sites[1:-1], dtype=object))}
+def _is_everything(positions: Any) -> bool:
+    return isinstance(positions, slice) and positions == slice(None)

@@ -18,7 +18,7 @@ from transformer_dynamics.measures.dimension.autoencoder_training import (
     train_autoencoder,
 )
 from transformer_dynamics.recording import Recording, open_recording
-from transformer_dynamics.recording import recording as recordings
+from transformer_dynamics.recording.disk import chunks
 
 SHALLOW = AutoencoderOptions(
     n_layers=3, n_epochs=50, patience=30, batch_size=32, learning_rate=3e-3
@@ -29,7 +29,7 @@ ONE_EPOCH = AutoencoderOptions(n_layers=2, n_epochs=1, batch_size=512)
 def on_disk(values, folder, rows, monkeypatch):
     """A recording in blocks of some samples."""
     recording = Recording.from_array(values.astype(np.float32))
-    monkeypatch.setattr(recordings, "CHUNK_BYTES", rows * values[0].size * 4)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", rows * values[0].size * 4)
     recording.save(folder / "states.zarr")
     opened = open_recording(folder / "states.zarr")
     assert opened.activation.variable.chunksizes["sample"][0] == rows
@@ -101,7 +101,7 @@ def test_memory_is_a_few_blocks_however_large_the_recording(tmp_path, monkeypatc
     def held():
         states = StreamedStates.split(opened)
         training, validation = (
-            opened.select(samples=samples).values.reshape(-1, 128)
+            opened.isel(sample=samples).values.reshape(-1, 128)
             for samples in (states.training, states.validation)
         )
         train_autoencoder(

@@ -172,7 +172,7 @@ def test_draws_are_those_of_resampled_texts():
     weights = text_weights(recording.text_index, 5, seed=7)
     for draw, counts in enumerate(np.round(weights * 24).astype(int), start=1):
         rows = np.repeat(np.arange(24), counts)
-        drawn = [version.select(samples=rows) for version in versions]
+        drawn = [version.isel(sample=rows) for version in versions]
         speeds = [kinematics(each)["speed"].mean("sample") for each in drawn]
         np.testing.assert_allclose(found["speed"].changes[draw], (speeds[1] / speeds[0] - 1).mean())
         shares = [float(pca(each)["explained_variance_ratio"].sum()) for each in drawn]

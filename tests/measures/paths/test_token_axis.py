@@ -9,7 +9,7 @@ from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.measures.paths.geometry import path_geometry
 from transformer_dynamics.measures.paths.kinematics import kinematics
 from transformer_dynamics.recording import Recording, open_recording
-from transformer_dynamics.recording import recording as recordings
+from transformer_dynamics.recording.disk import chunks
 from transformer_dynamics.storage.attributes import attribute
 from transformer_dynamics.storage.results import load_result, save_result
 
@@ -154,7 +154,7 @@ def test_all_sites_share_a_permutation():
 @MEASURES
 def test_the_order_of_samples_is_that_of_positions(measured):
     recording = of_texts(ragged())
-    shuffled = recording.select(samples=np.random.default_rng(3).permutation(16))
+    shuffled = recording.isel(sample=np.random.default_rng(3).permutation(16))
     expected, found = (measured(each, axis="token") for each in (recording, shuffled))
     for name in expected.variables:
         np.testing.assert_array_equal(found[name], expected[name])
@@ -217,7 +217,7 @@ def test_repeated_states_are_left_out_of_the_mean():
 @MEASURES
 def test_texts_that_cross_blocks_on_disk_stay_whole(measured, tmp_path, monkeypatch):
     recording = of_texts(ragged((9, 4, 1, 30, 7)))
-    monkeypatch.setattr(recordings, "CHUNK_BYTES", 6 * 4 * 6 * 8)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 6 * 4 * 6 * 8)
     recording.save(tmp_path / "texts.zarr")
     stored = open_recording(tmp_path / "texts.zarr")
     stored = Recording(stored.dataset.chunk({"sample": 6}))
@@ -228,7 +228,7 @@ def test_texts_that_cross_blocks_on_disk_stay_whole(measured, tmp_path, monkeypa
     assert found.sizes == expected.sizes
     for name in expected.variables:
         np.testing.assert_array_equal(found[name], expected[name])
-    unordered = stored.select(samples=np.arange(51)[::-1])
+    unordered = stored.isel(sample=np.arange(51)[::-1])
     with pytest.raises(ValueError, match=r"recording\.load\(\)"):
         measured(unordered, axis="token")
 

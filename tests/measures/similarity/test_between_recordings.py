@@ -179,9 +179,9 @@ def test_undefined_sites_are_nan_with_one_warning():
 def test_samples_are_matched_whatever_their_order():
     recording = synthetic.random_walk(n_samples=12, n_sites=3, n_units=5)
     order = np.random.default_rng(0).permutation(12)
-    result = between_recordings(recording, recording.select(samples=order), n_bootstrap=20)
+    result = between_recordings(recording, recording.isel(sample=order), n_bootstrap=20)
     np.testing.assert_allclose(result["matched_cka"], 1, rtol=1e-9)
-    rows = matched_samples(recording, recording.select(samples=order))
+    rows = matched_samples(recording, recording.isel(sample=order))
     np.testing.assert_array_equal(order[rows[1]], np.arange(12))
 
 

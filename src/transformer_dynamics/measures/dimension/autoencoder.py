@@ -88,9 +88,9 @@ def _parts(recording: Recording, n_training: int | None, seed: int) -> _Parts:
     if n_training is None:
         streamed = StreamedStates.of(recording, fitted, stopping)
         samples = np.sort(generator.permutation(samples)[:most])
-        scored = recording.select(samples=samples).values
+        scored = recording.isel(sample=samples).values
         return _Parts(streamed, streamed.site_means, scored, samples)
-    moments = unit_moments(recording.select(samples=fitted))
+    moments = unit_moments(recording.isel(sample=fitted))
     require_finite(moments.variance)
     mean = moments.mean[0] + (moments.mean - moments.mean[0]).mean(axis=0)
     spread = float(moments.pooled_variance.mean())
@@ -98,13 +98,13 @@ def _parts(recording: Recording, n_training: int | None, seed: int) -> _Parts:
     scale = np.sqrt(spread) if spread > ROUNDING * float((mean**2).mean()) else 0.0
     n_validation = max(1, n_training * len(stopping) // len(fitted))
     states = TrainingStates(
-        _rows(recording.select(samples=fitted), n_training, generator),
-        _rows(recording.select(samples=stopping), n_validation, generator),
+        _rows(recording.isel(sample=fitted), n_training, generator),
+        _rows(recording.isel(sample=stopping), n_validation, generator),
         mean,
         float(scale),
     )
     samples = np.sort(generator.permutation(samples)[:most])
-    return _Parts(states, moments.mean, recording.select(samples=samples).values, samples)
+    return _Parts(states, moments.mean, recording.isel(sample=samples).values, samples)
 
 
 def _rows(part: Recording, n_rows: int, generator: np.random.Generator) -> NDArray[Any]:

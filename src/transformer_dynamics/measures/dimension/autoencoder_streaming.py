@@ -25,7 +25,8 @@ from transformer_dynamics.measures.dimension.pca import pca
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.numerics.principal_axes import PrincipalAxes, require_finite
 from transformer_dynamics.numerics.splits import split_texts
-from transformer_dynamics.recording.recording import Recording, chunk_rows
+from transformer_dynamics.recording.disk.chunks import chunk_rows
+from transformer_dynamics.recording.recording import Recording
 
 # Blocks whose states are shuffled among each other; the recorder's blocks are of about 16 MiB.
 BLOCKS_HELD = 4
@@ -65,7 +66,7 @@ class StreamedStates:
                 f"got {len(training)} training and {len(validation)} validation samples; give at "
                 "least one of each: StreamedStates.split(recording, (0.8, 0.2))"
             )
-        first = recording.select(samples=training[:1]).values[0].astype(np.float64)
+        first = recording.isel(sample=training[:1]).values[0].astype(np.float64)
         total, squares = np.zeros_like(first), np.zeros_like(first)
         for values in _blocks_of(recording, training):
             away = values - first
@@ -99,7 +100,7 @@ class StreamedStates:
 
     def axes(self, most: int) -> PrincipalAxes:
         """The leading principal components of the training states, at most so many."""
-        training = self.recording.select(samples=self.training)
+        training = self.recording.isel(sample=self.training)
         n_samples, n_sites, n_units = training.shape
         found = pca(training, n_components=min(most, n_samples * n_sites, n_units))
         loading = found["loading"].values
@@ -153,4 +154,4 @@ def _blocks_of(recording: Recording, samples: NDArray[np.int64]) -> Iterator[NDA
 
 def _read(recording: Recording, samples: NDArray[np.int64]) -> NDArray[Any]:
     """States of some samples of one block, `(sample, site, unit)`."""
-    return recording.select(samples=samples).values
+    return recording.isel(sample=samples).values

@@ -82,7 +82,7 @@ def held_out_pca(
         )
     fitted, scored = split_texts(recording.groups, seed=seed)
     squares = reading_squares(
-        recording.select(samples=fitted), recording.select(samples=scored), counts
+        recording.isel(sample=fitted), recording.isel(sample=scored), counts
     )
     sites, over_all = _site_shares(squares), _over_all(squares, uniform_weights(len(scored)))
     weights = text_weights(recording.groups[scored], N_BOOTSTRAP, seed=seed)

@@ -172,7 +172,7 @@ def rotate_and_stretch(
 
     Args:
         recording: the states. The paper leaves out the embedding:
-            `recording.select(sites=slice(1, None))`.
+            `recording.isel(site=slice(1, None))`.
         lags: tau, in sites; those that the recording has sites for.
         n_components: singular vectors at most; by default all in sample, and a quarter of the
             samples that give them where others are scored.

@@ -102,7 +102,7 @@ def effects(
     weights = text_weights(versions[0].groups[samples], n_draws, seed=seed)
     weights = np.concatenate([uniform_weights(samples.size), weights])
     ratios = np.stack(
-        [_participation(version.select(samples=samples), weights) for version in versions]
+        [_participation(version.isel(sample=samples), weights) for version in versions]
     )
     result.append(Effect("participation_ratio", "site", ratios[:, 0], _relative_change(ratios)))
     return result

@@ -116,7 +116,7 @@ def _subsampled(
         generator = np.random.default_rng(seed)
         kept = np.sort(generator.choice(len(kept), n_samples, replace=False))
     first, second = (
-        part.select(samples=row[kept]) for part, row in zip((recording, other), rows, strict=True)
+        part.isel(sample=row[kept]) for part, row in zip((recording, other), rows, strict=True)
     )
     return first.load(), second.load()
 

@@ -145,9 +145,9 @@ def _chosen(
             "and sites names at least one site: td.units.communities(recording)"
         )
     wanted = even_sites(recording.sites) if sites is None else list(dict.fromkeys(sites))
-    selected = recording.select(sites=wanted)
+    selected = recording.sel(site=wanted)
     by_depth = sorted(wanted, key=recording.sites.index)
-    return selected.select(sites=by_depth).sampled(n_samples, seed=seed)
+    return selected.sel(site=by_depth).sampled(n_samples, seed=seed)
 
 
 def _z_scored(recording: Recording) -> Recording:

@@ -113,7 +113,7 @@ def information_between(
         InputError: an unknown estimator, or `neighbors` out of range.
         RecordingError: the recording has no such site.
     """
-    values = recording.select(sites=[site, other_site]).values
+    values = recording.sel(site=[site, other_site]).values
     (information,), _ = information_of_steps(
         values, choose_estimator(estimator, len(values), neighbors), []
     )

@@ -35,7 +35,7 @@ def zero_filled_z_scores(states: NDArray[Any]) -> Floats:
     if not np.isfinite(values).all():
         raise InputError(
             "got states that are not finite; a correlation of units needs at least 3 finite "
-            "samples: recording.select(samples=np.isfinite(recording.values).all(axis=(1, 2)))"
+            "samples: recording.isel(sample=np.isfinite(recording.values).all(axis=(1, 2)))"
         )
     # By the range, since the deviation of equal numbers may round above zero.
     varies = (values.max(axis=0) > values.min(axis=0)) & (len(values) >= LEAST_SAMPLES)

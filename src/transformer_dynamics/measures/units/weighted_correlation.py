@@ -46,7 +46,7 @@ def require_steps(shape: tuple[int, ...]) -> None:
     if len(shape) != 3 or shape[1] < 2:
         raise InputError(
             f"got states of shape {shape}; steps take (sample, site, unit) with at least two sites"
-            ", as in recording.select(sites=['0.pre_attn', '0.pre_mlp'])"
+            ", as in recording.sel(site=['0.pre_attn', '0.pre_mlp'])"
         )
 
 

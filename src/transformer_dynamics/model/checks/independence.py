@@ -81,5 +81,5 @@ def _padding(
         f"the model is not causal (later tokens change earlier states by {later:.1e} of their "
         f"norm), and an attention mask does not hide padding from it ({masked:.1e}; allowed "
         f"{allowed:.0e}); capture its states one text at a time with your own code: "
-        "td.from_captured(model(**batch, output_hidden_states=True))"
+        "td.Recording.from_activations(model(**batch, output_hidden_states=True))"
     )

@@ -43,7 +43,7 @@ def read_states(
                 f"{type(hf_model).__name__} does not run on token ids of shape "
                 f"{tuple(tokens.shape)}{masked} ({type(error).__name__}: {error}); capture its "
                 "states with your own code: "
-                "td.from_captured(model(**batch, output_hidden_states=True))"
+                "td.Recording.from_activations(model(**batch, output_hidden_states=True))"
             ) from error
     for site in sites:
         reads = states[site.label]

@@ -75,7 +75,9 @@ def rerun(
     keys = texts[rerecorded.text_index] * _SPAN + rerecorded.dataset["position"].values
     rows = np.searchsorted(keys, text * _SPAN + position)
     if not np.array_equal(rows, np.arange(len(keys))) or rerecorded.sites != recording.sites:
-        rerecorded = rerecorded.select(samples=rows, sites=list(recording.sites))
+        rerecorded = rerecorded.sel(sample=rows, site=list(recording.sites))
+    if "units" in recording.provenance:
+        rerecorded = rerecorded.sel(unit=recording.provenance["units"])
     if len(texts) == len(lists):
         return rerecorded
     return _with_text_numbers(rerecorded, recording, model, lists)

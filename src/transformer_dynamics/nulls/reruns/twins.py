@@ -106,4 +106,4 @@ def _text_subset(recording: Recording, n_texts: int | None) -> Recording:
     if n_texts is None or len(texts) <= n_texts:
         return recording
     chosen = np.random.default_rng(TEXTS_SEED).choice(texts, n_texts, replace=False)
-    return recording.select(samples=np.flatnonzero(np.isin(recording.text_index, chosen)))
+    return recording.isel(sample=np.flatnonzero(np.isin(recording.text_index, chosen)))

@@ -153,7 +153,7 @@ def _communities(
     system: System, starts: Sequence[str], neighbors: int, method: Method, seed: int
 ) -> xr.Dataset:
     """Communities of one system's units, `(start, unit)`, and the variance of the units."""
-    recording = system.recording.select(sites=list(starts)).sampled(MOST_SAMPLES, seed=seed)
+    recording = system.recording.sel(site=list(starts)).sampled(MOST_SAMPLES, seed=seed)
     values = recording.values.astype(np.float64)
     partitions: list[UnitCommunities] = [
         unit_communities(values[:, site], neighbors=neighbors, method=method, seed=seed)

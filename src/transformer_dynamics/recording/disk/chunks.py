@@ -1,4 +1,4 @@
-"""The array of states: what it may hold, and how it lies on disk in chunks of whole samples."""
+"""Array of states: the values it may hold, and its chunks of whole samples on disk."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     import zarr
 
 DIMS = ("sample", "site", "unit")
+CHUNK_BYTES = 16 * 2**20
 
 
 def checked_states(values: ArrayLike) -> NDArray[Any]:
-    """States as an array `(sample, site, unit)` of 16, 32 or 64 bits, or a refusal.
+    """Return states as an array `(sample, site, unit)` of floats of 16, 32 or 64 bits.
 
-    A dask array is checked by its shape and dtype and stays where it is.
+    A dask array is checked by its shape and dtype and is not computed.
+
+    Raises:
+        RecordingError: masked entries, another number of dimensions, no entries, no floats.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise RecordingError(
@@ -39,8 +43,16 @@ def checked_states(values: ArrayLike) -> NDArray[Any]:
     return checked
 
 
+def chunk_rows(n_sites: int, n_units: int, itemsize: int) -> int:
+    """Number of samples in a chunk of about 16 MiB; at least one."""
+    return max(1, CHUNK_BYTES // (n_sites * n_units * itemsize))
+
+
 def create_states(path: Path, shape: tuple[int, int, int], dtype: Any, rows: int) -> zarr.Array:
-    """The array of states in a store: uncompressed, since floats hardly shrink, and checksummed."""
+    """Create the array of states in a store, with checksums.
+
+    It is not compressed: floats hardly shrink.
+    """
     import zarr
 
     return zarr.create_array(

@@ -1,18 +1,17 @@
-"""One shard of a recording: the unit of parallel work.
+"""Shard of a recording: the unit of parallel work.
 
 A shard is a block of rows with one writer and one completion marker. Its rows are whole chunks of
-the store, so shards may be recorded in any order, by any process, again and again; the marker is
-written after the last chunk, and a shard without one counts as not recorded.
+the store, so shards may be recorded in any order, by any process, repeatedly. The marker is written
+after the last chunk; a shard without one counts as not recorded.
 
 Cost: one forward pass without the LM head over the shard's texts; states leave the device once per
-batch. For a causal model the pass takes no attention mask: padding stands on the right, where the
-model cannot see it, and the kept states all lie before it. An encoder gets a mask.
+batch. A causal model gets no attention mask: padding stands on the right, and no kept state sees
+it. An encoder gets a mask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,40 +22,16 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.model.hooks import evaluating, reading
-from transformer_dynamics.model.language_model import Model
-from transformer_dynamics.recording.plan import Batch, Plan
+from transformer_dynamics.model.loading import Model
+from transformer_dynamics.recording.job import Job
+from transformer_dynamics.recording.plan import Batch
 from transformer_dynamics.storage.files import read_json, write_json
 
 STORE = "recording.zarr"
 MARKERS = "shards"
 
 Progress = Callable[[int, int], None]
-"""Called with the work done and the work in all, in a unit that the caller is told of."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A recording to be made: the model, the plan, and the settings that identify it.
-
-    Attributes:
-        model: the model.
-        plan: what runs, and which rows that gives.
-        chunk_rows: rows in a chunk of the store.
-        storage: name of the dtype that the states are kept in.
-        settings: everything that the states depend on.
-    """
-
-    model: Model
-    plan: Plan
-    chunk_rows: int
-    storage: str
-    settings: dict[str, Any]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Samples, sites and units."""
-        sites = self.model.found_sites
-        return self.plan.n_rows, len(sites.sites), sites.n_units
+"""Called with the work done and the work in all."""
 
 
 def shard_states(
@@ -65,7 +40,8 @@ def shard_states(
     """Run a shard's texts and return its states, `(sample, site, unit)`.
 
     Raises:
-        RecordingError: a state is not finite, or too large to be kept; names the text and the site.
+        RecordingError: a state is not finite or too large for the storage; the message names the
+            text and the site.
     """
     rows = job.plan.rows(shard)
     states = np.empty((rows.stop - rows.start, *job.shape[1:]), dtype=job.storage)
@@ -87,7 +63,7 @@ def record_shard(
     """Run a shard, write it to the store in `folder`, and mark it complete.
 
     Raises:
-        RecordingError: the store cannot take it, as on a full disk, or belongs to another plan.
+        RecordingError: writing failed, as on a full disk, or the store belongs to another plan.
     """
     states = shard_states(job, shard, on_tokens)
     rows = job.plan.rows(shard)
@@ -116,12 +92,12 @@ def write_marker(folder: Path, shard: int, rows: slice) -> None:
 
 
 def is_recorded(folder: Path, shard: int) -> bool:
-    """Whether a shard's marker is there."""
+    """Whether the marker of a shard exists."""
     return read_json(folder / MARKERS / f"{shard:06d}.json") is not None
 
 
 def _batch_states(model: Model, batch: Batch) -> torch.Tensor:
-    """The kept states of one forward pass, on the model's device, `(kept, site, unit)`."""
+    """Kept states of one forward pass, on the model's device, `(kept, site, unit)`."""
     sites = model.found_sites
     index = {site.label: place for place, site in enumerate(sites.sites)}
     source, place = torch.as_tensor(batch.source), torch.as_tensor(batch.place)
@@ -131,9 +107,9 @@ def _batch_states(model: Model, batch: Batch) -> torch.Tensor:
     kept = torch.full(shape, torch.nan, dtype=model.hf_model.dtype, device=model.device)
 
     def keep(label: str, states: torch.Tensor) -> None:
-        # Some families flatten (text, position) on the way; layers may lie on several devices.
-        at = source.to(states.device), place.to(states.device)
-        kept[:, index[label]] = states.reshape(*batch.tokens.shape, -1)[at].to(kept.device)
+        # Some families flatten (text, position); layers may lie on several devices.
+        rows = source.to(states.device), place.to(states.device)
+        kept[:, index[label]] = states.reshape(*batch.tokens.shape, -1)[rows].to(kept.device)
 
     tokens = torch.as_tensor(batch.tokens, device=model.device)
     mask = {}
@@ -146,15 +122,15 @@ def _batch_states(model: Model, batch: Batch) -> torch.Tensor:
 
 
 def _where(bad: torch.Tensor, batch: Batch, model: Model) -> str:
-    """Site and text of the first state that `bad` `(kept, site)` marks."""
+    """Site and text of the first True entry of `bad` `(kept, site)`."""
     row, site = (int(place) for place in bad.nonzero()[0])
     text = int(batch.texts[batch.source[row]])
     return f"at the site {model.sites[site]} for text {text}"
 
 
 def _require_finite(states: torch.Tensor, batch: Batch, model: Model) -> None:
-    # One sum is the cheapest complete test: it is finite unless some state is not, or the finite
-    # states overflow when added, which the exact test below then sorts out.
+    # One sum is the cheapest complete test: it is finite unless a state is not, or the sum of
+    # finite states overflows, which the exact test below excludes.
     if bool(torch.isfinite(states.sum())):
         return
     bad = ~torch.isfinite(states).all(dim=2)
@@ -176,5 +152,5 @@ def _require_in_range(states: torch.Tensor, batch: Batch, model: Model) -> None:
             f"float16 storage holds magnitudes to {largest:.0f}, and the model {model.name} "
             f"reached {float(magnitude.max()):.6g} {_where(bad, batch, model)}; nothing of this "
             "shard was kept. Use storage='float32' (--storage float32), or leave out the first "
-            "tokens, which most often carry such values: positions='skip:1'"
+            "tokens, which most often have such values: positions='skip:1'"
         )

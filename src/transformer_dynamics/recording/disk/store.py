@@ -26,12 +26,12 @@ from transformer_dynamics.recording.disk.opening import open_recording
 from transformer_dynamics.recording.disk.shards import (
     MARKERS,
     STORE,
-    Job,
     is_recorded,
     record_shard,
     write_marker,
 )
 from transformer_dynamics.recording.fingerprint import difference
+from transformer_dynamics.recording.job import Job
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.files import make_folder, read_json, remove_folder, write_json
 

@@ -1,5 +1,1 @@
-"""States that other tools captured, as recordings."""
-
-from transformer_dynamics.recording.importers.activations import from_captured
-
-__all__ = ["from_captured"]
+"""States captured by other tools, as recordings."""

@@ -1,6 +1,6 @@
-"""Arrays and tensors that a caller passes: converted without a change of value, or refused by name.
+"""Arrays and tensors of a caller, converted without a change of value or refused by name.
 
-Nothing here imports torch; a tensor is known by its methods.
+Nothing here imports torch; a tensor is recognized by its methods.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FLOATS = "they are floats: states.float() in torch, states.astype('float32') in 
 
 
 def state_array(value: Any, name: str) -> NDArray[Any]:
-    """States as float32 or float64; the 16-bit and 8-bit formats become float32, exactly.
+    """Convert states to float32 or float64; 16-bit and 8-bit formats become float32, exactly.
 
     Raises:
         RecordingError: no floats, no values (the meta device, masked entries), ragged rows.
@@ -33,7 +33,7 @@ def state_array(value: Any, name: str) -> NDArray[Any]:
 
 
 def text_array(value: Any, name: str) -> NDArray[Any]:
-    """States of one site, `(text, position, unit)`; one text may come without its axis."""
+    """Convert states of one site to `(text, position, unit)`; one text may lack its axis."""
     array = state_array(value, name)
     if array.ndim == 2:
         array = array[np.newaxis]
@@ -46,12 +46,12 @@ def text_array(value: Any, name: str) -> NDArray[Any]:
 
 
 def precision(value: Any) -> str:
-    """The number format that states came in, as `float32` or `bfloat16`."""
+    """Number format of the given states, such as `float32` or `bfloat16`."""
     return str(getattr(value, "dtype", "float64")).removeprefix("torch.").lstrip("<>=")
 
 
 def mask_grid(value: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """A mask `(text, position)`, True at tokens; padding stands before or after them.
+    """Convert a mask `(text, position)` to True at tokens; padding is on the left or the right.
 
     Raises:
         RecordingError: another shape, entries other than 0 and 1, a text without tokens, or with
@@ -76,14 +76,14 @@ def mask_grid(value: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if broken.size:
         raise RecordingError(
             f"the mask has padding between tokens of text {broken[0]}; padding stands on the left "
-            "or the right. To study some positions, take them afterwards: "
-            "td.from_captured(states, positions='all').select(samples=chosen)"
+            "or the right. To study some positions, select them afterwards: "
+            "td.Recording.from_activations(states, positions='all').sel(position=[0, 2])"
         )
     return kept
 
 
 def token_grid(value: Any, shape: tuple[int, int], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Token ids where `kept`, one per sample.
+    """Select the token ids of the kept positions, one per sample.
 
     Raises:
         RecordingError: another shape, no integers, or a negative id at a token.
@@ -104,7 +104,11 @@ def token_grid(value: Any, shape: tuple[int, int], kept: NDArray[np.bool_]) -> N
 
 
 def require_finite(values: NDArray[Any], names: Sequence[str]) -> None:
-    """Refuse states `(sample, site, unit)` that are NaN or infinite, by site and sample."""
+    """Refuse states `(sample, site, unit)` that are NaN or infinite.
+
+    Raises:
+        RecordingError: names the first site and sample.
+    """
     bad = ~np.isfinite(values).all(axis=2)
     if bad.any():
         sample, site = np.argwhere(bad)[0]

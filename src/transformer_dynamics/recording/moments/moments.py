@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from transformer_dynamics import registry
 from transformer_dynamics.errors import RecordingError, UndefinedWarning
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.recording.labels import site_coords
 from transformer_dynamics.recording.moments import histograms
 from transformer_dynamics.recording.moments.histograms import (
     BINS,
@@ -43,7 +44,7 @@ from transformer_dynamics.recording.moments.per_sample import (
     merge_statistics,
 )
 from transformer_dynamics.recording.moments.products import Products
-from transformer_dynamics.recording.recording import Recording, site_coords
+from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute, plain_attributes
 from transformer_dynamics.storage.files import local_path, read_json, remove_folder
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording.disk.chunks import DIMS
-from transformer_dynamics.recording.disk.shards import Job, shard_states
+from transformer_dynamics.recording.disk.shards import shard_states
 from transformer_dynamics.recording.disk.store import (
     Count,
     only_writer,
@@ -21,6 +21,7 @@ from transformer_dynamics.recording.disk.store import (
     require_room,
     require_same,
 )
+from transformer_dynamics.recording.job import Job
 from transformer_dynamics.recording.moments.moments import Moments, moments_bytes, open_moments
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recording import Recording
