@@ -119,7 +119,7 @@ def test_broken_files_are_one_sentence_and_exit_1(
     ("name", "content", "message"),
     [
         ("weights.gguf", b"GGUF\x03\x00\x00\x00", "cannot load the model"),
-        ("weights.gguf", b"GGUX", "no GGUF file"),
+        ("weights.gguf", b"GGUX", "not a GGUF file"),
         ("weights.gguf", POINTER, "pointer of git-lfs"),
         ("model.safetensors", b"12345678", "is a file; a model is the folder"),
         ("model.pkl", b"\x80\x04\x95", "is a file; a model is the folder"),

@@ -294,7 +294,7 @@ def test_what_stands_behind_the_last_site_does_not_run():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda flow: flow.advance(np.ones((2, 3)), start="0.pre_attn"), "with 16 units"),
+        (lambda flow: flow.advance(np.ones((2, 3)), start="0.pre_attn"), "and 16 units"),
         (lambda flow: flow.advance(np.ones((1, 16)), start="9.pre_attn"), "no site '9.pre_attn'"),
         (
             lambda flow: flow.advance(np.ones((1, 16)), start="1.pre_mlp", stop="0.pre_mlp"),

@@ -291,8 +291,8 @@ def test_sites_by_hand_where_none_are_found(tmp_path):
     ("change", "message"),
     [
         ({"0.before": "layers.0:input"}, "is not a site label"),
-        ({"0.pre_attn": "layers.0"}, r"a place is a module's path and its port"),
-        ({"0.pre_attn": "layer.0:input"}, r"no module 'layer\.0'.*near that name: layers\.0"),
+        ({"0.pre_attn": "layers.0"}, r"a site is a module's path and its port"),
+        ({"0.pre_attn": "layer.0:input"}, r"no module 'layer\.0'.*similar names: layers\.0"),
         ({"final": "layers.2:output", "0.pre_attn": "layers.0:input"}, "in order of depth"),
         ({}, "in order of depth"),
         (

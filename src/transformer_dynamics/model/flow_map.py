@@ -95,10 +95,10 @@ class FlowMap(ABC):
                 "one: "
                 f"flow.advance(states, start={start!r}, stop={stop!r}, keep=[{stop!r}])"
             )
-        given = self._states(states)
+        checked = self._states(states)
         if start == stop:
-            return given[:, np.newaxis].copy()
-        return self._advance(given, start, stop, kept)
+            return checked[:, np.newaxis].copy()
+        return self._advance(checked, start, stop, kept)
 
     def log_probabilities(self, states: ArrayLike, start: str) -> Floats:
         """Natural logarithms of the next token's probabilities, `(state, token)`, in nats.
@@ -187,10 +187,10 @@ class FlowMap(ABC):
         at: ArrayLike | None,
     ) -> Floats:
         self._between(start, stop)
-        given = self._states(vectors)
+        checked = self._states(vectors)
         state = self.clean[self.sites.index(start)] if at is None else as_floats(at)
         (base,) = self._states(state[np.newaxis])
-        return given.copy() if start == stop else derivative(given, base, start, stop)
+        return checked.copy() if start == stop else derivative(checked, base, start, stop)
 
     def _between(self, start: str, stop: str) -> tuple[str, ...]:
         for label in (start, stop):
@@ -208,19 +208,19 @@ class FlowMap(ABC):
         return self.sites[first : last + 1]
 
     def _states(self, states: ArrayLike) -> Floats:
-        given = as_floats(states)
-        if given.ndim != 2 or given.shape[1] != self.n_units or not given.shape[0]:
+        checked = as_floats(states)
+        if checked.ndim != 2 or checked.shape[1] != self.n_units or not checked.shape[0]:
             raise InputError(
-                f"got states of shape {given.shape}; allowed is (state, unit) with at least one "
+                f"got states of shape {checked.shape}; allowed is (state, unit) with at least one "
                 f"state and {self.n_units} units: "
                 f"flow.advance(states.reshape(-1, {self.n_units}), start={self.sites[0]!r})"
             )
-        if not np.isfinite(given).all():
+        if not np.isfinite(checked).all():
             raise InputError(
                 "got states that are NaN or infinite; pass finite ones: "
                 "flow.advance(states[np.isfinite(states).all(axis=1)], start=start)"
             )
-        return given
+        return checked
 
     @abstractmethod
     def _advance(self, states: Floats, start: str, stop: str, keep: tuple[str, ...]) -> Floats: ...

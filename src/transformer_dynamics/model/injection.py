@@ -116,7 +116,7 @@ def with_states(value: Any, states: Tensor) -> Any:
 
 
 def passes_stream_alone(output: Any) -> bool:
-    """Whether a layer's result holds the stream only, so that later layers need nothing else."""
+    """Return whether a layer's result holds the stream and nothing else for later layers."""
     if isinstance(output, tuple):
         first, *rest = output
         return isinstance(first, Tensor) and all(item is None for item in rest)

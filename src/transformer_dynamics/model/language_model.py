@@ -120,7 +120,7 @@ class Model:
 
     @property
     def predicts(self) -> bool:
-        """Whether the model has a head that predicts tokens."""
+        """Return whether the model has a head that predicts tokens."""
         return vocabulary_size(self.hf_model) is not None
 
     @property

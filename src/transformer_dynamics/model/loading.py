@@ -15,6 +15,7 @@ import torch
 
 from transformer_dynamics.errors import ModelError
 from transformer_dynamics.model.language_model import Model
+from transformer_dynamics.model.weights.architectures import auto_class
 from transformer_dynamics.model.weights.checkpoints import called, quiet_transformers, with_weights
 from transformer_dynamics.model.weights.origin import ALLOWED, BUNDLED, is_hub_id, locate
 from transformer_dynamics.model.weights.placement import (
@@ -22,13 +23,6 @@ from transformer_dynamics.model.weights.placement import (
     placement_options,
     require_as_built,
 )
-
-# In the order of the attempts, each with the table of transformers that lists the types it loads.
-AUTO_CLASSES = {
-    "AutoModelForCausalLM": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
-    "AutoModelForImageTextToText": "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
-    "AutoModelForMaskedLM": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
-}
 
 
 @dataclass(frozen=True)
@@ -148,25 +142,10 @@ def _from_files(
     from transformers import AutoTokenizer
 
     with torch.inference_mode(False), quiet_transformers():
-        auto = _auto_class(name, folder, source)
+        auto = auto_class(name, folder, source)
         hf_model = with_weights(name, auto, folder, **placement, **source)
         if tokenizer is None:
             tokenizer = called(name, AutoTokenizer.from_pretrained, folder, **source)
     if "device_map" not in placement:
         hf_model = hf_model.to(device_of(device))
     return Model(hf_model.eval(), tokenizer, name, provenance, sites)
-
-
-def _auto_class(name: str, folder: str, source: Mapping[str, Any]) -> Any:
-    """Return the class of transformers that loads the configured architecture with its head."""
-    import transformers
-    from transformers.models.auto import modeling_auto
-
-    config = called(name, transformers.AutoConfig.from_pretrained, folder, **source)
-    built = (getattr(config, "architectures", None) or [""])[0]
-    remote = getattr(config, "auto_map", None) or {}
-    for auto, mapping in AUTO_CLASSES.items():
-        known = getattr(modeling_auto, mapping).get(config.model_type)
-        if auto in remote or built == known or (not built and known):
-            return getattr(transformers, auto)
-    return transformers.AutoModel

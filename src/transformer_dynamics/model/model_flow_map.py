@@ -22,8 +22,9 @@ from torch import Tensor
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.checks.derivatives import differentiating
+from transformer_dynamics.model.checks.states import relative_error
 from transformer_dynamics.model.flow_map import FlowMap
-from transformer_dynamics.model.passes.runner import FAILURES, Runner, relative_error
+from transformer_dynamics.model.passes.runner import FAILURES, Runner
 from transformer_dynamics.model.passes.strategies import Strategy, require_causal
 from transformer_dynamics.model.sites import Sites
 from transformer_dynamics.numerics.arrays import Floats

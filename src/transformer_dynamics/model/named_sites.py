@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.model.checks.independence import padding_and_batch
-from transformer_dynamics.model.checks.states import read_states
+from transformer_dynamics.model.checks.independence import check_independence
+from transformer_dynamics.model.checks.states import read_states, tolerance_of
 from transformer_dynamics.model.checks.wrappers import trunk_of
 from transformer_dynamics.model.hooks import Site
 from transformer_dynamics.model.labels import depth, parse
 from transformer_dynamics.model.probe import probe_tokens
-from transformer_dynamics.model.sites import TOLERANCE, Sites
+from transformer_dynamics.model.sites import Sites
 
 
 def named_sites(hf_model: Any, given: Mapping[str, str]) -> Sites:
@@ -31,7 +31,7 @@ def named_sites(hf_model: Any, given: Mapping[str, str]) -> Sites:
         ModelError: a label, path or port that does not exist, labels out of order, a module that
             does not run once per pass, or states of different widths.
     """
-    sites = [_named_site(hf_model, label, place) for label, place in given.items()]
+    sites = [_named_site(hf_model, label, location) for label, location in given.items()]
     depths = [depth(site.label) for site in sites]
     if not sites or depths != sorted(set(depths)):
         raise ModelError(
@@ -42,13 +42,13 @@ def named_sites(hf_model: Any, given: Mapping[str, str]) -> Sites:
     widths = {label: read.shape[-1] for label, read in states.items()}
     if len(set(widths.values())) > 1:
         raise ModelError(f"got sites of different widths ({widths}); the stream has one width")
-    tolerance = TOLERANCE.get(next(iter(states.values())).dtype, 1e-5)
-    unseen = padding_and_batch(hf_model, sites, tolerance)
-    return Sites(tuple(sites), (), next(iter(widths.values())), *unseen)
+    tolerance = tolerance_of(next(iter(states.values())).dtype)
+    independence = check_independence(hf_model, sites, tolerance)
+    return Sites(tuple(sites), (), next(iter(widths.values())), *independence)
 
 
-def _named_site(hf_model: Any, label: str, place: str) -> Site:
-    path, _, port = place.rpartition(":")
+def _named_site(hf_model: Any, label: str, location: str) -> Site:
+    path, _, port = location.rpartition(":")
     paths = [name for name, _ in trunk_of(hf_model).named_modules()]
     try:
         parse(label)
@@ -56,7 +56,7 @@ def _named_site(hf_model: Any, label: str, place: str) -> Site:
         raise ModelError(str(error)) from error
     if port not in ("input", "output"):
         raise ModelError(
-            f"got {place!r} for the site {label}; a site is a module's path and its port: "
+            f"got {location!r} for the site {label}; a site is a module's path and its port: "
             f"sites={{{label!r}: 'layers.0:input'}}, or with ':output'"
         )
     if path not in paths:

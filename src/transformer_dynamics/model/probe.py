@@ -1,4 +1,4 @@
-"""Trace what enters and leaves every layer of a model in a pass over a few tokens.
+"""Trace the inputs and outputs of every layer of a model in a pass over a few tokens.
 
 No module is looked up by name: the layers are the list of modules of the configured length that
 runs once. For every layer the states at its input, at its output and at each module inside it are
@@ -67,7 +67,9 @@ def probe(hf_model: Any) -> list[LayerTrace]:
     _refuse_encoder_decoder(hf_model, trunk)
     tokens = probe_tokens(hf_model)
     candidates = _candidates(trunk, hf_model)
-    layers = [(f"{name}.{index}", layer) for name, found in candidates for index, layer in found]
+    layers = [
+        (f"{name}.{index}", layer) for name, modules in candidates for index, layer in modules
+    ]
     with evaluating(hf_model), _tracing(dict(layers)) as events:
         try:
             trunk(input_ids=tokens, use_cache=False)
@@ -76,8 +78,8 @@ def probe(hf_model: Any) -> list[LayerTrace]:
                 f"{type(hf_model).__name__} does not run on token ids alone "
                 f"({type(error).__name__}: {error}); decoders and encoders of text can be recorded"
             ) from error
-    for name, found in candidates:
-        paths = [f"{name}.{index}" for index, _ in found]
+    for name, modules in candidates:
+        paths = [f"{name}.{index}" for index, _ in modules]
         if all(_runs(events[path]) == 1 for path in paths):
             return [_trace(path, events[path], tokens) for path in paths]
     names = ", ".join(f"{name} ({_runs(events[f'{name}.0'])} times)" for name, _ in candidates)
@@ -119,9 +121,9 @@ def _candidates(trunk: nn.Module, hf_model: Any) -> list[tuple[str, list[tuple[i
         for name, module in trunk.named_modules()
         if isinstance(module, nn.ModuleList)
     ]
-    candidates = [(name, found) for name, found in lists if len(found) == n_layers]
+    candidates = [(name, modules) for name, modules in lists if len(modules) == n_layers]
     if not candidates:
-        seen = ", ".join(f"{name} ({len(found)})" for name, found in lists) or "none"
+        seen = ", ".join(f"{name} ({len(modules)})" for name, modules in lists) or "none"
         raise ModelError(
             f"no list of {n_layers} layers in {type(hf_model).__name__}; lists of modules in it: "
             f"{seen}; {ADVICE}"

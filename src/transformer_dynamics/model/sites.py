@@ -13,23 +13,18 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.model.checks.independence import padding_and_batch
+from transformer_dynamics.model.checks.independence import check_independence
 from transformer_dynamics.model.checks.proof import LayerProof, prove
-from transformer_dynamics.model.checks.states import relative_difference
+from transformer_dynamics.model.checks.states import relative_difference, tolerance_of
 from transformer_dynamics.model.hooks import Site
 from transformer_dynamics.model.labels import FINAL
 from transformer_dynamics.model.probe import ADVICE, LayerTrace, probe
 
-# A sum recomputed from its parts in the model's precision is exact up to one rounding.
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 4e-3, torch.float16: 5e-4}
-
 
 @dataclass(frozen=True)
 class Sites:
-    """The sites of a model in order of depth, with the proof for each layer.
+    """Sites of a model in order of depth, with the proof for each layer.
 
     Attributes:
         sites: sites at which the stream is read.
@@ -62,7 +57,7 @@ def find_sites(hf_model: Any) -> Sites:
             even under a mask.
     """
     traces = probe(hf_model)
-    tolerance = TOLERANCE.get(traces[0].input.dtype, 1e-5)
+    tolerance = tolerance_of(traces[0].input.dtype)
     _check_chain(traces, tolerance)
     sites: list[Site] = []
     proofs: list[LayerProof] = []
@@ -75,8 +70,8 @@ def find_sites(hf_model: Any) -> Sites:
         if pre_mlp is not None:
             sites.append(Site(f"{index}.pre_mlp", f"{trace.path}.{pre_mlp}", "input"))
     sites.append(Site(FINAL, traces[-1].path, "output"))
-    unseen = padding_and_batch(hf_model, sites, tolerance)
-    return Sites(tuple(sites), tuple(proofs), traces[0].input.shape[-1], *unseen)
+    independence = check_independence(hf_model, sites, tolerance)
+    return Sites(tuple(sites), tuple(proofs), traces[0].input.shape[-1], *independence)
 
 
 def _check_chain(traces: list[LayerTrace], tolerance: float) -> None:

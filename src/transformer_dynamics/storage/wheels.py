@@ -110,7 +110,7 @@ def _check(path: Path, expected: str, description: str) -> None:
 
 
 def is_intact(path: Path, expected: str) -> bool:
-    """Whether a file exists and has the expected SHA-256."""
+    """Return whether a file exists and has the expected SHA-256."""
     return path.is_file() and _sha256(path) == expected
 
 

@@ -79,7 +79,7 @@ def whole_number(name: str, value: object, least: int, call: str) -> int:
         call: a call that works, for the error.
 
     Raises:
-        TextsError: the value is no whole number, too small, or needs more than 64 bits.
+        TextsError: the value is not a whole number, too small, or needs more than 64 bits.
     """
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         if least <= value <= _LARGEST:
@@ -91,7 +91,7 @@ def whole_number(name: str, value: object, least: int, call: str) -> int:
 
 
 def check_column(column: object) -> None:
-    """Refuse a column that is no string."""
+    """Refuse a column that is not a string."""
     if not isinstance(column, str):
         raise TextsError(
             f"column={column!r:.60} of type {type(column).__name__}; allowed is the name of a "
@@ -109,7 +109,7 @@ def check_revision(source: Source, revision: str | None) -> None:
 
 
 def check_group(source: Source, group: object) -> None:
-    """Refuse a group that is no column name, and any group of the bundled sample."""
+    """Refuse a group that is not a column name, and any group of the bundled sample."""
     if group is None:
         return
     if not isinstance(group, str) or not group:

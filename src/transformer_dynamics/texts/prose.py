@@ -51,7 +51,7 @@ def _chunks(rendered: str) -> Iterator[str]:
 
 
 def _separates(line: str) -> bool:
-    """Whether a line separates paragraphs: blank, a list item, preformatted, or a box."""
+    """Return whether a line separates paragraphs: blank, a list item, preformatted, or a box."""
     return line.startswith(" ") or LIST_ITEM in line or not line.strip(f"{HOLE} \t")
 
 
@@ -73,7 +73,7 @@ def _without(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _is_prose(text: str) -> bool:
-    """Whether a chunk consists of complete sentences without gaps or markup."""
+    """Return whether a chunk consists of complete sentences without gaps or markup."""
     first = text.lstrip(_OPENERS)[:1]
     return (
         (first.isupper() or first.isdigit())

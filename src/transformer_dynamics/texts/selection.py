@@ -40,7 +40,7 @@ class Bounds(NamedTuple):
         return cls(lower, upper)
 
     def contain(self, text: str) -> bool:
-        """Whether the length of a text lies within the bounds."""
+        """Return whether the length of a text lies within the bounds."""
         above = self.lower is None or self.lower <= len(text)
         return above and (self.upper is None or len(text) <= self.upper)
 

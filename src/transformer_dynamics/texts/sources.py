@@ -33,17 +33,17 @@ _HUB_PAGE = re.compile(r"https?://(www\.)?huggingface\.co/datasets/(?P<name>[\w.
 
 
 def is_on_hub(source: object) -> bool:
-    """Whether the source is a dataset of the Hugging Face hub."""
+    """Return whether the source is a dataset of the Hugging Face hub."""
     return isinstance(source, str) and source.startswith(HUB)
 
 
 def is_bundled(source: object) -> bool:
-    """Whether the source is the bundled Wikipedia sample."""
+    """Return whether the source is the bundled Wikipedia sample."""
     return isinstance(source, str) and source == WIKIPEDIA
 
 
 def is_one_file(source: Source) -> bool:
-    """Whether the source is the path of one file, not a pattern or a list."""
+    """Return whether the source is the path of one file, not a pattern or a list."""
     return isinstance(source, (str, Path)) and os.path.isfile(os.path.expanduser(source))
 
 

@@ -55,10 +55,9 @@ def find_branch_or_sum(
     branch = find_branch(total, start, events, tolerance)
     if branch is not None and branch.error <= tolerance:
         return branch
-    found = [
-        each for each in (branch, find_sum(total, start, events, tolerance)) if each is not None
-    ]
-    return min(found, key=lambda each: each.error, default=None)
+    pair = find_sum(total, start, events, tolerance)
+    candidates = [each for each in (branch, pair) if each is not None]
+    return min(candidates, key=lambda each: each.error, default=None)
 
 
 def find_branch(

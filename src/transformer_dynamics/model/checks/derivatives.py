@@ -63,7 +63,7 @@ def require_derivatives(hf_model: Any) -> None:
 
 
 def _lacks_a_derivative(output: Tensor) -> bool:
-    """Whether a result depends on an operation without a backward pass."""
+    """Return whether a result depends on an operation without a backward pass."""
     pending, seen = [output.grad_fn], set()
     while pending:
         node = pending.pop()

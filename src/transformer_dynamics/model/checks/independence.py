@@ -14,15 +14,12 @@ import torch
 from torch import Tensor
 
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.model.checks.states import read_states, relative_difference
+from transformer_dynamics.model.checks.states import SLACK, read_states, relative_difference
 from transformer_dynamics.model.hooks import Site
 from transformer_dynamics.model.probe import SHARED_TOKENS, probe_tokens
 
-# Allowed difference between a text alone and in a batch, as a multiple of the tolerance.
-BATCH_SLACK = 5.0
 
-
-def padding_and_batch(
+def check_independence(
     hf_model: Any, sites: Sequence[Site], tolerance: float
 ) -> tuple[bool, float, bool]:
     """Test whether a token's states depend on later tokens or on other texts.
@@ -43,7 +40,7 @@ def padding_and_batch(
         for site in sites
     )
     # Batches of one and of two sum in different orders, and the error accumulates over layers.
-    if others > BATCH_SLACK * max(tolerance, 1e-4):
+    if others > SLACK * max(tolerance, 1e-4):
         return False, others, False
     return (*_padding(hf_model, sites, tolerance, together), True)
 

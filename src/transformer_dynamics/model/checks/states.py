@@ -1,4 +1,4 @@
-"""States at given sites in one pass over probe tokens."""
+"""States at given sites in one pass over probe tokens, and tolerances for their comparison."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from torch import Tensor
 from transformer_dynamics.errors import ModelError
 from transformer_dynamics.model.checks.wrappers import trunk_of
 from transformer_dynamics.model.hooks import Site, evaluating, reading
+
+# A sum recomputed from its parts in the model's precision is exact up to one rounding.
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 4e-3, torch.float16: 5e-4}
+# Allowed difference between two computations of one state, as a multiple of the tolerance:
+# sums in another order differ, and the difference accumulates over the layers.
+SLACK = 5.0
+
+
+def tolerance_of(dtype: torch.dtype) -> float:
+    """Return the largest relative error of one recomputed sum in a precision."""
+    return TOLERANCE.get(dtype, 1e-5)
 
 
 def read_states(
@@ -62,3 +73,10 @@ def relative_difference(states: Tensor, reference: Tensor) -> float:
     exact = reference.double()
     error = (states.double() - exact).norm() / exact.norm()
     return float(error) if torch.isfinite(error) else float("inf")
+
+
+def relative_error(states: Tensor, reference: Tensor) -> Tensor:
+    """|states - reference| / |reference| along the last axis."""
+    exact = reference.double()
+    error: Tensor = (states.double() - exact).norm(dim=-1) / exact.norm(dim=-1).clamp_min(1e-300)
+    return error

@@ -13,10 +13,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from transformer_dynamics.errors import ModelError
+from transformer_dynamics.model.checks.states import SLACK, relative_error, tolerance_of
 from transformer_dynamics.model.checks.wrappers import trunk_of, unwrapped
 from transformer_dynamics.model.hooks import PassEnded, evaluating, reading
 from transformer_dynamics.model.probe import probe_tokens
-from transformer_dynamics.model.sites import TOLERANCE, Sites
+from transformer_dynamics.model.sites import Sites
 
 
 def require_same_states(hf_model: Any, sites: Sites) -> None:
@@ -39,7 +40,7 @@ def require_same_states(hf_model: Any, sites: Sites) -> None:
             f"{error}); record the part that reads text: td.load_model(hf_model.base_model, "
             "tokenizer=tokenizer)"
         ) from error
-    allowed = 5 * TOLERANCE.get(hf_model.dtype, 1e-5)
+    allowed = SLACK * tolerance_of(hf_model.dtype)
     for label in sites.labels:
         one, other = alone.get(label), whole.get(label)
         same = one is not None and other is not None and one.shape == other.shape
@@ -68,7 +69,7 @@ def _read(hf_model: Any, runs: nn.Module, sites: Sites, tokens: Tensor) -> dict[
 
 
 def _relative(states: Any, reference: Any) -> float:
-    return float((states - reference).norm() / reference.norm().clamp_min(1e-300))
+    return float(relative_error(states.flatten(), reference.flatten()))
 
 
 def _refusal(model: Any, label: str, alone: Tensor | None, whole: Tensor | None) -> str:

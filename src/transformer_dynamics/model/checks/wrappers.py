@@ -45,7 +45,7 @@ def trunk_of(hf_model: nn.Module) -> nn.Module:
 
 
 def is_compiled(hf_model: nn.Module) -> bool:
-    """Whether a pass through the model would run compiled code."""
+    """Return whether a pass through the model would run compiled code."""
     return any(
         "_orig_mod" in module._modules or module._compiled_call_impl is not None
         for module in (hf_model, *trunk_of(hf_model).modules())

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from transformer_dynamics.model.checks.derivatives import require_derivatives
+from transformer_dynamics.model.checks.states import SLACK, tolerance_of
 from transformer_dynamics.model.checks.wrappers import logits_of, trunk_of
 from transformer_dynamics.model.hooks import PassEnded, evaluating, own_thread, reading
 from transformer_dynamics.model.injection import (
@@ -23,10 +24,8 @@ from transformer_dynamics.model.injection import (
 from transformer_dynamics.model.labels import FINAL, parse
 from transformer_dynamics.model.passes.caches import new_cache, without_last
 from transformer_dynamics.model.passes.context import Context
-from transformer_dynamics.model.sites import TOLERANCE, Sites
+from transformer_dynamics.model.sites import Sites
 
-# Allowed difference between the two strategies, as a multiple of the tolerance for sites.
-SLACK = 5.0
 # Errors of models whose code does not accept a shared context.
 FAILURES = (
     TypeError,
@@ -37,13 +36,6 @@ FAILURES = (
     KeyError,
     NotImplementedError,
 )
-
-
-def relative_error(states: Tensor, reference: Tensor) -> Tensor:
-    """|states - reference| / |reference| along the last axis."""
-    exact = reference.double()
-    error: Tensor = (states.double() - exact).norm(dim=-1) / exact.norm(dim=-1).clamp_min(1e-300)
-    return error
 
 
 class Runner:
@@ -59,7 +51,7 @@ class Runner:
     @cached_property
     def tolerance(self) -> float:
         """Largest difference between two computations of one state, relative to its norm."""
-        return SLACK * TOLERANCE.get(self.hf_model.dtype, 1e-5)
+        return SLACK * tolerance_of(self.hf_model.dtype)
 
     def require_derivatives(self) -> None:
         """Check once that gradients pass through the model."""

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import torch
 
 from transformer_dynamics.errors import ModelError
+from transformer_dynamics.model.checks.states import relative_error
 from transformer_dynamics.model.injection import layer_paths
 from transformer_dynamics.model.labels import parse
 from transformer_dynamics.model.passes.context import Context
-from transformer_dynamics.model.passes.runner import FAILURES, Runner, relative_error
+from transformer_dynamics.model.passes.runner import FAILURES, Runner
 from transformer_dynamics.model.probe import probe_tokens
 from transformer_dynamics.model.sites import Sites
 

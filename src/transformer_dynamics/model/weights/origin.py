@@ -23,7 +23,7 @@ ALLOWED = (
 
 
 def is_hub_id(model: Any) -> bool:
-    """Whether a name belongs to the hub: neither the bundled model nor an existing path."""
+    """Return whether a name belongs to the hub: neither the bundled model nor an existing path."""
     is_name = isinstance(model, str) and model != BUNDLED and HUB_ID.fullmatch(model) is not None
     return is_name and not Path(model).expanduser().exists()
 

@@ -11,7 +11,7 @@ from transformer_dynamics.errors import RecordingError
 
 
 def is_array(given: Any) -> bool:
-    """Whether the argument is an array of numpy or a tensor."""
+    """Return whether the argument is an array of numpy or a tensor."""
     return isinstance(given, np.ndarray) or hasattr(given, "detach")
 
 

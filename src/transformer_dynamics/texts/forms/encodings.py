@@ -22,7 +22,7 @@ HARMLESS = {
 
 
 def is_encoding(given: Any) -> bool:
-    """Whether the argument is a mapping with `input_ids`."""
+    """Return whether the argument is a mapping with `input_ids`."""
     return (isinstance(given, Mapping) or hasattr(given, "data")) and (
         hasattr(given, "keys") and "input_ids" in given
     )

@@ -16,7 +16,7 @@ ALLOWED = (
 
 
 def is_refused(given: Any) -> bool:
-    """Whether the items of an iterable are not texts, or have no order."""
+    """Return whether the items of an iterable are not texts, or have no order."""
     return isinstance(given, bytes | bytearray | set | frozenset | os.PathLike) or hasattr(
         given, "columns"
     )
