@@ -38,7 +38,7 @@ def test_results_of_every_panel_lie_in_the_folder_and_on_the_page(finished):
     for name in PANELS.all():
         assert load_result(finished.out / "results.zarr", name).attrs["measure"] == name
     page = (finished.out / "report.html").read_text()
-    assert '<h2 id="paper">The paper, panel by panel</h2>' in page
+    assert '<h2 id="paper">Panels of the paper</h2>' in page
     assert NOTE in page
     places = [page.index(f'id="measure-{name}"') for name in ("paper.table", "paper.1B")]
     assert places == sorted(places)

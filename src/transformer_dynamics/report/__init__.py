@@ -1,5 +1,5 @@
-"""One self-contained page of a run."""
+"""One self-contained page of results and verdicts."""
 
-from transformer_dynamics.report.page import write_report
+from transformer_dynamics.report.report import Report, write_report
 
-__all__ = ["write_report"]
+__all__ = ["Report", "write_report"]

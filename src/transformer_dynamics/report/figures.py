@@ -1,0 +1,40 @@
+"""Figures of the page: plotly JSON by the id of the element that each is drawn in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from transformer_dynamics.plots.backend import Drawing
+
+
+class PageFigures:
+    """Figures of one page, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._figures: dict[str, Any] = {}
+
+    def add(self, drawings: Sequence[Drawing]) -> list[dict[str, str]]:
+        """Add drawings; return the element id, caption and interpretation of each."""
+        entries = []
+        for drawing in drawings:
+            name = f"figure-{len(self._figures) + 1}"
+            self._figures[name] = json.loads(drawing.figure().to_json())
+            entries.append(
+                {"id": name, "caption": drawing.caption, "interpretation": drawing.interpretation}
+            )
+        return entries
+
+    def as_json(self) -> str:
+        """JSON for a script element; no text in it can close the element."""
+        text = json.dumps(self._figures, separators=(",", ":"))
+        return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def plotly_source() -> str:
+    """The plotting library; its text cannot close the script element that holds it."""
+    from plotly.offline import get_plotlyjs
+
+    source: str = get_plotlyjs()
+    return source.replace("</script", "<\\/script")
