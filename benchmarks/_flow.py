@@ -26,8 +26,8 @@ from rich.table import Table
 import transformer_dynamics as td
 from transformer_dynamics.model.hooks import evaluating, reading
 from transformer_dynamics.model.labels import parse
-from transformer_dynamics.perturbation.depths import layer_sites, quarter_sites
 from transformer_dynamics.model.language_model import Model
+from transformer_dynamics.perturbation.depths import layer_sites, quarter_sites
 
 Floats = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""The table of families in the documentation is what the proofs say: TDYN_WRITE_TABLES=1 writes it anew."""
+"""The table of families in the documentation agrees with the proofs; TDYN_WRITE_TABLES=1 writes it."""
 
 import os
 import re

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_series, statistic_intervals
-from transformer_dynamics.measures.dimension.held_out_pca import captured_squares, held_out_squares
+from transformer_dynamics.measures.dimension.components.held_out_squares import (
+    captured_squares,
+    held_out_squares,
+)
 from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.numerics.principal_axes import principal_axes
 from transformer_dynamics.numerics.splits import split_texts

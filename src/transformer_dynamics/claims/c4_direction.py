@@ -12,7 +12,7 @@ import xarray as xr
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.curves import Curve
 from transformer_dynamics.claims.profiles import thirds
-from transformer_dynamics.measures.paths.kinematics import cosine
+from transformer_dynamics.measures.paths.steps import cosine
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.recording import Recording
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.curves import Curve
-from transformer_dynamics.measures.units.information import copula_share
+from transformer_dynamics.measures.units.gaussian_information import copula_share
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.recording import Recording
 

@@ -17,7 +17,8 @@ import xarray as xr
 from transformer_dynamics.claims import c6_turns
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_groups, null_series, statistic_intervals
-from transformer_dynamics.measures.orbits.phase_plane import RANDOM_WALK_TURNS
+from transformer_dynamics.measures.orbits.levels import LEVEL_WIDTH
+from transformer_dynamics.measures.orbits.rotation import RANDOM_WALK_TURNS
 from transformer_dynamics.measures.orbits.traces import choice, subset
 from transformer_dynamics.measures.orbits.unstable_excess import (
     OFFSETS,

@@ -15,7 +15,7 @@ import xarray as xr
 from transformer_dynamics.claims.claim import SHUFFLED, Claim, OwnNull
 from transformer_dynamics.claims.figures import null_groups, null_name, statistic_intervals
 from transformer_dynamics.claims.profiles import mean_path, mean_traces, text_mean
-from transformer_dynamics.measures.orbits.phase_plane import (
+from transformer_dynamics.measures.orbits.rotation import (
     RANDOM_WALK_TURNS,
     permuted_points_rotation_count,
     phase_gradient,

@@ -26,7 +26,7 @@ from transformer_dynamics.claims.turning import (
     sublayers_per_layer,
     total_turning,
 )
-from transformer_dynamics.measures.paths.geometry import tortuosity
+from transformer_dynamics.measures.paths.polygons import tortuosity
 from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.numerics.principal_axes import principal_axes
 from transformer_dynamics.plots.backend import Drawing, Path, Paths

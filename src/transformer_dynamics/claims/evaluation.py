@@ -23,7 +23,7 @@ from transformer_dynamics.claims.verdicts import Verdicts
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
-from transformer_dynamics.stats.significance import benjamini_hochberg
+from transformer_dynamics.stats.false_discovery import benjamini_hochberg
 
 DEFAULT_OPTIONS = ClaimOptions()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from transformer_dynamics.measures.orbits.phase_plane import (
+from transformer_dynamics.measures.orbits.rotation import (
     permuted_points_rotation_count,
     rotation_count,
 )

@@ -12,9 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import scipy.stats
 
-from transformer_dynamics.measures.paths.kinematics import cosine, speed
-from transformer_dynamics.measures.units.correlation import adjacent_correlation
-from transformer_dynamics.measures.units.information import copula_information, mutual_information
+from transformer_dynamics.measures.paths.steps import cosine, speed
+from transformer_dynamics.measures.units.gaussian_information import copula_information
+from transformer_dynamics.measures.units.information import mutual_information
+from transformer_dynamics.measures.units.weighted_correlation import adjacent_correlation
 from transformer_dynamics.numerics.arrays import Floats, defined_mean
 from transformer_dynamics.paper.conditions import N_BOOTSTRAP, Condition
 from transformer_dynamics.recording.recording import Recording

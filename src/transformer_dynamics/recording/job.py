@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import transformer_dynamics
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.model.loading import Model
+from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.recording.disk.chunks import chunk_rows
 from transformer_dynamics.recording.fingerprint import state_fingerprint
 from transformer_dynamics.recording.groups import groups_sha256

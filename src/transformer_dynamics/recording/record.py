@@ -20,7 +20,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.model.loading import Model, as_model
+from transformer_dynamics.model.language_model import Model
+from transformer_dynamics.model.loading import as_model
 from transformer_dynamics.recording.disk.chunks import DIMS
 from transformer_dynamics.recording.disk.shards import Progress, shard_states
 from transformer_dynamics.recording.disk.store import record_to_disk

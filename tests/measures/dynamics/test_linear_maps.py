@@ -15,9 +15,9 @@ from transformer_dynamics.measures.dynamics.linear.regression import (
     dynamic_modes,
     ridge,
 )
-from transformer_dynamics.numerics.eigenvectors import leading_directions
 from transformer_dynamics.measures.dynamics.linear.step_maps import fit_step
 from transformer_dynamics.measures.dynamics.linear_maps import linear_maps
+from transformer_dynamics.numerics.eigenvectors import leading_directions
 from transformer_dynamics.numerics.splits import text_folds
 from transformer_dynamics.plots.dynamics.linear_maps import draw_linear
 from transformer_dynamics.recording.recording import Recording

@@ -10,11 +10,6 @@ from sklearn.decomposition import TruncatedSVD
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.dynamics.rotate_and_stretch import rotate_and_stretch
-from transformer_dynamics.measures.dynamics.rotate_and_stretch_fit import (
-    FittedLaw,
-    isotropic_references,
-)
-from transformer_dynamics.measures.dynamics.rotate_and_stretch_growth import growth_fit, layer_times
 from transformer_dynamics.measures.dynamics.singular_bases import (
     SingularBasis,
     aligned,
@@ -22,6 +17,9 @@ from transformer_dynamics.measures.dynamics.singular_bases import (
     singular_bases,
     singular_basis,
 )
+from transformer_dynamics.measures.dynamics.stretch.growth import growth_fit, layer_times
+from transformer_dynamics.measures.dynamics.stretch.law import FittedLaw
+from transformer_dynamics.measures.dynamics.stretch.residuals import isotropic_references
 from transformer_dynamics.plots.dynamics.rotate_and_stretch import draw_rotate_and_stretch
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.synthetic.rotate_and_stretch import rotate_and_stretch_law

@@ -1,5 +1,6 @@
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy.stats import ortho_group
@@ -7,7 +8,8 @@ from scipy.stats import ortho_group
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.dynamics.jpca import jpca
-from transformer_dynamics.measures.dynamics.rotation import WEIGHTINGS, rotation
+from transformer_dynamics.measures.dynamics.rotation import rotation
+from transformer_dynamics.measures.dynamics.rotation_variables import WEIGHTINGS
 from transformer_dynamics.measures.dynamics.tangling import tangling
 from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.plots.dynamics.rotation import draw_rotation
@@ -182,6 +184,7 @@ def test_small_recordings_go_through_with_at_most_one_warning(shape):
         for drawing in draw_rotation(result):
             drawing.plot()
             drawing.figure()
+            plt.close()
     assert {warning.category for warning in caught} <= {UndefinedWarning}
     assert len(caught) <= 1
     assert len(caught) == (shape[0] == 1)

@@ -11,7 +11,7 @@ from transformer_dynamics.measures.similarity.pairing import matched_samples
 from transformer_dynamics.measures.similarity.state_sets import u_centered
 from transformer_dynamics.measures.similarity.two_sets import cka, procrustes_distance
 from transformer_dynamics.measures.similarity.weighted_hsic import weighted_hsic
-from transformer_dynamics.plots.similarity import draw_comparison
+from transformer_dynamics.plots.similarity.between_recordings import draw_comparison
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute
 from transformer_dynamics.storage.results import load_result, save_result

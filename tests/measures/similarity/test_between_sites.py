@@ -14,7 +14,7 @@ from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.similarity.between_sites import between_sites
 from transformer_dynamics.measures.similarity.state_sets import u_centered
 from transformer_dynamics.measures.similarity.two_sets import cka, procrustes_distance
-from transformer_dynamics.plots.similarity import draw_similarity
+from transformer_dynamics.plots.similarity.between_sites import draw_similarity
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.storage.attributes import attribute
 

@@ -11,7 +11,7 @@ from transformer_dynamics.perturbation.driver import chosen_texts
 from transformer_dynamics.perturbation.predictions import divergences
 from transformer_dynamics.perturbation.states.truncation import truncated, truncation
 from transformer_dynamics.perturbation.systems import System
-from transformer_dynamics.plots.perturbation import draw_truncation
+from transformer_dynamics.plots.perturbation.truncation import draw_truncation
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 

@@ -81,9 +81,7 @@ def held_out_pca(
             "held_out_pca(recording, n_components=(1, 2, 10))"
         )
     fitted, scored = split_texts(recording.groups, seed=seed)
-    squares = reading_squares(
-        recording.isel(sample=fitted), recording.isel(sample=scored), counts
-    )
+    squares = reading_squares(recording.isel(sample=fitted), recording.isel(sample=scored), counts)
     sites, over_all = _site_shares(squares), _over_all(squares, uniform_weights(len(scored)))
     weights = text_weights(recording.groups[scored], N_BOOTSTRAP, seed=seed)
     low, high = percentile_interval(_over_all(squares, weights))

@@ -1,27 +1,14 @@
-"""jPCA: how much of the motion one linear map, and one pure rotation, explain.
+"""jPCA: share of the motion explained by one linear map, and by one pure rotation.
 
 With midpoints y = (x[s] + x[s+1])/2 and steps dx = x[s+1] - x[s] of all paths, least squares of
 
     dx = M y,     R^2 = 1 - sum |dx - M y|^2 / sum |dx|^2
 
-for any M, and for M skew-symmetric (M^T = -M), which turns and does nothing else. Both have closed
-forms: with C = sum y y^T and B = sum dx y^T,
-
-    free   M = B C^-1,         skew   M C + C M = B - B^T,
-
-the second solved in the eigenvectors of C, M_ij = (B - B^T)_ij / (c_i + c_j). Each pair of
-eigenvalues +-i w of the skew M is a plane that turns by 2 arctan(w/2) per step.
-
-With midpoints the known answers are exact for steps of any size: a rotation by theta is
-dx = 2 tan(theta/2) J y, so R^2 of the skew map is 1, and a decay by f is
-dx = -2 (1 - f)/(1 + f) y, so it is 0. With dx regressed on x[s] instead, rotation would be part
-decay, and so would noise.
-
-Source: Churchland et al. 2012, with x[s] in place of midpoints there.
-
-Cost: T K^2 for T steps in K axes.
-
-Not handled: maps that change from step to step, and noise, which lowers both R^2.
+for any M, and for M skew-symmetric (M^T = -M), a pure rotation. Each pair of eigenvalues +-i w of
+the skew M is a plane that turns by 2 arctan(w/2) per step. With midpoints both fits are exact for
+steps of any size. Source: Churchland et al. 2012, with x[s] in place of midpoints there. Cost:
+T K^2 for T steps in K axes. Not handled: maps that change from step to step, and noise, which
+lowers both R^2. Closed forms: docs/measures/dynamics.rotation.md.
 """
 
 from __future__ import annotations
@@ -36,26 +23,26 @@ from scipy import linalg
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import Floats
 
-# Directions with less than this share of the largest variance are rounding, and steps shorter than
-# the square of it over the states have no direction.
+# Directions with less than this share of the largest variance are rounding; so are squared steps
+# below its square over the squared states.
 ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
 class RotationFit:
-    """The free and the skew-symmetric map that fit the steps of some paths.
+    """Free and skew-symmetric map fitted to the steps of paths.
 
     Attributes:
-        free: M of the free fit, `(axis, axis)`: row is the step's axis, column the state's; per
-            step.
+        free: M of the free fit, `(axis, axis)`, per step; rows are axes of the step, columns
+            axes of the state.
         skew: M of the skew-symmetric fit, `(axis, axis)`, per step.
-        r2_free: share of the sum of squared steps that the free fit explains; NaN if there is none.
-        r2_skew: the same of the skew-symmetric fit.
-        r2_skew_by_step: the same, step by step over the paths, `(step)`; below zero where it is
-            worse than no motion.
-        frequency: angle that each plane turns by, radians per step, falling, `(plane)`.
-        planes: two unit vectors that span each plane, in the sense of its turning, the first along
-            most of the variance, `(plane, 2, axis)`.
+        r2_free: share of the sum of squared steps explained by the free fit; NaN if nothing moves.
+        r2_skew: share explained by the skew-symmetric fit.
+        r2_skew_by_step: the same share of each step, over the paths, `(step)`; negative where the
+            prediction is worse than no motion.
+        frequency: rotation of each plane in radians per step, descending, `(plane)`.
+        planes: two orthonormal vectors that span each plane, ordered in the sense of rotation, the
+            first along most of the variance, `(plane, 2, axis)`.
     """
 
     free: Floats
@@ -68,12 +55,12 @@ class RotationFit:
 
     @property
     def r2_ratio(self) -> float:
-        """R^2 of the skew-symmetric fit over that of the free one; NaN where the latter is 0."""
+        """R^2 of the skew-symmetric fit over R^2 of the free fit; NaN where the latter is 0."""
         return self.r2_skew / self.r2_free if self.r2_free > 0 else np.nan
 
 
 def jpca(paths: NDArray[Any]) -> RotationFit:
-    """Fit one map to the steps of all paths, as they are: center and reduce them before.
+    """Fit one map to the steps of all paths, which are neither centered nor reduced here.
 
     Args:
         paths: `(path, point, axis)`, finite, at least two points and two axes.
@@ -98,24 +85,24 @@ def jpca(paths: NDArray[Any]) -> RotationFit:
             "jpca(paths[np.isfinite(paths).all(axis=(1, 2))])"
         )
     steps = np.diff(paths, axis=1)
-    middles = (paths[:, 1:] + paths[:, :-1]) / 2
-    flat_steps, flat_middles = (array.reshape(-1, paths.shape[2]) for array in (steps, middles))
-    covariance = flat_middles.T @ flat_middles
-    crossed = flat_steps.T @ flat_middles
+    midpoints = (paths[:, 1:] + paths[:, :-1]) / 2
+    flat_steps, flat_midpoints = (array.reshape(-1, paths.shape[2]) for array in (steps, midpoints))
+    covariance = flat_midpoints.T @ flat_midpoints
+    crossed = flat_steps.T @ flat_midpoints
     free, skew = _solve(covariance, crossed)
     per_step = np.einsum("nsa,nsa->s", steps, steps)
     total = float(per_step.sum())
     if total <= ROUNDING**2 * np.trace(covariance):
         per_step, total = np.full_like(per_step, np.nan), np.nan
-    missed = steps - middles @ skew.T
-    left = np.einsum("nsa,nsa->s", missed, missed)
+    residual = steps - midpoints @ skew.T
+    unexplained = np.einsum("nsa,nsa->s", residual, residual)
     with np.errstate(divide="ignore", invalid="ignore"):
-        by_step = np.where(per_step == 0, np.nan, 1 - left / per_step)
+        by_step = np.where(per_step == 0, np.nan, 1 - unexplained / per_step)
     frequency, planes = _planes(skew, covariance)
     return RotationFit(
         free=free,
         skew=skew,
-        # At a least-squares solution the explained part is <M, B>, at least zero but for rounding.
+        # At a least-squares solution the explained part is <M, B>, nonnegative up to rounding.
         r2_free=_share(np.vdot(free, crossed), total),
         r2_skew=_share(np.vdot(skew, crossed), total),
         r2_skew_by_step=by_step,
@@ -125,13 +112,14 @@ def jpca(paths: NDArray[Any]) -> RotationFit:
 
 
 def _share(part: np.floating[Any], whole: float) -> float:
+    """Ratio within 0 and 1."""
     return float(np.clip(part / whole, 0.0, 1.0))
 
 
 def _solve(covariance: Floats, crossed: Floats) -> tuple[Floats, Floats]:
-    """The free and the skew-symmetric least squares, in the eigenvectors of the covariance.
+    """Solve the free and the skew-symmetric least squares in the eigenvectors of the covariance.
 
-    Directions in which there is no variance are not moved along.
+    Both maps are zero along directions without variance.
     """
     values, vectors = linalg.eigh(covariance)
     values = np.where(values > ROUNDING * values[-1], values, 0.0)
@@ -144,18 +132,18 @@ def _solve(covariance: Floats, crossed: Floats) -> tuple[Floats, Floats]:
 
 
 def _planes(skew: Floats, covariance: Floats) -> tuple[Floats, Floats]:
-    """Turning per step and the planes of a skew-symmetric map, fastest first."""
-    # A real Schur form keeps the axes orthonormal where nothing turns as well.
+    """Rotation per step and planes of a skew-symmetric map, fastest first."""
+    # The axes of a real Schur form are orthonormal also within the null space.
     blocks, axes = linalg.schur(skew, output="real")
     below = np.abs(np.diag(blocks, -1))
     pairs: list[int] = []
     still: list[int] = []
-    place = 0
-    while place < len(skew):
-        turns = place < len(below) and below[place] > 0
-        (pairs if turns else still).append(place)
-        place += 2 if turns else 1
-    spans = [(below[place], axes[:, [place, place + 1]].T) for place in pairs]
+    axis = 0
+    while axis < len(skew):
+        is_turning = axis < len(below) and below[axis] > 0
+        (pairs if is_turning else still).append(axis)
+        axis += 2 if is_turning else 1
+    spans = [(below[axis], axes[:, [axis, axis + 1]].T) for axis in pairs]
     spans += [(0.0, axes[:, two].T) for two in zip(still[::2], still[1::2], strict=False)]
     spans.sort(key=lambda span: -span[0])
     planes = np.stack([_oriented(span, skew, covariance) for _, span in spans])
@@ -163,7 +151,7 @@ def _planes(skew: Floats, covariance: Floats) -> tuple[Floats, Floats]:
 
 
 def _oriented(span: Floats, skew: Floats, covariance: Floats) -> Floats:
-    """The same plane `(2, axis)`: most variance along the first, turning from it to the second."""
+    """Orient a plane `(2, axis)`: most variance along the first vector, rotation to the second."""
     _, axes = linalg.eigh(span @ covariance @ span.T)
     first, second = axes.T[::-1] @ span
     first = first * np.sign(first[np.abs(first).argmax()])

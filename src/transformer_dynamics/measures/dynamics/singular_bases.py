@@ -1,22 +1,14 @@
-"""Singular vectors of the states of each site, followed over depth, and the law built on them.
+"""Singular vectors of the states of each site, matched over depth, and the law built on them.
 
 Per site, uncentered, X(t) = U(t) Sigma(t) V(t)', with the samples in columns; the law is
 
     x(t + tau) ~ U(t + tau) diag(sigma(t + tau) / sigma(t)) U(t)' x(t)
 
-Singular vectors have no sign, and which vector of one site answers to which of another is not
-given by the decomposition. Two rules:
-
-    by order     the i-th answers to the i-th, as published; where singular values cross or lie
-                 close, unrelated directions are matched
-    followed     from site to site the assignment with the largest sum of |u_i . u_j| (Hungarian);
-                 singular values follow their vectors
-
-In both, each vector's sign is that of a positive product with its partner one site before. Where
-that product is near zero the sign is a coin toss, and a wrong one doubles the error of a component.
-
-Cost: per site one decomposition of (sample, sample) or (unit, unit). Source: arXiv 2410.01545; the
-alignment after its published code, with an optimal assignment in place of a greedy one.
+Vectors are matched between sites in the order of their singular values, as published, or followed
+by the assignment with the largest sum of |u_i . u_j| (Hungarian). The sign of a vector gives a
+positive product with its partner one site before. Source: arXiv 2410.01545; the alignment after its
+published code, with an optimal assignment in place of a greedy one. Cost: per site one
+decomposition of (sample, sample) or (unit, unit).
 """
 
 from __future__ import annotations
@@ -40,8 +32,8 @@ class SingularBasis:
 
     Attributes:
         vectors: orthonormal, `(unit, component)`.
-        values: root mean square over samples along each, `(component)`, in stream units: singular
-            values over the root of the number of samples.
+        values: root mean square over samples along each vector, `(component)`, in stream units:
+            singular values over the root of the number of samples.
     """
 
     vectors: Floats
@@ -49,9 +41,9 @@ class SingularBasis:
 
 
 def singular_basis(states: Floats, n_components: int) -> SingularBasis:
-    """The leading singular vectors of `(sample, unit)`, uncentered, by falling singular value.
+    """Compute the leading singular vectors of `(sample, unit)`, uncentered, in descending order.
 
-    Directions in which the states have no extent beyond rounding are left out.
+    Directions along which the states are zero up to rounding are left out.
 
     >>> singular_basis(np.array([[3.0, 0.0], [0.0, 1.0]]), 2).values * np.sqrt(2)
     array([3., 1.])
@@ -60,11 +52,11 @@ def singular_basis(states: Floats, n_components: int) -> SingularBasis:
     wide = n_samples < n_units
     product = states @ states.T if wide else states.T @ states
     last = len(product) - 1
-    chosen = [max(0, last - n_components + 1), last]
-    squares, vectors = scipy.linalg.eigh(product, subset_by_index=chosen)
+    leading = [max(0, last - n_components + 1), last]
+    squares, vectors = scipy.linalg.eigh(product, subset_by_index=leading)
     squares, vectors = squares[::-1], vectors[:, ::-1]
-    there = squares > len(product) * np.finfo(np.float64).eps * max(squares[0], 0.0)
-    values, vectors = np.sqrt(squares[there]), vectors[:, there]
+    above_rounding = squares > len(product) * np.finfo(np.float64).eps * max(squares[0], 0.0)
+    values, vectors = np.sqrt(squares[above_rounding]), vectors[:, above_rounding]
     if wide:
         vectors = states.T @ (vectors / values)
     return SingularBasis(vectors, values / np.sqrt(n_samples))
@@ -73,21 +65,21 @@ def singular_basis(states: Floats, n_components: int) -> SingularBasis:
 def singular_bases(
     values: NDArray[Any], n_components: int, *, matching: Matching = "order"
 ) -> list[SingularBasis]:
-    """The singular bases of all sites, aligned from site to site.
+    """Compute the singular bases of all sites, aligned from site to site.
 
     Args:
         values: states `(sample, site, unit)`.
-        n_components: at most so many at each site; a site may have fewer, as the embedding has
-            where few tokens come last.
-        matching: by `order` of singular values, or `followed` by overlap.
+        n_components: largest number of components per site; a site may have fewer, as the
+            embedding does with few different tokens.
+        matching: `order` of singular values, or `followed` by overlap.
     """
     return aligned([singular_basis(each, n_components) for each in site_states(values)], matching)
 
 
 def aligned(bases: list[SingularBasis], matching: Matching) -> list[SingularBasis]:
-    """The same bases with partners in the same place and with agreeing signs.
+    """Order the bases so that partners have the same index, with agreeing signs.
 
-    Where a site has more vectors than the one before, those without a partner come last.
+    Vectors without a partner at the site before come last.
     """
     result = bases[:1]
     for basis in bases[1:]:
@@ -104,7 +96,7 @@ def aligned(bases: list[SingularBasis], matching: Matching) -> list[SingularBasi
 
 
 def extrapolated(states: Floats, before: SingularBasis, after: SingularBasis) -> Floats:
-    """States predicted by the law, `(sample, unit)`, from the vectors that both sites have."""
+    """Predict states by the law, `(sample, unit)`, from the vectors that both sites have."""
     shared = min(before.values.size, after.values.size)
     stretch = after.values[:shared] / before.values[:shared]
     carried: Floats = ((states @ before.vectors[:, :shared]) * stretch) @ after.vectors[

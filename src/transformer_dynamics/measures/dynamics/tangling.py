@@ -4,22 +4,11 @@ For the points x and their steps dx of one or several paths,
 
     Q(t) = max over t' of |dx(t) - dx(t')|^2 / (|x(t) - x(t')|^2 + eps),    eps = 0.1 x variance
 
-where the variance is the mean square distance of all points from their mean. A path along a smooth
-field of flow that does not change has a low Q; where a path crosses itself, or two paths cross, the
-same place would need two directions, and Q is high.
-
-Steps are x[s+1] - x[s], and their place is the midpoint (x[s] + x[s+1])/2, so Q belongs to a step
-and not to a site.
-
-Known answers: a circle of radius 1 turned by theta per step has at most 4 k^2 / (4 + 0.1/cos^2(
-theta/2)) with k = 2 tan(theta/2); where a figure of eight crosses, |dx - dx'|^2 / eps.
-
-Source: Russo et al. 2018, with central differences there.
-
-Cost: for T steps in all, two products of T^2 times the number of axes, some rows at a time.
-
-Not handled: flows that change from step to step, as those of a model's layers do: that alone can
-make paths tangled.
+with the mean square distance of all points from their mean as variance. Steps are x[s+1] - x[s] at
+the midpoint (x[s] + x[s+1])/2. Source: Russo et al. 2018, with central differences there. Cost: for
+T steps in all, two products of T^2 times the number of axes, in blocks of rows. Not handled: flows
+that change from step to step, as those of a model's layers do; this alone can make paths tangled.
+Known answers: docs/measures/dynamics.rotation.md.
 """
 
 from __future__ import annotations
@@ -37,11 +26,11 @@ BLOCK_ROWS = 256
 
 
 def tangling(paths: NDArray[Any], *, softening: float = SOFTENING) -> Floats:
-    """Q of every step, the maximum being taken over all steps of all paths.
+    """Compute Q of every step, with the maximum over all steps of all paths.
 
     Args:
-        paths: `(..., point, axis)`, at least two points to a path.
-        softening: eps over the variance of all points; above zero.
+        paths: `(..., point, axis)`, at least two points per path.
+        softening: eps over the variance of all points; positive.
 
     Returns:
         `(..., step)`, per step squared, float64; NaN, with one `UndefinedWarning`, where the points
@@ -63,7 +52,7 @@ def tangling(paths: NDArray[Any], *, softening: float = SOFTENING) -> Floats:
         )
     if not softening > 0:
         raise InputError(
-            f"got softening={softening}; it keeps Q finite where paths meet and is above zero: "
+            f"got softening={softening}; it keeps Q finite where paths meet and is positive: "
             f"softening={SOFTENING}"
         )
     result = tangling_of(paths, softening)
@@ -72,19 +61,19 @@ def tangling(paths: NDArray[Any], *, softening: float = SOFTENING) -> Floats:
 
 
 def tangling_of(paths: Floats, softening: float) -> Floats:
-    """As `tangling`, of float64 paths that are known to be such, and without a warning."""
+    """Compute `tangling` of valid float64 paths, without checks and warning."""
     n_axes = paths.shape[-1]
     with np.errstate(invalid="ignore"):
         centered = paths - paths.reshape(-1, n_axes)[0]
         centered = centered - centered.reshape(-1, n_axes).mean(axis=0)
         variance = np.vdot(centered, centered) * n_axes / centered.size
         steps = np.diff(centered, axis=-2)
-        places = (centered[..., 1:, :] + centered[..., :-1, :]) / 2
+        midpoints = (centered[..., 1:, :] + centered[..., :-1, :]) / 2
     if not variance > 0 or not np.isfinite(variance):
         return np.full(steps.shape[:-1], np.nan)
-    steps, places = steps.reshape(-1, n_axes), places.reshape(-1, n_axes)
+    steps, midpoints = steps.reshape(-1, n_axes), midpoints.reshape(-1, n_axes)
     left, right = _squared_distance_factors(steps)
-    below_left, below_right = _squared_distance_factors(places, softening * variance)
+    below_left, below_right = _squared_distance_factors(midpoints, softening * variance)
     result = np.empty(len(steps))
     for start in range(0, len(steps), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)

@@ -34,7 +34,8 @@ from transformer_dynamics.measures.massive.variables import (
 )
 from transformer_dynamics.numerics.arrays import warn_undefined
 from transformer_dynamics.numerics.standardize import standardize
-from transformer_dynamics.recording.recording import Recording, turn_coords
+from transformer_dynamics.recording.labels import turn_coords
+from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import NULLS, measure
 
 # Samples of the random basis and the participation ratio: their cost grows with the square.

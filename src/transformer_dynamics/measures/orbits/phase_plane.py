@@ -55,7 +55,7 @@ def rotation_counts(recording: Recording) -> xr.Dataset:
     count, winding = (
         over_traces(kernel, mean_traces) for kernel in (tangent_turns, centroid_turns)
     )
-    results = {"rotation_count": count, "rotation_count_per_sample": counts}
+    results: dict[str, Any] = {"rotation_count": count, "rotation_count_per_sample": counts}
     warn_undefined(results, CONSTANT, stacklevel=3)
     turns = {"units": "turns", "denominator": "none"}
     mean_attrs = {**turns, "trace": f"mean over {n_samples} samples"}

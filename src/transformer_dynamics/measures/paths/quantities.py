@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import Floats, per_sample, require_sites
-from transformer_dynamics.recording.recording import Recording, turn_coords
+from transformer_dynamics.recording.labels import turn_coords
+from transformer_dynamics.recording.recording import Recording
 
 Axis = Literal["depth", "token"]
 Along = Literal["state", "step", "turn", "path"]

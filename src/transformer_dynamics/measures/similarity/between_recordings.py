@@ -35,7 +35,8 @@ from transformer_dynamics.measures.similarity.state_sets import (
 )
 from transformer_dynamics.measures.similarity.weighted_hsic import resampled_cka
 from transformer_dynamics.numerics.arrays import Floats, warn_undefined
-from transformer_dynamics.recording.recording import Recording, site_coords
+from transformer_dynamics.recording.labels import site_coords
+from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import comparison
 
 

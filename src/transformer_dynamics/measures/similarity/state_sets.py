@@ -20,7 +20,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.numerics.arrays import Floats, standardized
+from transformer_dynamics.numerics.arrays import Floats, unit_frobenius
 from transformer_dynamics.numerics.parallel import thread_pool
 
 FEWEST_SAMPLES = 4
@@ -93,7 +93,7 @@ def one_set(states: NDArray[Any], n_components: int) -> tuple[Floats, Floats, fl
         n_components: number of leading components.
     """
     n_samples, n_units = states.shape
-    unit = standardized(states)
+    unit = unit_frobenius(states)
     gram = unit @ unit.T
     if not np.isfinite(gram).all():
         return gram * np.nan, np.full((n_samples, n_components), np.nan), np.nan

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.measures.similarity.cka_procrustes import cka_of_pairs
 from transformer_dynamics.measures.similarity.state_sets import FEWEST_SAMPLES, u_centered
-from transformer_dynamics.numerics.arrays import Floats, standardized, warn_undefined
+from transformer_dynamics.numerics.arrays import Floats, unit_frobenius, warn_undefined
 
 
 def cka(x: NDArray[np.floating], y: NDArray[np.floating], *, debiased: bool = True) -> float:
@@ -43,7 +43,7 @@ def cka(x: NDArray[np.floating], y: NDArray[np.floating], *, debiased: bool = Tr
     1.0
     """
     _require_pair(x, y, FEWEST_SAMPLES if debiased else 2, "cka")
-    grams = [states @ states.T for states in (standardized(x), standardized(y))]
+    grams = [states @ states.T for states in (unit_frobenius(x), unit_frobenius(y))]
     if debiased:
         grams = [u_centered(gram) for gram in grams]
     value = cka_of_pairs(grams[0][np.newaxis], grams[1][np.newaxis])
@@ -76,7 +76,7 @@ def procrustes_distance(
     True
     """
     _require_pair(x, y, 2, "procrustes_distance")
-    fewer, more = _compact(standardized(x)), _compact(standardized(y))
+    fewer, more = _compact(unit_frobenius(x)), _compact(unit_frobenius(y))
     if fewer.shape[1] > more.shape[1]:
         fewer, more = more, fewer
     distance = np.nan

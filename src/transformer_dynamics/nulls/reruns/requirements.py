@@ -10,7 +10,7 @@ from transformer_dynamics.errors import InputError
 from transformer_dynamics.recording.recording import Recording
 
 if TYPE_CHECKING:
-    from transformer_dynamics.model.loading import Model
+    from transformer_dynamics.model.language_model import Model
 
 
 def require_weights_of(recording: Recording, model: Model) -> None:

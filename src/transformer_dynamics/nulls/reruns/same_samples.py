@@ -15,7 +15,7 @@ from transformer_dynamics.recording.groups import group_variable
 from transformer_dynamics.recording.recording import Recording
 
 if TYPE_CHECKING:
-    from transformer_dynamics.model.loading import Model
+    from transformer_dynamics.model.language_model import Model
     from transformer_dynamics.recording.options import RecordingOptions
 
 # Larger than any number of tokens: text * _SPAN + position orders samples by text, then position.

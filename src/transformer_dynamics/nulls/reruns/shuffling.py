@@ -13,7 +13,7 @@ from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import null
 
 if TYPE_CHECKING:
-    from transformer_dynamics.model.loading import Model
+    from transformer_dynamics.model.language_model import Model
 
 
 @null(

@@ -14,7 +14,7 @@ from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import null
 
 if TYPE_CHECKING:
-    from transformer_dynamics.model.loading import Model
+    from transformer_dynamics.model.language_model import Model
 
 # Twins of different calls run the same texts, so that they can be reused and compared.
 TEXTS_SEED = 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.measures.units.correlation import correlation_pairs
+from transformer_dynamics.measures.units.site_pairs import correlation_pairs
 from transformer_dynamics.paper.conditions import SOURCE, Condition, each_condition, over_conditions
 from transformer_dynamics.paper.figures import counted, n_texts
 from transformer_dynamics.paper.panels.unit_continuity import R_LABEL

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.measures.orbits.phase_plane import (
-    rotation_count,
-)
+from transformer_dynamics.measures.orbits.rotation import rotation_count
 from transformer_dynamics.paper.conditions import SOURCE, Condition, over_conditions
 from transformer_dynamics.paper.figures import counted, n_texts
 from transformer_dynamics.paper.panels.rotation_counts import TURNS

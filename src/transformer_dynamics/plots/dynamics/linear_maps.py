@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.measures.dynamics.held_out_maps import MODELS
+from transformer_dynamics.measures.dynamics.linear.common_maps import MODELS
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.plots.backend import Drawing, Lines, Path, Paths
 from transformer_dynamics.plots.backend.captions import BOOTSTRAP, caption, n_samples

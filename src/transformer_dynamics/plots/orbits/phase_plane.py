@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.errors import UndefinedWarning
-from transformer_dynamics.measures.orbits.phase_plane import rotation_count
+from transformer_dynamics.measures.orbits.rotation import rotation_count
 from transformer_dynamics.plots.backend import Drawing, Group, Heatmap, Histogram, Path, Paths
 from transformer_dynamics.plots.backend.captions import caption, n_samples
 from transformer_dynamics.plots.backend.depth import names_of

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.model.hooks import evaluating, reading
-from transformer_dynamics.model.loading import Model
+from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.recording.job import Job
 from transformer_dynamics.recording.plan import Batch
 from transformer_dynamics.storage.files import read_json, write_json

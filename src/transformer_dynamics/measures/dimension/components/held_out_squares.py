@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.principal_axes import _directions_of, require_finite
+from transformer_dynamics.numerics.eigenvectors import leading_directions, zero_where_constant
+from transformer_dynamics.numerics.principal_axes import require_finite
 from transformer_dynamics.numerics.standardize import standardization
 
 
-def leading_directions(deviations: Floats, n_directions: int) -> Floats:
+def varying_directions(deviations: Floats, n_directions: int) -> Floats:
     """Unit vectors of largest variance in descending order, `(direction, unit)`.
 
     Args:
@@ -34,18 +35,16 @@ def leading_directions(deviations: Floats, n_directions: int) -> Floats:
     Raises:
         InputError: there are fewer directions than `n_directions`.
 
-    >>> leading_directions(np.array([[2.0, 0.0, 0.0], [-2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), 2) ** 2
+    >>> varying_directions(np.array([[2.0, 0.0, 0.0], [-2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), 2) ** 2
     array([[1., 0., 0.], [0., 0., 0.]])
     """
     n_rows, n_units = deviations.shape
     if not 1 <= n_directions <= min(n_rows, n_units):
         raise InputError(
             f"got n_directions={n_directions}; {n_rows} rows of {n_units} units have 1 to "
-            f"{min(n_rows, n_units)}: leading_directions(deviations, 1)"
+            f"{min(n_rows, n_units)}: varying_directions(deviations, 1)"
         )
-    wide = n_rows < n_units
-    product = deviations @ deviations.T if wide else deviations.T @ deviations
-    return _directions_of(product, n_directions, deviations if wide else None)
+    return zero_where_constant(*leading_directions(deviations, n_directions))
 
 
 def captured_squares(
@@ -110,4 +109,4 @@ def held_out_squares(
     wanted = [count for count in counts if count <= most]
     if not wanted:
         return np.full((len(offsets), len(counts)), np.nan), np.einsum("nu,nu->n", offsets, offsets)
-    return captured_squares(offsets, leading_directions(deviations, max(wanted)), counts)
+    return captured_squares(offsets, varying_directions(deviations, max(wanted)), counts)

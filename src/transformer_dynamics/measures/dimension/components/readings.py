@@ -21,8 +21,8 @@ from transformer_dynamics.measures.dimension.components.held_out_squares import 
 )
 from transformer_dynamics.measures.dimension.components.shares import ROUNDING
 from transformer_dynamics.numerics.arrays import Floats, site_states
+from transformer_dynamics.numerics.eigenvectors import leading_eigenvectors, zero_where_constant
 from transformer_dynamics.numerics.principal_axes import (
-    _directions_of,
     require_finite,
     summed_products,
 )
@@ -97,4 +97,7 @@ def _pooled_directions(
         scatter += summed_products(values, center)
     most = min(n_samples * n_sites - 1, n_units)
     n_directions = max((count for count in counts if count <= most), default=1)
-    return [_directions_of(scatter * scale[:, None] * scale, n_directions) for scale in scales]
+    return [
+        zero_where_constant(*leading_eigenvectors(scatter * scale[:, None] * scale, n_directions))
+        for scale in scales
+    ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from transformer_dynamics.measures.dynamics.linear.folds import FoldMaps, squares
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.principal_axes import leading_directions
+from transformer_dynamics.numerics.eigenvectors import leading_directions
 
 RANKS = (1, 2, 4, 8, 16, 32)
 # Baselines: the mean path, persistence, and a constant deviation from the mean path.
@@ -41,7 +41,7 @@ def rolled_errors(fold: FoldMaps, starts: Sequence[int]) -> Floats:
         step = fold.steps[site - 1]
         observed = fold.states(site, ~fold.training) - fold.mean_path[site]
         in_training = step.update(fold.states(site - 1, fold.training)) - step.mean
-        directions = leading_directions(in_training, max(RANKS))
+        directions = leading_directions(in_training, max(RANKS))[1].T
         for row, start in enumerate(starts):
             if start >= site:
                 continue

@@ -21,7 +21,7 @@ from transformer_dynamics.measures.dynamics.linear.regression import (
     cross_validated_ridge,
 )
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.principal_axes import leading_directions
+from transformer_dynamics.numerics.eigenvectors import leading_directions
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def fit_step(states: Floats, updates: Floats, folds: NDArray[Any], *, n_componen
     deviations, update_deviations = states - state, updates - mean
     power = float(np.vdot(deviations, deviations))
     scale = float(np.vdot(deviations, update_deviations)) / power if power > 0 else 0.0
-    basis = leading_directions(deviations, n_components)
+    basis = leading_directions(deviations, n_components)[1].T
     remainder, penalty = cross_validated_ridge(
         deviations @ basis, update_deviations - scale * deviations, folds
     )

@@ -2,8 +2,8 @@
 
     ln variance = ln alpha + lambda t
 
-by least squares, all points alike. Time is counted in layers where sites belong to layers. Source:
-arXiv 2410.01545. Cost: nothing. Not handled: errors of the points, which differ.
+by least squares with equal weights. Time is counted in layers where sites belong to layers. Source:
+arXiv 2410.01545. Not handled: unequal errors of the points.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from transformer_dynamics.recording.recording import Recording
 
 
 def layer_times(recording: Recording) -> Floats:
-    """Time of each site, `(site)`: in layers where sites belong to layers, else in sites.
+    """Time of each site, `(site)`, in layers where sites belong to layers, else in sites.
 
     >>> sites = ["0.pre_attn", "0.pre_mlp", "1.pre_attn", "1.pre_mlp", "final"]
     >>> layer_times(Recording.from_array(np.zeros((1, 5, 2)), sites=sites))
@@ -31,35 +31,35 @@ def layer_times(recording: Recording) -> Floats:
 
 
 def growth_fit(times: Floats, logs: Floats) -> tuple[Floats, Floats, Floats]:
-    """alpha, lambda and the share of ln variance explained by ln alpha + lambda t.
+    """Fit ln variance = ln alpha + lambda t.
 
     Args:
         times: time of each pair's later site, `(pair)`.
         logs: ln variance, `(..., pair)`; pairs with NaN anywhere are left out.
 
     Returns:
-        Three arrays `(...)`: alpha in stream units squared, lambda per unit of time, R^2; NaN where
-        there are fewer than three times.
+        Three arrays `(...)`: alpha in stream units squared, lambda per unit of time, and R^2, the
+        share of ln variance explained; NaN with fewer than three times.
 
     >>> alpha, growth, share = growth_fit(np.arange(4.0), np.log(2.0) + 0.5 * np.arange(4.0))
     >>> float(alpha.round(9)), float(growth.round(9)), float(share.round(9))
     (2.0, 0.5, 1.0)
     """
-    there = np.isfinite(logs).all(axis=tuple(range(logs.ndim - 1)))
-    if np.unique(times[there]).size < 3:
+    is_defined = np.isfinite(logs).all(axis=tuple(range(logs.ndim - 1)))
+    if np.unique(times[is_defined]).size < 3:
         return tuple(np.full((3, *logs.shape[:-1]), np.nan))
-    known, found = times[there] - times[there].mean(), logs[..., there]
-    growth = found @ known / (known @ known)
-    mean = found.mean(axis=-1)
-    line = mean[..., np.newaxis] + growth[..., np.newaxis] * known
-    total = ((found - mean[..., np.newaxis]) ** 2).sum(axis=-1)
-    left = ((found - line) ** 2).sum(axis=-1)
-    share = 1 - left / np.where(total > 0, total, np.nan)
-    return np.exp(mean - growth * times[there].mean()), growth, share
+    centered, defined = times[is_defined] - times[is_defined].mean(), logs[..., is_defined]
+    growth = defined @ centered / (centered @ centered)
+    mean = defined.mean(axis=-1)
+    line = mean[..., np.newaxis] + growth[..., np.newaxis] * centered
+    total = ((defined - mean[..., np.newaxis]) ** 2).sum(axis=-1)
+    unexplained = ((defined - line) ** 2).sum(axis=-1)
+    share = 1 - unexplained / np.where(total > 0, total, np.nan)
+    return np.exp(mean - growth * times[is_defined].mean()), growth, share
 
 
 def state_growth(recording: Recording, times: Floats) -> tuple[Floats, Floats]:
-    """The states' ln variance per unit `(site, average)`, and its growth `(average)`.
+    """Compute the states' ln variance per unit `(site, average)`, and its growth `(average)`.
 
     Averages over units: of the logarithm (geometric), and of the variance itself (arithmetic).
     """

@@ -1,0 +1,1 @@
+"""The rotate-and-stretch law: fits, residuals, growth of their variance over depth."""
