@@ -1,4 +1,4 @@
-"""The table of families in the documentation agrees with the proofs; TDYN_WRITE_TABLES=1 writes it."""
+"""The table of families in the documentation agrees with the proofs."""
 
 import os
 import re

@@ -14,11 +14,11 @@ from transformer_dynamics.measures.dimension.autoencoder_network import (
     layer_widths,
     load_autoencoder,
 )
-from transformer_dynamics.measures.dimension.autoencoder_training import (
+from transformer_dynamics.measures.dimension.autoencoder_options import (
     AutoencoderOptions,
     TrainingStates,
-    train_autoencoder,
 )
+from transformer_dynamics.measures.dimension.autoencoder_training import train_autoencoder
 from transformer_dynamics.numerics.splits import split_texts
 from transformer_dynamics.plots.dimension.autoencoder import draw_autoencoder
 from transformer_dynamics.recording.recording import Recording
@@ -129,8 +129,8 @@ def test_network_is_what_torch_builds():
         for layer, (inputs, outputs) in enumerate(pairwise(widths)):
             linear = torch.nn.Linear(inputs, outputs)
             layers.append(linear)
-            linear.weight.data = torch.tensor(weights[f"{name}.{layer}.weight"])
-            linear.bias.data = torch.tensor(weights[f"{name}.{layer}.bias"])
+            linear.weight.data = torch.tensor(weights[f"{name}.{3 * layer}.weight"])
+            linear.bias.data = torch.tensor(weights[f"{name}.{3 * layer}.bias"])
             if layer < len(widths) - 2:
                 layers += [torch.nn.LayerNorm(outputs), torch.nn.ReLU()]
         return torch.nn.Sequential(*layers)
@@ -164,8 +164,8 @@ def test_training_is_what_torch_does():
             batch = (batch - batch.mean(1, keepdim=True)) / torch.sqrt(
                 batch.var(1, keepdim=True, unbiased=False) + 1e-5
             )
-            batch = batch * weights[f"{half}.0.norm_weight"] + weights[f"{half}.0.norm_bias"]
-            batch = batch.clamp(min=0) @ weights[f"{half}.1.weight"].T + weights[f"{half}.1.bias"]
+            batch = batch * weights[f"{half}.1.weight"] + weights[f"{half}.1.bias"]
+            batch = batch.clamp(min=0) @ weights[f"{half}.3.weight"].T + weights[f"{half}.3.bias"]
         return batch
 
     for epoch in range(3):

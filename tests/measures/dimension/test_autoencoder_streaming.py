@@ -8,15 +8,15 @@ import pytest
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.measures.dimension.autoencoder import autoencoder
+from transformer_dynamics.measures.dimension.autoencoder_options import (
+    AutoencoderOptions,
+    TrainingStates,
+)
 from transformer_dynamics.measures.dimension.autoencoder_streaming import (
     BLOCKS_HELD,
     StreamedStates,
 )
-from transformer_dynamics.measures.dimension.autoencoder_training import (
-    AutoencoderOptions,
-    TrainingStates,
-    train_autoencoder,
-)
+from transformer_dynamics.measures.dimension.autoencoder_training import train_autoencoder
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.disk import chunks
 

@@ -5,11 +5,11 @@ from transformer_dynamics.measures.dimension.autoencoder_network import (
     Autoencoder,
     load_autoencoder,
 )
-from transformer_dynamics.measures.dimension.autoencoder_training import (
+from transformer_dynamics.measures.dimension.autoencoder_options import (
     AutoencoderOptions,
     TrainingStates,
-    train_autoencoder,
 )
+from transformer_dynamics.measures.dimension.autoencoder_training import train_autoencoder
 from transformer_dynamics.measures.dimension.components.held_out_squares import held_out_squares
 from transformer_dynamics.measures.dimension.held_out_pca import held_out_pca
 from transformer_dynamics.measures.dimension.intrinsic_dimension import intrinsic_dimension

@@ -1,14 +1,12 @@
-"""Training states read from a recording, some blocks at a time, so that it need not fit in memory.
+"""Training states read from a recording in blocks, so that they need not fit in memory.
 
-Each epoch goes through the blocks of samples in which the recording lies on disk, in an order of
-its own; a few blocks are held at a time, and their states, all sites together, are shuffled among
-each other. Order and shuffles come from the seed and the epoch's number. So every state of the
-training texts is seen once an epoch, and memory is a few blocks, whatever the number of texts.
+Each epoch takes the stored blocks of samples in an order of its own; a few blocks are held at a
+time, and their states, all sites together, are shuffled. Order and shuffles depend on the seed and
+the epoch. Every state of the training texts is used once an epoch.
 
-Source: arXiv 2502.12131 trains on 85,000 x 64 states; the blocks: ours.
-
-Cost: the recording is read once for the means, once per epoch for training and once for
-validation. Not handled: batches that mix states of blocks that are not held together.
+Source: arXiv 2502.12131 trains on 85,000 x 64 states; the blocks: ours. Cost: the recording is read
+once for the means, and once per epoch for training and validation. Limits: batches do not mix
+states of blocks that are not held together.
 """
 
 from __future__ import annotations
@@ -25,10 +23,9 @@ from transformer_dynamics.measures.dimension.pca import pca
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.numerics.principal_axes import PrincipalAxes, require_finite
 from transformer_dynamics.numerics.splits import split_texts
-from transformer_dynamics.recording.disk.chunks import chunk_rows
-from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.recording.recording import Recording, chunk_rows
 
-# Blocks whose states are shuffled among each other; the recorder's blocks are of about 16 MiB.
+# Number of blocks whose states are shuffled together; a block of the recorder has about 16 MiB.
 BLOCKS_HELD = 4
 
 
@@ -37,12 +34,12 @@ class StreamedStates:
     """Training states of an autoencoder, read from disk in blocks.
 
     Attributes:
-        recording: the states.
-        training: samples to train on, in ascending order.
-        validation: samples of other texts that stop the training.
-        site_means: of the training samples, `(site, unit)`.
-        mean: what is taken from all, `(unit)`.
-        scale: what all are divided by.
+        recording: states `(sample, site, unit)`.
+        training: training samples, in ascending order.
+        validation: validation samples, of other texts.
+        site_means: means of the training samples, `(site, unit)`.
+        mean: mean subtracted from all states, `(unit)`.
+        scale: divisor of all states.
     """
 
     recording: Recording
@@ -56,7 +53,7 @@ class StreamedStates:
     def of(
         cls, recording: Recording, training: NDArray[np.int64], validation: NDArray[np.int64]
     ) -> StreamedStates:
-        """The states of some samples, with their means and scale from one pass.
+        """Select training and validation samples, with means and scale from one pass.
 
         Raises:
             InputError: there are no training or validation samples, or states are not finite.
@@ -69,9 +66,9 @@ class StreamedStates:
         first = recording.isel(sample=training[:1]).values[0].astype(np.float64)
         total, squares = np.zeros_like(first), np.zeros_like(first)
         for values in _blocks_of(recording, training):
-            away = values - first
-            total += away.sum(axis=0)
-            squares += np.einsum("nsu,nsu->su", away, away)
+            deviations = values - first
+            total += deviations.sum(axis=0)
+            squares += np.einsum("nsu,nsu->su", deviations, deviations)
         offsets = total / len(training)
         variance = squares / len(training) - offsets**2
         require_finite(variance.sum(axis=0))
@@ -85,7 +82,7 @@ class StreamedStates:
     def split(
         cls, recording: Recording, shares: Sequence[float] = (0.8, 0.2), *, seed: int = 0
     ) -> StreamedStates:
-        """The states of a split by text: a part to train on, and one that stops the training.
+        """Split a recording by text into training and validation samples.
 
         Raises:
             InputError: fewer than two texts, or states that are not finite.
@@ -95,36 +92,36 @@ class StreamedStates:
 
     @property
     def n_units(self) -> int:
-        """Units of a state."""
+        """Number of units of a state."""
         return self.recording.shape[2]
 
     def axes(self, most: int) -> PrincipalAxes:
-        """The leading principal components of the training states, at most so many."""
+        """Leading principal components of the training states, at most `most` of them."""
         training = self.recording.isel(sample=self.training)
         n_samples, n_sites, n_units = training.shape
-        found = pca(training, n_components=min(most, n_samples * n_sites, n_units))
-        loading = found["loading"].values
-        return PrincipalAxes(found["mean"].values, loading, np.full(len(loading), np.nan), np.nan)
+        result = pca(training, n_components=min(most, n_samples * n_sites, n_units))
+        loading = result["loading"].values
+        return PrincipalAxes(result["mean"].values, loading, np.full(len(loading), np.nan), np.nan)
 
     def batches(self, size: int, entropy: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
-        """One epoch of training states in batches, `(row, unit)`, less the mean, over the scale.
+        """Yield the training states of one epoch in batches, (x - mean) / scale, `(row, unit)`.
 
         Args:
-            size: states in a batch; the last of those held together may be smaller.
-            entropy: seed of the order, the epoch's number included.
+            size: maximum number of states in a batch.
+            entropy: seed of the order, which includes the index of the epoch.
         """
         generator = np.random.default_rng(entropy)
         blocks = _samples_of_blocks(self.recording, self.training)
         order = generator.permutation(len(blocks))
         for start in range(0, len(order), BLOCKS_HELD):
-            held = [self._rows(blocks[place]) for place in order[start : start + BLOCKS_HELD]]
+            held = [self._rows(blocks[index]) for index in order[start : start + BLOCKS_HELD]]
             rows = np.concatenate(held)
             del held
             for batch in np.array_split(generator.permutation(len(rows)), -(-len(rows) // size)):
                 yield rows[batch]
 
     def validation_blocks(self) -> Iterator[NDArray[np.float32]]:
-        """The validation states, block by block, `(row, unit)`, less the mean, over the scale."""
+        """Yield the validation states in blocks, (x - mean) / scale, `(row, unit)`."""
         for samples in _samples_of_blocks(self.recording, self.validation):
             yield self._rows(samples)
 
@@ -136,7 +133,7 @@ class StreamedStates:
 
 
 def _samples_of_blocks(recording: Recording, samples: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Some samples, in ascending order, by the block in which they lie."""
+    """Divide samples, in ascending order, by the stored block of each."""
     if recording.in_memory:
         n_samples, n_sites, n_units = recording.shape
         rows = chunk_rows(n_sites, n_units, recording.activation.dtype.itemsize)

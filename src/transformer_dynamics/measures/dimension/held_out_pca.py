@@ -74,14 +74,10 @@ def held_out_pca(
     >>> result["overall"].sel(massive="as recorded", n_components=2).values.round(6)
     array([1., 1., 1.])
     """
-    counts = [int(count) for count in n_components]
-    if not counts or min(counts) < 1:
-        raise InputError(
-            f"got n_components={list(n_components)}; numbers of components are at least 1: "
-            "held_out_pca(recording, n_components=(1, 2, 10))"
-        )
+    counts = _checked_counts(n_components)
     fitted, scored = split_texts(recording.groups, seed=seed)
-    squares = reading_squares(recording.isel(sample=fitted), recording.isel(sample=scored), counts)
+    halves = (recording.isel(sample=samples) for samples in (fitted, scored))
+    squares = reading_squares(*halves, counts)
     sites, over_all = _site_shares(squares), _over_all(squares, uniform_weights(len(scored)))
     weights = text_weights(recording.groups[scored], N_BOOTSTRAP, seed=seed)
     low, high = percentile_interval(_over_all(squares, weights))
@@ -108,6 +104,16 @@ def held_out_pca(
             "n_units": recording.shape[2],
         },
     )
+
+
+def _checked_counts(n_components: Sequence[int]) -> list[int]:
+    counts = [int(count) for count in n_components]
+    if not counts or min(counts) < 1:
+        raise InputError(
+            f"got n_components={list(n_components)}; numbers of components are at least 1: "
+            "held_out_pca(recording, n_components=(1, 2, 10))"
+        )
+    return counts
 
 
 def _pooling(n_scored: int) -> dict[str, str]:

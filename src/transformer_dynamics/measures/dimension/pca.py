@@ -59,6 +59,11 @@ def _top_units(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
     return top, ratio(np.cumsum(variance[top]), np.asarray(variance.sum()))
 
 
+def _counted(**sizes: int) -> dict[str, NDArray[np.int64]]:
+    """Coordinates that count from 1."""
+    return {name: np.arange(1, size + 1) for name, size in sizes.items()}
+
+
 @measure(
     "dimension.pca",
     title="PCA of all sites together",
@@ -121,10 +126,6 @@ def pca(
     }
     return xr.Dataset(
         {name: (*VARIABLES[name][:1], array, VARIABLES[name][1]) for name, array in arrays.items()},
-        coords={
-            **recording.site_coords,
-            "component": np.arange(1, n_components + 1),
-            "top": np.arange(1, top.size + 1),
-        },
+        coords={**recording.site_coords, **_counted(component=n_components, top=top.size)},
         attrs={"massive_unit": massive.tolist()},
     )

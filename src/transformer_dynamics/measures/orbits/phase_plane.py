@@ -10,6 +10,8 @@ the final site (`recording.sublayers`). Cost: 1000 x 61 x 576 states take a seco
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 

@@ -1,0 +1,1 @@
+"""Split, scores and findings of the autoencoder measure."""
