@@ -8,7 +8,7 @@ from transformer_dynamics.texts import TextOptions, Texts
 
 
 class Loader:
-    """Stands for `load_texts`: a hub that is reached or not, 300 bundled texts."""
+    """Substitute for `load_texts`: a hub that is reached or not, 300 bundled texts."""
 
     def __init__(self, reached):
         self.reached, self.calls = reached, []
@@ -51,8 +51,8 @@ def test_without_the_hub_the_bundled_texts_take_their_place_and_it_is_said(no_hu
     found = preset.paper_texts()
     assert found.texts.source == "wikipedia-sample"
     assert len(found.texts) == 300
-    for said in ("could not be loaded", "300 bundled texts", "no network"):
-        assert said in found.note
+    for words in ("could not be loaded", "300 bundled texts", "no network"):
+        assert words in found.note
 
 
 def test_what_the_user_chose_wins(hub):

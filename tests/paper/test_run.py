@@ -12,8 +12,8 @@ from transformer_dynamics.storage.results import load_result, saved_names
 NOTE = "Bundled texts take the place of WikiText-2."
 
 
-class Told:
-    """A reporter that remembers what was skipped."""
+class Remembering:
+    """Reporter that remembers the skipped stages."""
 
     def __init__(self, real):
         self.real, self.skips = real, []
@@ -52,7 +52,7 @@ def test_results_of_every_panel_lie_in_the_folder_and_on_the_page(finished):
 
 
 def test_panels_that_are_done_are_not_made_again(finished):
-    told = Told(finished.reporter)
-    finished.reporter = told
+    reporter = Remembering(finished.reporter)
+    finished.reporter = reporter
     finished.paper()
-    assert "paper" in told.skips
+    assert "paper" in reporter.skips

@@ -32,7 +32,7 @@ def turns(summary: Callable[[Floats], Floats]) -> Measured:
 
 
 def shuffled_turns(summary: Callable[[Floats], Floats]) -> Measured:
-    """The same statistic with the points of each trace permuted, as in the paper's null."""
+    """`turns` with the points of each trace permuted, as in the paper's null."""
 
     def statistic(recording: Recording, weights: Floats) -> Floats:
         traces = _mean_traces(recording, weights)

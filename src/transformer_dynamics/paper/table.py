@@ -60,7 +60,7 @@ def draw_table(result: xr.Dataset) -> list[Drawing]:
 
 @panel(
     "paper.table",
-    title="What the paper reports, what is found here, and what the controls give",
+    title="Numbers of the paper, of this run and of its controls",
     source=SOURCE,
     reports="The numbers of the text and the figures, for Llama 3.1 8B and 1000 texts.",
     draw=draw_table,

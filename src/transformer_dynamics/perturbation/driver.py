@@ -1,4 +1,4 @@
-"""The loop that all perturbations share: one experiment in many texts of every system.
+"""Loop that all perturbations share: one experiment in many texts of every system.
 
 A perturbation supplies a function that prepares the experiment of one system (its plane, the
 states of other texts); the prepared experiment takes the index of a text and returns one result by

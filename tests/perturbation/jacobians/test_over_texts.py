@@ -72,8 +72,10 @@ def test_alignment_between_layers_is_beyond_spectrum_matched_updates():
 
 
 def test_steps_without_a_traceless_update_are_nan_with_one_warning():
-    with pytest.warns(UndefinedWarning, match="9 of 18 steps .* multiples of the identity") as told:
+    with pytest.warns(
+        UndefinedWarning, match="9 of 18 steps .* multiples of the identity"
+    ) as caught:
         result = jacobians([system(np.stack([0.5 * np.eye(4), ROTATIONS]))], n_texts=3)
-    assert len(told) == 1
+    assert len(caught) == 1
     energy = result["traceless_symmetric_energy"]
     np.testing.assert_array_equal(np.isnan(energy.sel(system="model"))[0], [True, False])

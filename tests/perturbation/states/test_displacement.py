@@ -15,17 +15,17 @@ def test_displacements_keep_what_they_say():
     generator = np.random.default_rng(0)
     clean, others = generator.standard_normal(N_UNITS), generator.standard_normal((9, N_UNITS))
     grid = grid_scores(AXES.project(others), 3)
-    put = {
+    perturbed = {
         kind: displaced(kind, clean, grid, AXES, others, generator)
         for kind in ("grid", "shift", "random", "towards")
     }
-    np.testing.assert_array_equal(put["grid"][:, 2:], 0.0)  # what is off the plane is erased
-    np.testing.assert_allclose(put["shift"][:, 2:], np.tile(clean[2:], (9, 1)))
-    np.testing.assert_allclose(AXES.project(put["shift"]), grid)
-    sizes = np.linalg.norm(put["shift"] - clean, axis=1)
+    np.testing.assert_array_equal(perturbed["grid"][:, 2:], 0.0)  # the part off the plane is erased
+    np.testing.assert_allclose(perturbed["shift"][:, 2:], np.tile(clean[2:], (9, 1)))
+    np.testing.assert_allclose(AXES.project(perturbed["shift"]), grid)
+    sizes = np.linalg.norm(perturbed["shift"] - clean, axis=1)
     for kind in ("random", "towards"):
-        np.testing.assert_allclose(np.linalg.norm(put[kind] - clean, axis=1), sizes)
-    aims = (put["towards"] - clean) / sizes[:, None]
+        np.testing.assert_allclose(np.linalg.norm(perturbed[kind] - clean, axis=1), sizes)
+    aims = (perturbed["towards"] - clean) / sizes[:, None]
     cosines = aims @ ((others - clean) / np.linalg.norm(others - clean, axis=1)[:, None]).T
     np.testing.assert_allclose(cosines.max(axis=1), 1.0)
 

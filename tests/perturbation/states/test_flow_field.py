@@ -14,7 +14,7 @@ from transformer_dynamics.perturbation import (
 
 def test_the_field_of_a_contraction_points_to_the_origin():
     result = flow_field([contraction(0.5)], n_texts=3, n=3, n_sites=2).sel(system="model")
-    # From x to x/4: the displacement is -3/4 of the place, the plane's own center apart.
+    # From x to x/4: the displacement is -3/4 of the position, up to a constant of the plane
     moved, places = result["displacement"].values, result["point_score"].values
     for site in range(len(moved)):
         expected = -0.75 * (places[site] - places[site][0])

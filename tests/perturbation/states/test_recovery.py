@@ -116,7 +116,7 @@ def test_sizes_are_in_units_of_the_spread_between_texts(found):
 
 
 def test_the_grid_erases_what_lies_off_the_plane():
-    """However small the size, what is off the plane is gone: the distance cannot go to zero."""
+    """The distance does not go to zero with the size, since the part off the plane is erased."""
     here = banded_system()
     result = recovery([here], n_texts=2, kinds=["grid"], sizes=(1e-6, 1.0), starts=["2.pre_mlp"])
     states = here.recording.activation.sel(site="2.pre_mlp").values.astype(float)

@@ -52,8 +52,8 @@ def test_a_model_is_followed_as_by_hand(both):
     flow = both[0].flow(text)
     scores = td.dimension.pca(both[0].recording.sublayers, n_components=2)
     grid = grid_scores(scores["score"].sel(site="1.pre_mlp").values.astype(float), 3)
-    put = grid @ scores["loading"].values + scores["mean"].values
-    carried = flow.advance(put, "1.pre_mlp")
+    states = grid @ scores["loading"].values + scores["mean"].values
+    carried = flow.advance(states, "1.pre_mlp")
     distance = np.linalg.norm(carried - flow.clean[3:], axis=2)
     expected = np.exp(np.log(distance / distance[:, :1]).mean(axis=0))
     found = result["recovery_ratio"].isel(sample=1, kind=0, start=0).sel(system="model")

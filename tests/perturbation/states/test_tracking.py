@@ -40,8 +40,8 @@ def test_what_leaves_the_plane_is_seen_in_all_dimensions_only():
     matrix = np.eye(N_UNITS)
     matrix[[0, 2]] = matrix[[2, 0]]
     flow = LinearFlowMap([matrix])
-    put = flow.clean[0] + [[2.0, 1.0, 0.0, 0.0]]
-    found = track_states(flow, put, "0.state", axes=AXES, tokens=False).isel(state=0, site=-1)
+    states = flow.clean[0] + [[2.0, 1.0, 0.0, 0.0]]
+    found = track_states(flow, states, "0.state", axes=AXES, tokens=False).isel(state=0, site=-1)
     assert float(found["recovery_ratio"]) == pytest.approx(1.0)
     assert float(found["plane_recovery_ratio"]) == pytest.approx(1 / np.sqrt(5))
 

@@ -41,10 +41,10 @@ def headed_systems(states):
 def test_kl_is_that_of_the_projected_logits():
     flow = Headed([2 * np.eye(3)], first=[1.0, -0.5, 0.3])
     vectors = np.linalg.qr(RNG.standard_normal((3, 3)))[0]
-    put = np.stack([truncated(flow.clean[0], vectors, rank) for rank in (1, 2, 3)])
-    found = divergences(flow, put, "0.state")
+    perturbed = np.stack([truncated(flow.clean[0], vectors, rank) for rank in (1, 2, 3)])
+    found = divergences(flow, perturbed, "0.state")
     p = np.exp(flow.clean[1]) / np.exp(flow.clean[1]).sum()
-    for state, kl in zip(put, found, strict=True):
+    for state, kl in zip(perturbed, found, strict=True):
         q = np.exp(2 * state) / np.exp(2 * state).sum()
         assert kl == pytest.approx((p * np.log(p / q)).sum(), abs=1e-12)
     assert found[-1] < 1e-12
@@ -90,7 +90,7 @@ def test_a_text_does_not_give_its_own_directions():
 
 
 def test_cutting_after_every_layer_compounds():
-    """Turned out of the plane of the first site, what is cut there is lost for good."""
+    """A direction cut at the first site and turned into the plane later is lost."""
     turn = np.roll(np.eye(3), 1, axis=0)
     firsts = np.array([[1.0, 0.0, 0.0]]) * RNG.uniform(1, 2, (8, 1))
     firsts[:, 1] = 0.5
@@ -158,9 +158,9 @@ def test_the_same_seed_gives_the_same_bits(tested):
 
 def test_progress_and_figures(tested):
     pair, result = tested
-    told = []
-    truncation(pair, n_texts=2, ranks=[2], on_progress=lambda *done: told.append(done))
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    steps = []
+    truncation(pair, n_texts=2, ranks=[2], on_progress=lambda *done: steps.append(done))
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     for drawing in draw_truncation(result):
         assert drawing.figure()
         assert drawing.caption

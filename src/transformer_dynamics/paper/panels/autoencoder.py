@@ -53,14 +53,14 @@ def draw_3a(result: xr.Dataset) -> list[Drawing]:
 def panel_3a(conditions: Sequence[Condition]) -> xr.Dataset:
     """`width` `(layer)`, units of the layers of both halves; `n_epochs` `(condition)` trained."""
     widths = layer_widths(conditions[0].sublayers.shape[2], BOTTLENECK, PAPER.n_layers)
-    found = over_conditions(
+    result = over_conditions(
         conditions, lambda each: each.autoencoder[["n_epochs"]].isel(bottleneck=0, drop=True)
     )
-    return found.assign(width=("layer", [*widths, *widths[-2::-1]], {"units": "units"}))
+    return result.assign(width=("layer", [*widths, *widths[-2::-1]], {"units": "units"}))
 
 
 def draw_3b(result: xr.Dataset) -> list[Drawing]:
-    """The mean latent path of the model and of each control."""
+    """Draw the mean latent path of the model and of each control."""
     labels = [str(site) for site in result["site"].values]
     return [
         Paths(
@@ -98,9 +98,9 @@ def panel_3b(conditions: Sequence[Condition]) -> xr.Dataset:
     def one(condition: Condition) -> xr.Dataset:
         return xr.Dataset({"latent": condition.autoencoder["latent_path"].mean("scored")})
 
-    found = over_conditions(conditions, one)
-    found["latent"].attrs = {"units": "1", "pooling": "mean over held-out texts"}
-    return with_scored(found, conditions)
+    result = over_conditions(conditions, one)
+    result["latent"].attrs = {"units": "1", "pooling": "mean over held-out texts"}
+    return with_scored(result, conditions)
 
 
 def draw_3c(result: xr.Dataset) -> list[Drawing]:

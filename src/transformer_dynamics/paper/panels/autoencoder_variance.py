@@ -67,7 +67,7 @@ def panel_3d(conditions: Sequence[Condition]) -> xr.Dataset:
     names = [f"{name}{end}" for name in ("explained", "overall") for end in ("", "_low", "_high")]
 
     def one(condition: Condition) -> xr.Dataset:
-        found = condition.autoencoder[names].sel(described_by="autoencoder", drop=True)
-        return found.isel(bottleneck=0, drop=True)
+        result = condition.autoencoder[names].sel(described_by="autoencoder", drop=True)
+        return result.isel(bottleneck=0, drop=True)
 
     return with_scored(over_conditions(conditions, one), conditions)

@@ -41,7 +41,7 @@ def draw_4c(result: xr.Dataset) -> list[Drawing]:
                 result["count"].values.tolist(), model[name].values, strict=True
             )
         ]
-        first = Lines(
+        model_lines = Lines(
             title=f"4C. Variance {words}, model ({n_texts(result)})",
             x_label="sublayer (index)",
             y_label="share of the sublayer's variance (1)",
@@ -53,18 +53,18 @@ def draw_4c(result: xr.Dataset) -> list[Drawing]:
             ),
         )
         most = int(result["count"].values[-1])
-        every = lines(
+        all_conditions = lines(
             result.isel(count=-1),
             name,
             along="site",
             title=f"4C. Variance {words}, {most} components",
-            y_label=first.y_label,
+            y_label=model_lines.y_label,
             caption="The same share for the model and its controls, with all components.",
             interpretation=(
                 "A low dimension that was learned would exceed the share of the untrained network."
             ),
         )
-        drawings += [first, every]
+        drawings += [model_lines, all_conditions]
     return drawings
 
 
@@ -84,15 +84,15 @@ def panel_4c(conditions: Sequence[Condition]) -> xr.Dataset:
     """
 
     def one(condition: Condition) -> xr.Dataset:
-        found = condition.pca
-        counts = [count for count in COUNTS if count < found.sizes["component"]]
-        counts.append(found.sizes["component"])
-        score = found["score"].values.astype(np.float64)
+        components = condition.pca
+        counts = [count for count in COUNTS if count < components.sizes["component"]]
+        counts.append(components.sizes["component"])
+        score = components["score"].values.astype(np.float64)
         parts = {
-            "about_global_mean": (score**2, found["explained_about_global_mean"].values),
+            "about_global_mean": (score**2, components["explained_about_global_mean"].values),
             "about_site_mean": (
                 (score - score.mean(axis=0)) ** 2,
-                found["explained_about_site_mean"].values,
+                components["explained_about_site_mean"].values,
             ),
         }
         variables = {}

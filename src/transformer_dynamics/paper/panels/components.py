@@ -75,19 +75,19 @@ def panel_4a(conditions: Sequence[Condition]) -> xr.Dataset:
     def one(condition: Condition) -> xr.Dataset:
         plane = condition.pca.isel(component=slice(2))
         _, first = np.unique(condition.sublayers.text_index, return_index=True)
-        some = first[:N_PATHS]
+        shown = first[:N_PATHS]
         return xr.Dataset(
             {
                 "path": (
                     ("text", "site", "component"),
-                    plane["score"].values[some],
+                    plane["score"].values[shown],
                     {"units": STREAM},
                 ),
                 "mean_path": plane["mean_score"],
                 "explained": plane["explained_variance_ratio"],
                 "angle": ("component", _angle(condition), {"units": "degrees"}),
             },
-            coords={"text": condition.sublayers.text_index[some]},
+            coords={"text": condition.sublayers.text_index[shown]},
         )
 
     return counted(over_conditions(conditions, one), conditions)
@@ -139,6 +139,6 @@ def panel_4b(conditions: Sequence[Condition]) -> xr.Dataset:
             {"cumulative": condition.pca["explained_variance_ratio"].cumsum("component")}
         )
 
-    found = over_conditions(conditions, one)
-    found["cumulative"].attrs = {"units": "1", "denominator": "variance pooled over sublayers"}
-    return counted(found, conditions)
+    result = over_conditions(conditions, one)
+    result["cumulative"].attrs = {"units": "1", "denominator": "variance pooled over sublayers"}
+    return counted(result, conditions)

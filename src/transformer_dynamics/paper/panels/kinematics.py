@@ -61,8 +61,8 @@ def draw_1e(result: xr.Dataset) -> list[Drawing]:
 )
 def panel_1e(conditions: Sequence[Condition]) -> xr.Dataset:
     """`cosine` `(condition, step)`, mean over texts, with `cosine_low` and `cosine_high`."""
-    found = over_conditions(conditions, lambda each: _bootstrapped_mean(each, "cosine"))
-    return counted(found, conditions)
+    result = over_conditions(conditions, lambda each: _bootstrapped_mean(each, "cosine"))
+    return counted(result, conditions)
 
 
 def draw_1f(result: xr.Dataset) -> list[Drawing]:
@@ -91,5 +91,5 @@ def draw_1f(result: xr.Dataset) -> list[Drawing]:
 )
 def panel_1f(conditions: Sequence[Condition]) -> xr.Dataset:
     """`speed` `(condition, step)`, mean over texts, with `speed_low` and `speed_high`."""
-    found = over_conditions(conditions, lambda each: _bootstrapped_mean(each, "speed"))
-    return counted(found, conditions)
+    result = over_conditions(conditions, lambda each: _bootstrapped_mean(each, "speed"))
+    return counted(result, conditions)

@@ -132,9 +132,9 @@ def panel_2b(
             )
         return _counts(rotation_count(activation.T), drawn)
 
-    found = over_conditions(conditions, one)
+    result = over_conditions(conditions, one)
     walk = RANDOM_WALK_TURNS * (conditions[0].sublayers.shape[1] - 2)
-    return counted(found.assign(plain_walk=((), walk, {"units": "turns"})), conditions)
+    return counted(result.assign(plain_walk=((), walk, {"units": "turns"})), conditions)
 
 
 def _counts(counts: Floats, drawn: dict[str, Floats]) -> xr.Dataset:

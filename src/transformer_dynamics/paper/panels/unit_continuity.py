@@ -45,8 +45,8 @@ def draw_1b(result: xr.Dataset) -> list[Drawing]:
 )
 def panel_1b(conditions: Sequence[Condition]) -> xr.Dataset:
     """Mean activation over texts, `activation` `(condition, site, unit)`, in stream units."""
-    found = over_conditions(conditions, lambda each: each.portrait[["activation"]])
-    return counted(found, conditions)
+    result = over_conditions(conditions, lambda each: each.portrait[["activation"]])
+    return counted(result, conditions)
 
 
 def draw_1c(result: xr.Dataset) -> list[Drawing]:
@@ -92,9 +92,9 @@ def panel_1c(conditions: Sequence[Condition]) -> xr.Dataset:
     """
 
     def one(condition: Condition) -> xr.Dataset:
-        found = condition.correlation[["correlation", "mean"]]
-        low, high = band(found["correlation"].values)
+        result = condition.correlation[["correlation", "mean"]]
+        low, high = band(result["correlation"].values)
         quantile = {"units": "1", "definition": "5 % and 95 % quantile over units"}
-        return found.assign(mean_low=("step", low, quantile), mean_high=("step", high, quantile))
+        return result.assign(mean_low=("step", low, quantile), mean_high=("step", high, quantile))
 
     return counted(over_conditions(conditions, one), conditions)
