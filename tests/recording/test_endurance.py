@@ -19,7 +19,7 @@ import tiny
 from pathlib import Path
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.disk import store
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 
 model, texts = tiny.model("llama"), tiny.words(tiny.token_lists(40))
 model.sites, model.weight_hash
