@@ -1,6 +1,7 @@
 """The main job on a tiny model: files, resuming, determinism, and what is not done again."""
 
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -9,12 +10,13 @@ import pytest
 
 import tiny
 import toy
-from transformer_dynamics import experiment as experiments
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment import Experiment, Settings, load_verdicts, report_run
+from transformer_dynamics.experiment import experiment as stages
+from transformer_dynamics.experiment import verdicts as testing
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS
-from transformer_dynamics.storage.results import load_result
+from transformer_dynamics.storage.results import load_result, save_result
 
 QUICK = Settings(n_null=9, n_bootstrap=19, n_twins=2, seed=4, n_perturbed=4)
 
@@ -123,9 +125,9 @@ def test_a_run_interrupted_in_any_stage_goes_on(finished, model, texts, tmp_path
         raise KeyboardInterrupt
 
     run = Experiment(model, texts, out, QUICK)
-    for name in ("evaluate_claims", "report_run"):
+    for module, name in ((testing, "evaluate_claims"), (stages, "report_run")):
         with monkeypatch.context() as patch:
-            patch.setattr(experiments, name, interrupt)
+            patch.setattr(module, name, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 run.run()
     told = Told()
@@ -173,6 +175,24 @@ def test_an_encoder_runs_without_what_needs_a_decoder(texts, tmp_path):
 def test_an_unknown_perturbation_is_named(model, texts, tmp_path):
     with pytest.raises(TdynError, match=r"no perturbation 'push'; there are: perturbation\.basin"):
         Experiment(model, texts, tmp_path / "g", QUICK).perturb(["push"])
+
+
+def test_claims_of_an_earlier_version_are_refused_and_written_again(
+    finished, model, texts, tmp_path
+):
+    out = tmp_path / "old"
+    shutil.copytree(finished[0], out)
+    evidence = load_result(out / "results.zarr", "claims/C6")
+    save_result(out / "results.zarr", "claims/C6", evidence.drop_vars("statistic_low"))
+    for read in (load_verdicts, report_run):
+        with pytest.raises(
+            TdynError, match=r"1 claims in .*old, the first C6, without statistic_lo"
+        ):
+            read(out)
+    told = Told()
+    Experiment(model, texts, out, QUICK, told).run()
+    assert told.begun == ["test", "report"]
+    assert (out / "claims.json").read_bytes() == (finished[0] / "claims.json").read_bytes()
 
 
 def test_report_of_a_folder_without_a_run(tmp_path):

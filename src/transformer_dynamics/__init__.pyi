@@ -8,6 +8,8 @@ from . import report as report
 from . import stats as stats
 from . import storage as storage
 from . import synthetic as synthetic
+from .claims import ClaimOptions as ClaimOptions
+from .claims import compare_claims as compare_claims
 from .claims import evaluate_claims as evaluate_claims
 from .experiment import Experiment as Experiment
 from .measures import dimension as dimension
@@ -17,17 +19,20 @@ from .measures import orbits as orbits
 from .measures import paths as paths
 from .measures import similarity as similarity
 from .measures import units as units
+from .model.loading import ModelOptions as ModelOptions
 from .model.loading import load_model as load_model
 from .plots.side_by_side import plot as plot
 from .recording.disk.opening import open_recording as open_recording
-from .recording.importers.activations import from_captured as from_captured
 from .recording.moments.moments import Moments as Moments
 from .recording.moments.moments import open_moments as open_moments
 from .recording.options import RecordingOptions as RecordingOptions
 from .recording.record import record as record
 from .recording.recording import Recording as Recording
+from .registry import measure as measure
+from .report import Report as Report
 from .report import write_report as write_report
 from .synthetic.linear_flow_map import LinearFlowMap as LinearFlowMap
+from .texts import TextOptions as TextOptions
 from .texts import load_texts as load_texts
 
 __version__: str

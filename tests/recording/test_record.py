@@ -135,7 +135,7 @@ torch.set_num_threads(1)
 import tiny
 from transformer_dynamics.recording.disk import shards
 from transformer_dynamics.recording.options import RecordingOptions
-from transformer_dynamics.recording.recorder import record
+from transformer_dynamics.recording.record import record
 
 model, texts, out = tiny.model("llama"), tiny.words(tiny.token_lists({n})), Path({out!r})
 model.sites, model.weight_hash

@@ -1,4 +1,4 @@
-"""Progress of the command, on standard error: stages as bars with rate and time left."""
+"""Progress bars of the command on standard error, with rate and remaining time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ complaints = Console(stderr=True)
 
 
 class _Rate(ProgressColumn):
-    """Work per second, with its unit."""
+    """Column with the work per second and its unit."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -32,7 +32,7 @@ class _Rate(ProgressColumn):
 
 
 class Bars:
-    """Stages as bars with rate and time left."""
+    """Reporter that shows each stage as a bar with rate and remaining time."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -55,7 +55,7 @@ class Bars:
 
     @contextmanager
     def stage(self, name: str, unit: str) -> Iterator[Any]:
-        """One bar."""
+        """Show one bar."""
         task = self._progress.add_task(name.replace("_", " "), total=None, unit=unit)
 
         def advance(done: int, total: int) -> None:
@@ -66,9 +66,9 @@ class Bars:
             advance(1, 1)
 
     def skipped(self, name: str) -> None:
-        """A line that says so."""
+        """Print that a stage was done before."""
         self._progress.console.print(f"  {name.replace('_', ' ')}: done before")
 
     def refused(self, name: str, why: str) -> None:
-        """A line that says why."""
+        """Print the reason why a stage is left out."""
         self._progress.console.print(Text(f"  {name.replace('_', ' ')}: left out: {why}"))

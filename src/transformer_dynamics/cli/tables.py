@@ -1,17 +1,28 @@
-"""Tables that the command prints."""
+"""Tables and paths that the command prints on standard output."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from transformer_dynamics.storage.attributes import attribute
+
+console = Console()
+
+
+def print_paths(*paths: Path) -> None:
+    """Print paths of written files, one per line, without wrapping."""
+    console.print("\n".join(map(str, paths)), highlight=False, soft_wrap=True)
+
 
 def proof_table(name: str, found: Any) -> Table:
-    """Sites at which a model's stream is read, and their proof, layer by layer."""
+    """Table of the sites of a model and their proof, layer by layer."""
     table = Table(
         "layer",
         "identity",
@@ -30,7 +41,7 @@ def proof_table(name: str, found: Any) -> Table:
 
 
 def given_table(found: Any) -> Table:
-    """Sites that were named by hand."""
+    """Table of sites that were named by hand."""
     table = Table("site", "module", "port", title=f"{len(found.sites)} sites, named by hand")
     for site in found.sites:
         table.add_row(site.label, site.module, site.port)
@@ -38,7 +49,7 @@ def given_table(found: Any) -> Table:
 
 
 def entries_table(title: str, registry: Any) -> Table:
-    """Entries of a registry, with their titles and sources."""
+    """Table of the entries of a registry, with titles and sources."""
     table = Table(Column("name", no_wrap=True), "title", "source", title=title)
     for entry in registry.all().values():
         table.add_row(entry.name, entry.title, entry.source)
@@ -46,7 +57,7 @@ def entries_table(title: str, registry: Any) -> Table:
 
 
 def comparison_table(result: Any) -> Table:
-    """Similarity of two recordings at the same relative depth, by quarter of depth."""
+    """Table of the similarity of two recordings at equal relative depth, by quarter of depth."""
     null = "permuted samples"
     table = Table(
         "quarter of depth", "CKA [95 % over texts]", null, "Procrustes distance [95 %]", null
@@ -62,8 +73,17 @@ def comparison_table(result: Any) -> Table:
     return table
 
 
+def perturbation_table(results: Mapping[str, Any]) -> Table:
+    """Table of results of perturbations, with their variables and number of texts."""
+    table = Table("perturbation", Column("variables", overflow="fold"), "texts")
+    for name, result in results.items():
+        n_texts = str(attribute(result, "parameters")["n_texts"])
+        table.add_row(name, ", ".join(str(variable) for variable in result.data_vars), n_texts)
+    return table
+
+
 def verdict_table(verdicts: Iterable[Any]) -> Table:
-    """Verdicts with their values and nulls."""
+    """Table of verdicts with their values and nulls."""
     table = Table(
         "claim",
         Column("statement", overflow="fold"),
@@ -90,5 +110,5 @@ def verdict_table(verdicts: Iterable[Any]) -> Table:
 
 
 def _number(value: float) -> str:
-    """Three digits; a dash where the value is not defined."""
+    """Format with three digits; a dash for an undefined value."""
     return f"{value:.3g}" if math.isfinite(value) else "-"

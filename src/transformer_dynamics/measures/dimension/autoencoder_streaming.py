@@ -23,7 +23,8 @@ from transformer_dynamics.measures.dimension.pca import pca
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.numerics.principal_axes import PrincipalAxes, require_finite
 from transformer_dynamics.numerics.splits import split_texts
-from transformer_dynamics.recording.recording import Recording, chunk_rows
+from transformer_dynamics.recording.disk.chunks import chunk_rows
+from transformer_dynamics.recording.recording import Recording
 
 # Number of blocks whose states are shuffled together; a block of the recorder has about 16 MiB.
 BLOCKS_HELD = 4

@@ -1,8 +1,8 @@
-"""Joint histograms of a unit at two sites, and the correlation of its ranks.
+"""Joint histograms of a unit at two sites, and the rank correlation from them.
 
-Each unit's bins are cut at quantiles of some first samples, so that all hold about as many. The
-correlation of normal scores averaged within bins is too small; it is divided by what binning takes
-away for a bivariate normal in bins of equal counts (1 to 2 % with 16 bins).
+The bins of a unit are cut at quantiles of the first samples, so that their counts are about equal.
+Normal scores averaged within bins correlate too little; the correlation is corrected by the ratio
+for a bivariate normal in bins of equal counts (1 to 2 % with 16 bins).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from transformer_dynamics.numerics.arrays import Floats
 
 BINS = 16
-# Points of the quadrature that says what binning does; a multiple of the bins.
+# Points of the quadrature for the correction; a multiple of the number of bins.
 QUADRATURE = 250 * BINS
 
 
@@ -25,10 +25,10 @@ def rank_correlation(joint: NDArray[Any]) -> Floats:
     """Correlation of normal scores from counts in pairs of bins.
 
     Args:
-        joint: `(..., bin, other_bin)`, samples in each pair of bins.
+        joint: Number of samples in each pair of bins, `(..., bin, other_bin)`.
 
     Returns:
-        `(...)`, dimensionless; NaN where all samples lie in one bin of either.
+        `(...)`, dimensionless; NaN if all samples lie in one bin at either site.
 
     >>> float(rank_correlation(np.eye(BINS)).round(3))
     1.0
@@ -44,14 +44,14 @@ def rank_correlation(joint: NDArray[Any]) -> Floats:
 
 
 def quantile_edges(values: NDArray[Any]) -> Floats:
-    """Quantiles over samples that cut them into bins of equal counts, `(site, unit, edge)`."""
+    """Edges of bins of equal counts, `(site, unit, edge)`: quantiles over samples."""
     shares = np.arange(1, BINS) / BINS
     sites = [np.quantile(values[:, site], shares, axis=0).T for site in range(values.shape[1])]
     return np.stack(sites).astype(np.float64)
 
 
 def binned(states: NDArray[Any], edges: Floats) -> NDArray[np.int64]:
-    """Bin of each state of one site, `(sample, unit)`: the number of its edges below it."""
+    """Bin of each state of one site, `(sample, unit)`: the number of edges below the state."""
     bins = np.zeros(states.shape, dtype=np.int64)
     for edge in edges.T:
         bins += states > edge
@@ -59,15 +59,32 @@ def binned(states: NDArray[Any], edges: Floats) -> NDArray[np.int64]:
 
 
 def joint_counts(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Samples in each pair of bins, `(unit, bin, other_bin)`."""
+    """Number of samples in each pair of bins, `(unit, bin, other_bin)`."""
     n_units = first.shape[1]
     code = (np.arange(n_units) * BINS + first) * BINS + second
     counts = np.bincount(code.ravel(), minlength=n_units * BINS * BINS)
     return np.asarray(counts.reshape(n_units, BINS, BINS))
 
 
+def joint_histograms(values: NDArray[Any], edges: Floats) -> NDArray[np.int64]:
+    """Count samples in each pair of bins at neighboring sites, `(step, unit, bin, other_bin)`.
+
+    Args:
+        values: States `(sample, site, unit)`.
+        edges: Edges of the bins, `(site, unit, edge)`.
+    """
+    _, n_sites, n_units = values.shape
+    joint = np.empty((n_sites - 1, n_units, BINS, BINS), dtype=np.int64)
+    before = binned(values[:, 0], edges[0])
+    for step in range(n_sites - 1):
+        after = binned(values[:, step + 1], edges[step + 1])
+        joint[step] = joint_counts(before, after)
+        before = after
+    return joint
+
+
 def _scores(share: Floats) -> Floats:
-    """Mean normal score of each bin given the bins' shares along the last axis; 0 if empty."""
+    """Mean normal score of each bin, from the bins' shares along the last axis; 0 if empty."""
     upper = np.clip(np.cumsum(share, axis=-1), 0.0, 1.0)
     lower = np.clip(upper - share, 0.0, 1.0)
     density = [
@@ -79,7 +96,7 @@ def _scores(share: Floats) -> Floats:
 
 
 def _unbinned(binned: Floats) -> Floats:
-    """The correlation of a bivariate normal whose normal scores averaged within bins have this."""
+    """Correct a correlation of binned normal scores to that of the bivariate normal itself."""
     true, averaged = _binning_table()
     size: Floats = np.interp(np.abs(binned), averaged, true)
     return np.sign(binned) * size
@@ -87,9 +104,9 @@ def _unbinned(binned: Floats) -> Floats:
 
 @functools.cache
 def _binning_table() -> tuple[Floats, Floats]:
-    """Correlations from 0 to 1, and those of scores averaged within bins of equal counts.
+    """Correlations from 0 to 1, and the correlations of scores averaged within equal-count bins.
 
-    By quadrature over the first variable of the second's conditional mean score.
+    Computed by quadrature of the second variable's conditional mean score over the first variable.
     """
     true = np.append(np.tanh(np.linspace(0, 5, 101)), 1.0)
     share = np.full(BINS, 1 / BINS)

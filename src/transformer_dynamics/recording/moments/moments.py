@@ -1,18 +1,13 @@
-"""Streaming moments of a recording: what is left when the states are too many to store.
+"""Streaming moments of a recording, for states that are too many to store.
 
-For each site the mean and the covariance of the units, for each pair of neighboring sites their
-cross-covariance, a histogram of each unit jointly at the two sites, and the mean and the spread
-over samples of every measure that takes one sample at a time (speed, cosine, density, ...). Two
-sets of moments merge into those of both sets of samples together (see `products`). The histogram's
-bins are cut at quantiles of the first block of samples and then stay as they are, so only moments
-on one grid merge.
+They hold the mean and covariance of the units per site, the cross-covariance and a joint histogram
+of each unit per pair of neighboring sites, and the mean and spread over samples of every measure
+that takes one sample at a time. Moments on one grid of histogram bins merge (see `products`); the
+grid is cut at quantiles of the first block of samples.
 
 Space for S sites of D units: 16 S D^2 bytes with full covariances (324 MB for 61 x 576), 24 S D
-with those of each unit alone, and 2048 S D for the histograms (72 MB). Cost per sample: 4 S D^2
-operations, or 4 S D.
-
-Not handled: quantiles, anything that compares samples, and correlations between sites that are not
-neighbors.
+with variances alone, and 2048 S D for the histograms (72 MB). Cost per sample: 4 S D^2 or 4 S D
+operations. Not possible: quantiles, comparisons of samples, and correlations of distant sites.
 """
 
 from __future__ import annotations
@@ -25,25 +20,20 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from transformer_dynamics import registry
 from transformer_dynamics.errors import RecordingError, UndefinedWarning
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.labels import site_coords
 from transformer_dynamics.recording.moments import histograms
-from transformer_dynamics.recording.moments.histograms import (
-    BINS,
-    binned,
-    joint_counts,
-    quantile_edges,
-)
+from transformer_dynamics.recording.moments.histograms import quantile_edges
 from transformer_dynamics.recording.moments.per_sample import (
-    averaged,
     block_statistics,
+    means_and_deviations,
     merge_statistics,
 )
 from transformer_dynamics.recording.moments.products import Products
+from transformer_dynamics.recording.moments.sums import block_sums, sums_dataset
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute, plain_attributes
 from transformer_dynamics.storage.files import local_path, read_json, remove_folder
@@ -59,13 +49,13 @@ class Moments:
     Attributes:
         dataset: `mean` `(site, unit)`; sums of products of deviations from it, `within`
             `(site, unit, other_unit)` and `between` `(step, unit, other_unit)`, whose rows are the
-            units where the step starts, both without `other_unit` where only each unit with itself
-            is kept; `bin_edge` `(site, unit, edge)`, between the bins of a unit; `joint`
-            `(step, unit, bin, other_bin)`, samples in each pair of bins. Its attrs hold the number
-            of samples and the provenance.
-        per_sample: for each measure that takes one sample at a time, by name: its variables with
-            `sample` averaged out, and beside each `x` its `x_squares`, the sum of squared
-            deviations, and `x_count`, the samples where it is defined.
+            units where the step starts, both without `other_unit` if only each unit with itself is
+            kept; `bin_edge` `(site, unit, edge)`, between the bins of a unit; `joint`
+            `(step, unit, bin, other_bin)`, the number of samples in each pair of bins. Its attrs
+            hold the number of samples and the provenance.
+        per_sample: Name of each measure that takes one sample at a time to its variables averaged
+            over `sample`, with `x_squares`, the sum of squared deviations, and `x_count`, the
+            number of samples where it is defined, for each variable `x`.
     """
 
     dataset: xr.Dataset
@@ -75,13 +65,13 @@ class Moments:
     def of(
         cls, recording: Recording, *, covariance: str = "full", grid: Moments | None = None
     ) -> Moments:
-        """The moments of a recording.
+        """Compute the moments of a recording.
 
         Args:
             recording: `(sample, site, unit)`.
-            covariance: `"full"` or `"unit"`.
-            grid: moments whose bins are to be used; by default they are cut at quantiles of the
-                first block of samples.
+            covariance: `"full"` for all pairs of units, `"unit"` for each unit with itself.
+            grid: Moments whose bins are used; by default the bins are cut at quantiles of the first
+                block of samples.
         """
         result: Moments | None = None
         for block in recording.sample_blocks():
@@ -89,12 +79,15 @@ class Moments:
             moments = _of_block(block, covariance, shared)
             result = moments if result is None else result.merge(moments, same_origin=True)
         if result is None:
-            raise RecordingError("got a recording without samples; moments need at least one")
+            raise RecordingError(
+                "got a recording without samples; moments need at least one: "
+                "td.Moments.of(recording)"
+            )
         return result
 
     @property
     def n_samples(self) -> int:
-        """The number of samples, the denominator of every moment."""
+        """Number of samples, the denominator of every moment."""
         return int(self.dataset.attrs["n_samples"])
 
     @property
@@ -105,7 +98,7 @@ class Moments:
 
     @cached_property
     def sites(self) -> tuple[str, ...]:
-        """The labels of the sites in order of depth."""
+        """Labels of the sites in order of depth."""
         return tuple(str(label) for label in self.dataset["site"].values)
 
     @property
@@ -152,50 +145,40 @@ class Moments:
         """Mean over samples of a measure that takes one sample at a time, with sd and count.
 
         Args:
-            measure: its name, as `"paths.kinematics"`.
+            measure: Name of the measure, such as `"paths.kinematics"`.
 
         Returns:
-            Its variables without `sample`: each is the mean over the samples where it is defined;
-            `x_sd` is the standard deviation over them (denominator: their number), `x_count` that
-            number. NaN, with one `UndefinedWarning`, where there are none.
+            The variables of the measure without `sample`: each is the mean over the samples where
+            it is defined; `x_sd` is the standard deviation over these (denominator: their number),
+            `x_count` their number. NaN, with one `UndefinedWarning`, if there are none.
 
         Raises:
-            RecordingError: the measure was not gathered.
+            RecordingError: the moments hold no means of the measure.
         """
         if measure not in self.per_sample:
             raise RecordingError(
                 f"these moments hold no means of {measure!r}; they hold those of "
                 f"{', '.join(self.per_sample)}: moments.means({next(iter(self.per_sample))!r})"
             )
-        gathered = self.per_sample[measure]
-        variables: dict[str, Any] = {}
-        undefined = 0
-        for name in averaged(gathered):
-            counts = gathered[f"{name}_count"]
-            undefined += self.n_samples * counts.size - int(counts.sum())
-            attrs = {"units": gathered[name].attrs.get("units", ""), "over": "defined samples"}
-            variance = gathered[f"{name}_squares"] / counts.where(counts > 0)
-            variables[name] = gathered[name].where(counts > 0)
-            variables[f"{name}_sd"] = (variance**0.5).assign_attrs(attrs)
-            variables[f"{name}_count"] = counts
-        if undefined:
+        means, n_undefined = means_and_deviations(self.per_sample[measure], self.n_samples)
+        if n_undefined:
             warnings.warn(
-                f"{undefined} values of {measure} were undefined (NaN) and are left out of its "
+                f"{n_undefined} values of {measure} were undefined (NaN) and are left out of its "
                 "means",
                 UndefinedWarning,
                 stacklevel=2,
             )
-        return xr.Dataset(variables, attrs={"measure": measure, "n_samples": self.n_samples})
+        return means.assign_attrs(measure=measure, n_samples=self.n_samples)
 
     def can_measure(self, name: str) -> bool:
-        """Whether `measure` gives something for this name."""
+        """Whether `measure` computes this measure from moments."""
         return name in self.per_sample or registry.MEASURES.get(name).of_moments
 
     def measure(self, name: str) -> xr.Dataset:
-        """Compute a registered measure from these moments: its result, or its means.
+        """Compute a registered measure from these moments: its result, or its means over samples.
 
         Raises:
-            RecordingError: it needs the states.
+            RecordingError: the measure needs the states.
         """
         entry = registry.MEASURES.get(name)
         if entry.of_moments:
@@ -204,11 +187,11 @@ class Moments:
         return self.means(name)
 
     def merge(self, other: Moments, *, same_origin: bool = False) -> Moments:
-        """The moments of the samples of both.
+        """Merge two sets of moments into the moments of all their samples.
 
         Args:
-            other: moments of other samples of the same model.
-            same_origin: both are of one recording, whose provenance stays.
+            other: Moments of other samples of the same model.
+            same_origin: Whether both are of one recording, whose provenance is kept.
 
         Raises:
             RecordingError: sites, units, covariances, bins or measures differ.
@@ -216,7 +199,7 @@ class Moments:
         self._require_mergeable(other)
         products = self.products.merge(other.products)
         joint = self.dataset["joint"].values + other.dataset["joint"].values
-        merged = _as_dataset(products, self.dataset["bin_edge"].values, joint)
+        merged = sums_dataset(products, self.dataset["bin_edge"].values, joint)
         merged = merged.assign_coords(self.dataset.coords)
         provenance = self.provenance if same_origin else _both(self.provenance, other.provenance)
         merged.attrs = plain_attributes(
@@ -248,14 +231,16 @@ class Moments:
             )
 
     def save(self, path: str | Path) -> None:
-        """Write to a Zarr store; it appears under its name only when it is whole.
+        """Write to a Zarr store; it appears under its name only when it is complete.
 
         Raises:
-            RecordingError: something is there already.
+            RecordingError: the path exists already.
         """
         path = local_path(path, RecordingError)
         if path.exists():
-            raise RecordingError(f"{path} exists already; delete it or give another name")
+            raise RecordingError(
+                f"{path} exists already; delete it or give another name: moments.save('other.zarr')"
+            )
         partial = path.with_name(f".{path.name}.partial")
         remove_folder(partial)
         self.dataset.drop_encoding().to_zarr(partial, mode="w", consolidated=False)
@@ -270,7 +255,7 @@ def open_moments(path: str | Path) -> Moments:
     """Read moments from disk into memory. Needs no torch.
 
     Raises:
-        RecordingError: nothing is there, or it holds no moments.
+        RecordingError: the path does not exist, or holds no moments.
     """
     path = local_path(path, RecordingError)
     if not path.exists():
@@ -307,50 +292,13 @@ def holds_moments(path: str | Path) -> bool:
     return bool(described.get("attributes", {}).get("format") == FORMAT)
 
 
-def moments_bytes(n_sites: int, n_units: int, covariance: str) -> int:
-    """Memory that one set of moments takes, in bytes."""
-    pairs = n_units if covariance == "full" else 1
-    return 8 * n_sites * n_units * (2 * pairs + 2 * BINS + BINS * BINS)
-
-
 def _of_block(block: Recording, covariance: str, grid: Moments | None) -> Moments:
-    values = block.values
-    edges = quantile_edges(values) if grid is None else grid.dataset["bin_edge"].values
-    n_samples, n_sites, n_units = values.shape
-    if edges.shape[:2] != (n_sites, n_units):
-        raise RecordingError(
-            f"got bins for {edges.shape[0]} sites of {edges.shape[1]} units, the recording has "
-            f"{n_sites} of {n_units}; give moments of the same model as grid="
-        )
-    products = Products.of(values, full=covariance == "full")
-    joint = np.empty((n_sites - 1, n_units, BINS, BINS), dtype=np.int64)
-    before = binned(values[:, 0], edges[0])
-    for step in range(n_sites - 1):
-        after = binned(values[:, step + 1], edges[step + 1])
-        joint[step] = joint_counts(before, after)
-        before = after
-    dataset = _as_dataset(products, edges, joint).assign_coords(
-        {**block.site_coords, **block.step_coords}
-    )
+    edges = quantile_edges(block.values) if grid is None else grid.dataset["bin_edge"].values
+    dataset = block_sums(block, edges, full=covariance == "full")
     dataset.attrs = plain_attributes(
-        {"format": FORMAT, "n_samples": n_samples, "provenance": block.provenance}
+        {"format": FORMAT, "n_samples": block.shape[0], "provenance": block.provenance}
     )
     return Moments(dataset, dict(block_statistics(block)))
-
-
-def _as_dataset(products: Products, edges: Floats, joint: NDArray[np.int64]) -> xr.Dataset:
-    pair = ("unit", "other_unit") if products.full else ("unit",)
-    stream = {"units": "stream units"}
-    squared = {"units": "stream units squared", "definition": "sum over samples, about the mean"}
-    return xr.Dataset(
-        {
-            "mean": (("site", "unit"), products.mean, stream),
-            "within": (("site", *pair), products.within, squared),
-            "between": (("step", *pair), products.between, squared),
-            "bin_edge": (("site", "unit", "edge"), edges, stream),
-            "joint": (("step", "unit", "bin", "other_bin"), joint, {"units": "samples"}),
-        }
-    )
 
 
 def _both(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:

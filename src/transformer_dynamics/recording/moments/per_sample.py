@@ -1,8 +1,8 @@
 """Mean and spread over samples of measures that take one sample at a time, mergeable.
 
-A measure registered with `per_sample=True` runs on a block of samples as on a whole recording; of
-each variable `x` along `sample` remain its mean, `x_squares`, the sum of squared deviations from
-it, and `x_count`, the samples where it is defined.
+A measure registered with `per_sample=True` runs on each block of samples. Of each variable `x`
+along `sample` the mean is kept, with `x_squares`, the sum of squared deviations from it, and
+`x_count`, the number of samples where it is defined.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from transformer_dynamics.recording.recording import Recording
 
 
 def block_statistics(block: Recording) -> Iterator[tuple[str, xr.Dataset]]:
-    """Mean over samples of every measure that takes one sample at a time."""
+    """Average over samples every measure that takes one sample at a time."""
     for name, measure in registry.MEASURES.all().items():
         if not measure.per_sample:
             continue
-        # Without the stamp of a result, which would hash every block.
+        # Unwrapped: the stamp of a result would hash every block.
         function = inspect.unwrap(measure.function)
         with warnings.catch_warnings():
-            # What is undefined is counted, and said when the means are asked for.
+            # Undefined values are counted; `Moments.means` warns of them.
             warnings.simplefilter("ignore", UndefinedWarning)
             try:
                 result = function(block)
@@ -52,16 +52,40 @@ def _summed(name: str, values: xr.DataArray) -> dict[str, xr.DataArray]:
     }
 
 
-def averaged(gathered: xr.Dataset) -> list[str]:
-    """The variables that were averaged, without those that say how."""
+def means_and_deviations(gathered: xr.Dataset, n_samples: int) -> tuple[xr.Dataset, int]:
+    """Convert sums to means and standard deviations over the defined samples.
+
+    Args:
+        gathered: Variables `x`, `x_squares` and `x_count`.
+        n_samples: Number of samples in all.
+
+    Returns:
+        Variables `x`, `x_sd` and `x_count`, NaN where the count is 0, and the number of undefined
+        values.
+    """
+    variables: dict[str, Any] = {}
+    n_undefined = 0
+    for name in _averaged(gathered):
+        counts = gathered[f"{name}_count"]
+        n_undefined += n_samples * counts.size - int(counts.sum())
+        attrs = {"units": gathered[name].attrs.get("units", ""), "over": "defined samples"}
+        variance = gathered[f"{name}_squares"] / counts.where(counts > 0)
+        variables[name] = gathered[name].where(counts > 0)
+        variables[f"{name}_sd"] = (variance**0.5).assign_attrs(attrs)
+        variables[f"{name}_count"] = counts
+    return xr.Dataset(variables), n_undefined
+
+
+def _averaged(gathered: xr.Dataset) -> list[str]:
+    """Names of the averaged variables, without their squares and counts."""
     suffix = "_count"
     return [str(name)[: -len(suffix)] for name in gathered if str(name).endswith(suffix)]
 
 
 def merge_statistics(one: xr.Dataset, two: xr.Dataset) -> xr.Dataset:
-    """The statistics of both sets of samples together."""
+    """Merge the statistics of two sets of samples."""
     variables: dict[str, xr.DataArray] = {}
-    for name in averaged(one):
+    for name in _averaged(one):
         n, m = one[f"{name}_count"], two[f"{name}_count"]
         total = n + m
         shift = two[name] - one[name]

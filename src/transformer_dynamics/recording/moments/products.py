@@ -1,11 +1,11 @@
 """Means and sums of products of the stream's units over samples, block by block.
 
-Sums are kept about the mean of their own samples and moved to the common mean when two sets merge
-(Chan, Golub and LeVeque 1979),
+Sums are about the mean of their own samples. Two sets merge about the common mean (Chan, Golub and
+LeVeque 1979),
 
     M = M_a + M_b + (m_b - m_a)(m_b - m_a)^T n_a n_b / (n_a + n_b),
 
-so nothing is lost to cancellation, however large the mean. Accumulated in float64.
+which loses nothing to cancellation, however large the mean is. Accumulated in float64.
 
 Cost per sample for S sites of D units: 4 S D^2 operations with all pairs of units, 4 S D with each
 unit alone.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import Floats
 
-# What cancellation leaves of the variance of a unit that is constant, of its mean square.
+# Variance over mean square that rounding leaves in a constant unit.
 VARIANCE_FLOOR = 1e-24
 
 
@@ -32,11 +32,11 @@ class Products:
     """Sums over samples.
 
     Attributes:
-        n_samples: their number.
-        mean: `(site, unit)`.
-        within: sums of products of deviations, `(site, unit, other_unit)`, or `(site, unit)` of
+        n_samples: Number of samples.
+        mean: Mean state, `(site, unit)`.
+        within: Sums of products of deviations, `(site, unit, other_unit)`, or `(site, unit)` for
             each unit with itself.
-        between: the same between neighboring sites, `(step, unit, other_unit)`, whose rows are
+        between: The same between neighboring sites, `(step, unit, other_unit)`, whose rows are
             the units where the step starts, or `(step, unit)`.
     """
 
@@ -47,7 +47,12 @@ class Products:
 
     @classmethod
     def of(cls, values: NDArray[Any], *, full: bool) -> Products:
-        """Of states `(sample, site, unit)`, with all pairs of units or each with itself."""
+        """Compute the sums of states `(sample, site, unit)`.
+
+        Args:
+            values: States `(sample, site, unit)`.
+            full: Whether to sum all pairs of units, or each unit with itself.
+        """
         n_samples, n_sites, n_units = values.shape
         shape = (n_units, n_units) if full else (n_units,)
         mean = np.empty((n_sites, n_units))
@@ -55,43 +60,50 @@ class Products:
         before, mean[0] = _deviations(values[:, 0])
         within[0] = _sums(before, before, full)
         for site in range(1, n_sites):
-            here, mean[site] = _deviations(values[:, site])
-            within[site] = _sums(here, here, full)
-            between[site - 1] = _sums(before, here, full)
-            before = here
+            after, mean[site] = _deviations(values[:, site])
+            within[site] = _sums(after, after, full)
+            between[site - 1] = _sums(before, after, full)
+            before = after
         return cls(n_samples, mean, within, between)
 
     @classmethod
     def over(cls, blocks: Iterable[tuple[slice, NDArray[Any]]], *, full: bool) -> Products:
-        """Of all blocks together, as `recording.blocks()` yields them."""
+        """Compute the sums of all blocks, as `recording.blocks()` yields them.
+
+        Raises:
+            InputError: there are no blocks.
+        """
         total: Products | None = None
         for _, values in blocks:
             products = cls.of(values, full=full)
             total = products if total is None else total.merge(products)
         if total is None:
-            raise InputError("got no blocks of states; a recording has at least one sample")
+            raise InputError(
+                "got no blocks of states; a recording has at least one sample: "
+                "Products.over(recording.blocks(), full=True)"
+            )
         return total
 
     @property
     def full(self) -> bool:
-        """Whether all pairs of units are held."""
+        """Whether the sums hold all pairs of units."""
         return self.within.ndim == 3
 
     def merge(self, other: Products) -> Products:
-        """Of the samples of both; shapes must agree."""
+        """Merge with the sums of other samples, of equal shapes."""
         total = self.n_samples + other.n_samples
         shift = other.mean - self.mean
         weight = self.n_samples * other.n_samples / total
         within, between = self.within + other.within, self.between + other.between
         for sums, first, second in ((within, shift, shift), (between, shift[:-1], shift[1:])):
-            for place, (row, column) in enumerate(zip(first, second, strict=True)):
+            for index, (row, column) in enumerate(zip(first, second, strict=True)):
                 product = np.outer(row, column) if self.full else row * column
-                sums[place] += weight * product
+                sums[index] += weight * product
         mean = self.mean + shift * (other.n_samples / total)
         return Products(total, mean, within, between)
 
     def unit_variance(self) -> Floats:
-        """Variance of each unit over samples, `(site, unit)`; the denominator is their number."""
+        """Variance of each unit over samples, `(site, unit)`; denominator: number of samples."""
         return _diagonals(self.within) / self.n_samples
 
     def unit_correlation(self) -> Floats:
@@ -106,9 +118,9 @@ class Products:
 
 
 def _deviations(states: NDArray[Any]) -> tuple[Floats, Floats]:
-    """States of one site `(sample, unit)` about their mean, and that mean `(unit)`."""
+    """Deviations of the states of one site `(sample, unit)` from their mean, and the mean."""
     deviations = states.astype(np.float64)
-    # The first sample goes first, so that a constant unit deviates by exactly zero.
+    # The first sample is subtracted first, so that a constant unit deviates by exactly zero.
     first = deviations[0].copy()
     with np.errstate(invalid="ignore"):
         deviations -= first

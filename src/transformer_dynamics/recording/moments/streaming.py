@@ -1,8 +1,8 @@
-"""Moments of a model's states, shard after shard, with nothing of the states kept.
+"""Moments of a model's states, computed shard after shard without storing the states.
 
-The moments so far are written after every shard under a name that says how many they hold, then
-that number, so that an interrupted call goes on from the last whole one; the result is the same bit
-for bit, since the shards are always added in the same order.
+After every shard the moments so far are written under a name with the number of shards, and then
+that number. An interrupted call continues from the last complete file; the result is bit-identical,
+since shards are always added in the same order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from transformer_dynamics.recording.disk.store import (
     require_same,
 )
 from transformer_dynamics.recording.job import Job
-from transformer_dynamics.recording.moments.moments import Moments, moments_bytes, open_moments
+from transformer_dynamics.recording.moments.histograms import BINS
+from transformer_dynamics.recording.moments.moments import Moments, open_moments
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.files import make_folder, read_json, remove_folder, write_json
@@ -34,17 +35,17 @@ MOST_BYTES = 8 * 2**30
 def stream_moments(
     job: Job, template: xr.Dataset, options: RecordingOptions, out: Path | None, count: Count
 ) -> Moments:
-    """The moments of all rows of a job, in memory or in `out`.
+    """Compute the moments of all rows of a job, in memory or in `out`.
 
     Raises:
-        RecordingError: they would take more than 8 GiB, or `out` holds something else.
+        RecordingError: they would exceed 8 GiB, or `out` holds another recording.
     """
-    n_bytes = moments_bytes(*job.shape[1:], options.covariance)
+    n_bytes = _moments_bytes(*job.shape[1:], options.covariance)
     if n_bytes > MOST_BYTES:
         raise RecordingError(
             f"full covariances of {job.shape[1]} sites of {job.shape[2]} units take "
-            f"{n_bytes / 2**30:.1f} GiB, at most {MOST_BYTES / 2**30:.0f} are allowed; keep those "
-            "of each unit alone: options=td.RecordingOptions(covariance='unit')"
+            f"{n_bytes / 2**30:.1f} GiB, at most {MOST_BYTES / 2**30:.0f} are allowed; keep the "
+            "variance of each unit alone: options=td.RecordingOptions(covariance='unit')"
         )
     if out is None:
         so_far = None
@@ -90,7 +91,7 @@ def _record(
 
 def _save(moments: Moments, folder: Path, shards: int) -> None:
     target = folder / _name(shards)
-    remove_folder(target)  # whole, but not counted: the call was interrupted in between
+    remove_folder(target)  # complete, but not counted: the call was interrupted in between
     try:
         moments.save(target)
     except OSError as error:
@@ -100,6 +101,12 @@ def _save(moments: Moments, folder: Path, shards: int) -> None:
         ) from error
     write_json(folder / "done.json", {"shards": shards})
     remove_folder(folder / _name(shards - 1))
+
+
+def _moments_bytes(n_sites: int, n_units: int, covariance: str) -> int:
+    """Memory of one set of moments, in bytes."""
+    pairs = n_units if covariance == "full" else 1
+    return 8 * n_sites * n_units * (2 * pairs + 2 * BINS + BINS * BINS)
 
 
 def _name(shards: int) -> str:

@@ -1,0 +1,9 @@
+"""The main job: record, run the nulls, measure, perturb, test the claims, report."""
+
+from transformer_dynamics.experiment.experiment import Experiment
+from transformer_dynamics.experiment.page import report_run
+from transformer_dynamics.experiment.reporter import Reporter, Silent
+from transformer_dynamics.experiment.settings import Settings
+from transformer_dynamics.experiment.verdicts import load_verdicts
+
+__all__ = ["Experiment", "Reporter", "Settings", "Silent", "load_verdicts", "report_run"]

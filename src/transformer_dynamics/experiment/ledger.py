@@ -1,0 +1,45 @@
+"""Ledger of a run, `run.json`: settings, and time and inputs of every finished stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformer_dynamics.storage.files import fingerprint, read_json, write_json
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Entries of a run, kept in a JSON file.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: Path
+
+    def entries(self) -> dict[str, Any]:
+        """All entries; empty before the first is written."""
+        return read_json(self.path) or {}
+
+    def note(self, **entries: Any) -> None:
+        """Add or replace entries."""
+        write_json(self.path, {**self.entries(), **entries})
+
+    def is_done(self, stage: str, inputs: Any) -> bool:
+        """Whether a stage was finished with the same inputs."""
+        stages = self.entries().get("stages", {})
+        return bool(stages.get(stage, {}).get("inputs") == fingerprint(inputs))
+
+    @contextmanager
+    def timed(self, stage: str, inputs: Any) -> Iterator[None]:
+        """Note the time and the inputs of a stage when it ends without an error."""
+        start = time.perf_counter()
+        yield
+        seconds = round(time.perf_counter() - start, 2)
+        stages = self.entries().get("stages", {})
+        self.note(stages={**stages, stage: {"seconds": seconds, "inputs": fingerprint(inputs)}})

@@ -1,0 +1,69 @@
+"""Recordings of a run: the model's, and those of the nulls that run a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from transformer_dynamics.experiment.run import Run
+from transformer_dynamics.nulls.reruns import untrained_twins
+from transformer_dynamics.recording import Recording
+from transformer_dynamics.recording.record import record
+from transformer_dynamics.registry import CLAIMS, NULLS
+
+UNTRAINED = "untrained"
+
+
+def record_model(run: Run) -> Recording:
+    """Record the model, or open the recording in the folder.
+
+    Raises:
+        RecordingError: the folder holds another recording; nothing is changed.
+    """
+    path = run.out / "recording.zarr"
+    make = partial(record, run.model, run.texts, out=path, options=run.settings.recording)
+    if path.exists():
+        run.reporter.skipped("record")
+        return make()
+    with run.reporter.stage("record", "tokens") as progress, run.ledger.timed("record", None):
+        return make(on_progress=progress)
+
+
+def nulls_of_claims() -> set[str]:
+    """Names of the nulls that some claim uses."""
+    return {name for claim in CLAIMS.all().values() for name in claim.all_nulls}
+
+
+def record_nulls(run: Run, recording: Recording, named: set[str]) -> dict[str, list[Recording]]:
+    """Record those of the named nulls that run a model.
+
+    Returns:
+        Name of the null to its recordings, one, or one per seed.
+    """
+    recordings: dict[str, list[Recording]] = {}
+    for name, null in NULLS.all().items():
+        if not null.needs_model or name not in named:
+            continue
+        paths, make = _recorder(run, recording, name)
+        if all(path.exists() for path in paths):
+            run.reporter.skipped(name)
+            made = make()
+        else:
+            with run.reporter.stage(name, "tokens") as progress, run.ledger.timed(name, None):
+                made = make(on_progress=progress)
+        recordings[name] = [made] if isinstance(made, Recording) else list(made)
+    return recordings
+
+
+def _recorder(run: Run, recording: Recording, name: str) -> tuple[list[Any], Callable[..., Any]]:
+    """Paths of the recordings of a null, and the function that records or opens them."""
+    folder, settings = run.out / "nulls", run.settings
+    options: dict[str, Any] = {"model": run.model, "options": settings.recording}
+    if name == UNTRAINED:
+        seeds = range(settings.seed, settings.seed + settings.n_twins)
+        paths = [folder / f"{UNTRAINED}-{seed}.zarr" for seed in seeds]
+        return paths, partial(untrained_twins, recording, seeds=seeds, out=folder, **options)
+    path = folder / f"{name}.zarr"
+    function = NULLS.get(name).function
+    return [path], partial(function, recording, seed=settings.seed, out=path, **options)

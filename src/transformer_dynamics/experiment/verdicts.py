@@ -1,0 +1,109 @@
+"""Verdicts of a run: evaluated, stored with their evidence, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from transformer_dynamics.claims import ClaimOptions, Verdict, Verdicts, evaluate_claims
+from transformer_dynamics.environment import version
+from transformer_dynamics.errors import TdynError
+from transformer_dynamics.experiment.ledger import Ledger
+from transformer_dynamics.experiment.perturbations import inputs_of
+from transformer_dynamics.experiment.run import Run, identity
+from transformer_dynamics.recording import Recording
+from transformer_dynamics.registry import CLAIMS
+from transformer_dynamics.storage.files import read_json, write_json
+from transformer_dynamics.storage.results import load_result, save_result
+
+# Variables of the evidence that the report draws; earlier versions did not write all of them.
+NEEDED = ("statistic", "statistic_low", "statistic_high", "null_mean", "null_statistic")
+
+
+def verdicts_of(
+    run: Run,
+    recording: Recording,
+    nulls: Mapping[str, list[Recording]],
+    perturbed: Mapping[str, xr.Dataset],
+) -> Verdicts:
+    """Test the claims against their nulls, or read the verdicts of the same inputs."""
+    inputs = _inputs(run, recording, nulls, list(perturbed))
+    settings, ledger = run.settings, run.ledger
+    written = (run.out / "claims.json").exists() and not _outdated(run.out)
+    if ledger.is_done("test", inputs) and written:
+        run.reporter.skipped("test")
+        return load_verdicts(run.out)
+    with run.reporter.stage("test", "draws") as progress, ledger.timed("test", inputs):
+        verdicts = evaluate_claims(
+            recording,
+            model_nulls=nulls,
+            perturbed=perturbed,
+            options=ClaimOptions(n_null=settings.n_null, n_bootstrap=settings.n_bootstrap),
+            seed=settings.seed,
+            on_progress=progress,
+        )
+        for verdict in verdicts:
+            save_result(run.store, f"claims/{verdict.id}", verdict.evidence)
+        write_json(run.out / "claims.json", [verdict.as_json() for verdict in verdicts])
+    return verdicts
+
+
+def load_verdicts(out: Path) -> Verdicts:
+    """Read the verdicts of a finished run, with their evidence.
+
+    Raises:
+        TdynError: an earlier version wrote the evidence, without a variable that is needed now.
+    """
+    outdated = _outdated(out)
+    if outdated:
+        claim, missing = next(iter(outdated.items()))
+        command = Ledger(out / "run.json").entries().get("command") or f"tdyn run --out {out}"
+        raise TdynError(
+            f"an earlier version wrote the evidence of {len(outdated)} claims in {out}, the first "
+            f"{claim}, without {', '.join(missing)}; this command writes the claims again and "
+            f"keeps the rest: {command}"
+        )
+    entries = read_json(out / "claims.json") or []
+    return Verdicts([Verdict.from_json(entry, _evidence(out, entry["id"])) for entry in entries])
+
+
+def _outdated(out: Path) -> dict[str, list[str]]:
+    """Claims whose stored evidence lacks variables, with the names of these."""
+    lacking: dict[str, list[str]] = {}
+    for entry in read_json(out / "claims.json") or []:
+        evidence = _evidence(out, entry["id"])
+        missing = [name for name in NEEDED if name not in evidence]
+        if evidence.data_vars and missing:
+            lacking[entry["id"]] = missing
+    return lacking
+
+
+def _evidence(out: Path, claim: str) -> xr.Dataset:
+    """Stored evidence of a claim; empty if there is none."""
+    evidence: xr.Dataset | None = load_result(out / "results.zarr", f"claims/{claim}")
+    return xr.Dataset() if evidence is None else evidence
+
+
+def _inputs(
+    run: Run,
+    recording: Recording,
+    nulls: Mapping[str, list[Recording]],
+    perturbed: Sequence[str],
+) -> dict[str, Any]:
+    """Inputs of the verdicts."""
+    settings = run.settings
+    return {
+        "recording": identity(recording),
+        "nulls": {name: [identity(each) for each in drawn] for name, drawn in nulls.items()},
+        "perturbed": {
+            name: inputs_of(run, name, recording, nulls["untrained"]) for name in perturbed
+        },
+        "claims": list(CLAIMS.all()),
+        "seed": settings.seed,
+        "n_null": settings.n_null,
+        "n_bootstrap": settings.n_bootstrap,
+        "version": version(),
+    }
