@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from transformer_dynamics.measures.orbits.rotation import over_traces, tangent_turns
+from transformer_dynamics.measures.orbits.turns import over_traces, tangent_turns
 from transformer_dynamics.plots.backend import (
     Drawing,
     Group,

@@ -10,17 +10,18 @@ the final site (`recording.sublayers`). Cost: 1000 x 61 x 576 states take a seco
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from transformer_dynamics.measures.orbits.rotation import (
     CONSTANT,
     RANDOM_WALK_TURNS,
-    centroid_turns,
-    over_traces,
     phase_gradient,
-    tangent_turns,
 )
+from transformer_dynamics.measures.orbits.turns import centroid_turns, over_traces, tangent_turns
 from transformer_dynamics.numerics.arrays import Floats, warn_undefined
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
@@ -55,7 +56,10 @@ def rotation_counts(recording: Recording) -> xr.Dataset:
     count, winding = (
         over_traces(kernel, mean_traces) for kernel in (tangent_turns, centroid_turns)
     )
-    results = {"rotation_count": count, "rotation_count_per_sample": counts}
+    results: dict[str, NDArray[Any]] = {
+        "rotation_count": count,
+        "rotation_count_per_sample": counts,
+    }
     warn_undefined(results, CONSTANT, stacklevel=3)
     turns = {"units": "turns", "denominator": "none"}
     mean_attrs = {**turns, "trace": f"mean over {n_samples} samples"}

@@ -34,7 +34,7 @@ import xarray as xr
 from scipy.stats import rankdata
 
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.measures.units.communities import POSITION, even_sites
+from transformer_dynamics.measures.units.community_variables import POSITION, even_sites
 from transformer_dynamics.measures.units.partitions import (
     Method,
     UnitCommunities,
