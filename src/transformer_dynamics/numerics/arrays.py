@@ -124,7 +124,7 @@ def ratio(part: Floats, whole: Floats) -> Floats:
         return part / np.where(whole == 0, np.nan, whole)
 
 
-def warn_undefined(results: Mapping[str, Floats], reason: str, *, stacklevel: int) -> None:
+def warn_undefined(results: Mapping[str, NDArray[Any]], reason: str, *, stacklevel: int) -> None:
     """Count the NaN of each named result in one `UndefinedWarning`, if there are any.
 
     Args:

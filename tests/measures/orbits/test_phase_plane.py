@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer_dynamics.errors import UndefinedWarning
-from transformer_dynamics.measures.orbits import rotation
+from transformer_dynamics.measures.orbits import turns
 from transformer_dynamics.measures.orbits.phase_plane import phase_portrait, rotation_counts
 from transformer_dynamics.measures.orbits.rotation import (
     permuted_points_rotation_count,
@@ -153,7 +153,7 @@ def test_the_winding_number_is_that_of_its_points():
 
 @pytest.mark.parametrize("block", [1, 1000, 2**16])
 def test_shapes_and_blocks(block, monkeypatch):
-    monkeypatch.setattr(rotation, "BLOCK_POINTS", block)
+    monkeypatch.setattr(turns, "BLOCK_POINTS", block)
     values = walks(6 * 5, 12).reshape(6, 5, 12)
     expected = [[turns_by_definition(trace) for trace in row] for row in values]
     np.testing.assert_allclose(rotation_count(values), expected)
@@ -291,12 +291,12 @@ def test_the_portraits_run_from_few_turns_to_many():
     values = recording_of_walks().values.copy()
     values[:, :, 2] = 0.1
     result = phase_portrait(Recording.from_array(values, sites=transformer_labels(6)))
-    turns, _ = caught(lambda: np.abs(rotation_count(result["activation"].values.T)))
+    magnitudes, _ = caught(lambda: np.abs(rotation_count(result["activation"].values.T)))
     paths, heatmap = draw_phase_portrait(result)
     units = [int(path.name.split()[1].rstrip(":")) for path in paths.paths]
-    assert turns[units[0]] == np.nanmin(turns)
-    assert turns[units[-1]] == np.nanmax(turns)
-    assert turns[units[1]] == np.sort(turns)[19]
+    assert magnitudes[units[0]] == np.nanmin(magnitudes)
+    assert magnitudes[units[-1]] == np.nanmax(magnitudes)
+    assert magnitudes[units[1]] == np.sort(magnitudes)[19]
     for path, unit in zip(paths.paths, units, strict=True):
         np.testing.assert_array_equal(path.points[:, 0], result["activation"][:, unit])
         np.testing.assert_array_equal(path.points[:, 1], result["gradient"][:, unit])

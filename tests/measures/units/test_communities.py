@@ -9,7 +9,8 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from transformer_dynamics.errors import InputError, RecordingError, TdynError, UndefinedWarning
-from transformer_dynamics.measures.units.communities import communities, even_sites
+from transformer_dynamics.measures.units.communities import communities
+from transformer_dynamics.measures.units.community_variables import even_sites
 from transformer_dynamics.measures.units.partitions import (
     agreement,
     partition,

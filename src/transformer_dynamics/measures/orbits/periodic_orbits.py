@@ -18,20 +18,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.measures.orbits.fixed_points import window_sites
 from transformer_dynamics.measures.orbits.growth import mean_growth
 from transformer_dynamics.measures.orbits.levels import level_centers
 from transformer_dynamics.measures.orbits.marks import (
     EMBEDDINGS,
     PERIODS,
     SURROGATES,
-    Marks,
-    largest_height,
     marks,
     surrogate_marks,
 )
-from transformer_dynamics.measures.orbits.recurrence import ENCOUNTER_SITES
-from transformer_dynamics.measures.orbits.traces import relative, robust_scores, subset
+from transformer_dynamics.measures.orbits.recurrence_tests import recurrence_tests
+from transformer_dynamics.measures.orbits.traces import subset
 from transformer_dynamics.measures.orbits.unstable_excess import text_halves, unstable_excess
 from transformer_dynamics.numerics.arrays import Floats, warn_undefined
 from transformer_dynamics.recording.recording import Recording
@@ -43,7 +40,6 @@ SOURCE = (
     "(PRL 75, 2124, 1995); claimed by arXiv 2502.12131"
 )
 MIN_SITES = 4
-LEVEL = 0.05
 MAY_BE_UNDEFINED = ("transform_p", "returns_p", "encounters_p", "unstable_excess", "growth")
 
 
@@ -91,7 +87,7 @@ def periodic_orbits(
     traces = np.ascontiguousarray(chosen.values.transpose(0, 2, 1), dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         draws, growths = surrogate_marks(traces, max_time, n_surrogates, seed)
-        result = _tests(traces, marks(traces, max_time), draws)
+        result = recurrence_tests(traces, marks(traces, max_time), draws)
         result = result.merge(mean_growth(traces, chosen.groups, growths, seed=seed))
         result["unstable_excess"] = _excess(traces, chosen.groups)
     reason = (
@@ -123,84 +119,3 @@ def _excess(traces: Floats, groups: NDArray[np.int64]) -> xr.Variable:
     values = np.where(parts.around > 0, parts.excess / parts.around, np.nan)[0]
     attrs = {"units": "1", "denominator": "transformed points per level around the one found"}
     return xr.Variable("unit", values, attrs)
-
-
-def _tests(traces: Floats, observed: Marks, draws: dict[str, Marks]) -> xr.Dataset:
-    """Test the observed counts against the draws of each kind of surrogate."""
-    n_samples, _, n_sites = traces.shape
-    _, middle, deviation = robust_scores(relative(traces))
-    combination, per_unit = ("embedding", "period", "unit"), ("unit",)
-    dims = {"transform": combination, "returns": per_unit, "encounters": per_unit}
-    bins = {"transform": "level", "returns": "time", "encounters": "once"}
-    result = xr.Dataset()
-    for name, counts in observed._asdict().items():
-        of_draws = [getattr(of_kind, name) for of_kind in draws.values()]
-        defined = _defined(name, n_sites) & np.isfinite(deviation)
-        tested = [largest_height(counts, of_draw) for of_draw in of_draws]
-        along = ("surrogate", *dims[name])
-        result[f"{name}_height"] = (along, [np.where(defined, t[0], np.nan) for t in tested])
-        result[f"{name}_p"] = (along, [np.where(defined, t[1], np.nan) for t in tested])
-        binned = (*dims[name], bins[name])
-        divisor = 1 if name == "returns" else n_samples
-        result[name] = (binned, np.where(defined[..., np.newaxis], counts, np.nan) / divisor)
-        for word, pooled in (("mean", np.mean), ("deviation", np.std)):
-            result[f"surrogate_{name}_{word}"] = (
-                ("surrogate", *binned),
-                np.stack([pooled(of_draw, axis=0) for of_draw in of_draws]) / divisor,
-            )
-        if name == "transform":
-            level = level_centers()[tested[0][2]] * deviation + middle
-            result["peak"] = (combination, np.where(defined, level, np.nan))
-    result = result.isel(once=0)
-    for variable, values in result.data_vars.items():
-        values.attrs = _attrs(str(variable))
-    result["found"] = _found(result)
-    return result
-
-
-def _defined(name: str, n_sites: int) -> NDArray[np.bool_]:
-    """Mark the tests that have enough sites, for broadcasting over units."""
-    if name == "transform":
-        windows = [[window_sites(p, d) <= n_sites for p in PERIODS] for d in EMBEDDINGS]
-        return np.array(windows)[..., np.newaxis]
-    return np.array([n_sites >= (ENCOUNTER_SITES if name == "encounters" else 2)])
-
-
-def _attrs(name: str) -> dict[str, str]:
-    if name.endswith("_p"):
-        return {"units": "1", "denominator": "draws of the surrogate + 1"}
-    if name.endswith("_height"):
-        return {"units": "deviations of the surrogates, at least one count", "denominator": "none"}
-    if "returns" in name:
-        return {"units": "per cent", "denominator": "mean over times of return"}
-    if name == "peak":
-        return {
-            "units": "1",
-            "denominator": "size of the stream at the site, median of |x| over samples and units",
-            "definition": "level of the highest peak against sign-flipped increments",
-        }
-    return {"units": "counts per trace", "denominator": "samples"}
-
-
-def _found(result: xr.Dataset) -> xr.DataArray:
-    """Compute the share of units with p at most 5 % against all surrogates, `(test)`."""
-    shares = {}
-    for name in Marks._fields:
-        p = result[f"{name}_p"].max("surrogate", skipna=False)
-        rows = p.values.reshape(-1, p.sizes["unit"])
-        labels = [name.replace("returns", "close returns")]
-        if name == "transform":
-            labels = [f"transform, embedding {d}, period {q}" for d in EMBEDDINGS for q in PERIODS]
-        for label, row in zip(labels, rows, strict=True):
-            tested = row[np.isfinite(row)]
-            shares[label] = (tested <= LEVEL).mean() if tested.size else np.nan
-    return xr.DataArray(
-        list(shares.values()),
-        dims="test",
-        coords={"test": np.array(list(shares), dtype=object)},
-        attrs={
-            "units": "1",
-            "denominator": "units with a p-value",
-            "definition": f"p at most {LEVEL:g} against every kind of surrogate",
-        },
-    )

@@ -18,11 +18,9 @@ import xarray as xr
 from transformer_dynamics.measures.orbits.rotation import (
     CONSTANT,
     RANDOM_WALK_TURNS,
-    centroid_turns,
-    over_traces,
     phase_gradient,
-    tangent_turns,
 )
+from transformer_dynamics.measures.orbits.turns import centroid_turns, over_traces, tangent_turns
 from transformer_dynamics.numerics.arrays import Floats, warn_undefined
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
