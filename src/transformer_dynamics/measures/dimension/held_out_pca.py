@@ -76,8 +76,8 @@ def held_out_pca(
     """
     counts = _checked_counts(n_components)
     fitted, scored = split_texts(recording.groups, seed=seed)
-    halves = (recording.select(samples=samples) for samples in (fitted, scored))
-    squares = reading_squares(*halves, counts)
+    halves = [recording.select(samples=samples) for samples in (fitted, scored)]
+    squares = reading_squares(halves[0], halves[1], counts)
     sites, over_all = _site_shares(squares), _over_all(squares, uniform_weights(len(scored)))
     weights = text_weights(recording.groups[scored], N_BOOTSTRAP, seed=seed)
     low, high = percentile_interval(_over_all(squares, weights))
