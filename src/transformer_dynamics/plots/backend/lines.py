@@ -62,6 +62,8 @@ class Lines(Labeled):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw on matplotlib axes."""
+        from matplotlib.ticker import MaxNLocator
+
         axes = new_axes(ax, self)
         for line, (color, dash) in zip(self.series, styles(self.series), strict=True):
             if line.hidden:
@@ -72,7 +74,7 @@ class Lines(Labeled):
             if line.low is not None and line.high is not None:
                 axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.2, linewidth=0)
         if all(np.all(line.x == np.round(line.x)) for line in self.series):
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_yscale(self.y_scale)
         axes.legend(fontsize="small")
         return axes
