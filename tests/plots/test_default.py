@@ -239,7 +239,9 @@ def test_title_and_definition_come_from_the_result():
 @pytest.mark.parametrize("variable", ["sped", "site", "", None, 3, ["speed"]])
 def test_an_unknown_variable_lists_the_known_ones(variable):
     result = dataset([1.0, 2.0], ("site",), site=["a", "b"])
-    with pytest.raises(InputError, match=r"has the variables speed: result\.td\.plot\('speed'\)"):
+    with pytest.raises(
+        InputError, match=r"has the variables speed; this can be drawn: result\.td\.plot\('speed'\)"
+    ):
         variable_drawing(result, variable)
 
 
@@ -256,15 +258,24 @@ def test_an_unknown_variable_lists_the_known_ones(variable):
 def test_other_values_than_real_numbers_are_refused(values):
     result = dataset(values, ("site",)).assign(norm=("site", [1.0, 2.0]))
     with pytest.raises(
-        InputError, match=r"not real numbers .* norm can be drawn: result\.td\.plot\('norm'\)"
+        InputError, match=r"not real numbers .* this can be drawn: result\.td\.plot\('norm'\)"
     ):
         variable_drawing(result, "speed")
     assert [drawing.title for drawing in default_drawings(result)] == ["Norm"]
 
 
 def test_a_variable_without_values_is_refused():
-    with pytest.raises(InputError, match=r"which holds no value; .* result\.td\.plot\('speed'\)"):
-        variable_drawing(dataset(np.empty((3, 0)), ("site", "unit")), "speed")
+    result = dataset(np.empty((3, 0)), ("site", "unit"))
+    with pytest.raises(InputError, match="holds no value; this can be drawn: no variable"):
+        variable_drawing(result, "speed")
+    more = result.assign(norm=("site", [1.0, 2.0, 3.0]))
+    with pytest.raises(InputError, match=r"this can be drawn: result\.td\.plot\('norm'\)"):
+        variable_drawing(more, "speed")
+
+
+def test_a_variable_may_have_a_number_for_a_name():
+    (drawing,) = default_drawings(xr.Dataset({0: ("site", [1.0, 2.0])}))
+    assert drawing.title == "0"
 
 
 @pytest.mark.parametrize("result", [xr.Dataset(), xr.Dataset(coords={"site": ["a"]})])

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = 'td.plot([recording, td.nulls.random_walk(recording)], "paths.kinematics", "cosine")'
 INTERPRETATION = (
-    "A recording differs from another, or from a null model, where their values and intervals lie "
-    "apart."
+    "A recording differs from another, or from a null model, where their intervals do not overlap."
 )
 
 

@@ -24,7 +24,7 @@ from transformer_dynamics.errors import InputError
 from transformer_dynamics.plots.backend import forms
 from transformer_dynamics.plots.backend.style import Drawing
 
-# The last word of a dimension's name tells what it is: `tangled_sample` is a sample.
+# By the last word of a dimension's name: `tangled_sample` is a sample.
 REPEATED = ("sample", "text", "draw", "state", "unit", "fold")
 DEPTH = ("site", "step", "turn", "layer", "start")
 MOST_LINES = 12
@@ -56,7 +56,7 @@ def default_drawings(result: xr.Dataset) -> list[Drawing]:
         if _is_end_of_band(result, str(name)):
             continue
         try:
-            drawings.append(variable_drawing(result, str(name)))
+            drawings.append(variable_drawing(result, name))
         except InputError:
             continue
     if not drawings:
@@ -67,7 +67,7 @@ def default_drawings(result: xr.Dataset) -> list[Drawing]:
     return drawings
 
 
-def variable_drawing(result: xr.Dataset, variable: str) -> Drawing:
+def variable_drawing(result: xr.Dataset, variable: Hashable) -> Drawing:
     """The drawing of one variable, by its dimensions.
 
     Raises:
@@ -100,22 +100,29 @@ def variable_drawing(result: xr.Dataset, variable: str) -> Drawing:
     )
 
 
-def _numbers(result: xr.Dataset, variable: str) -> xr.DataArray:
-    """The variable, if it is there and holds numbers."""
-    names = [str(name) for name in result.data_vars if result[name].dtype.kind in "fiub"]
-    works = f"result.td.plot({names[0]!r})" if names else "result.td.drawings"
+def _numbers(result: xr.Dataset, variable: Hashable) -> xr.DataArray:
+    """The variable, refused unless it exists and holds real numbers."""
+    names = [
+        name
+        for name, values in result.data_vars.items()
+        if values.dtype.kind in "fiub" and values.size
+    ]
+    works = f"result.td.plot({names[0]!r})" if names else "no variable of this result"
     if not isinstance(variable, Hashable) or variable not in result.data_vars:
-        raise InputError(f"got variable={variable!r}; the result has {_variables(result)}: {works}")
+        raise InputError(
+            f"got variable={variable!r}; the result has {_variables(result)}; this can be drawn: "
+            f"{works}"
+        )
     values = result[variable]
     if values.dtype.kind not in "fiub":
         raise InputError(
             f"got variable={variable!r}, whose values are not real numbers but {values.dtype}; "
-            f"of this result {', '.join(names) or 'no variable'} can be drawn: {works}"
+            f"this can be drawn: {works}"
         )
     if not values.size:
         raise InputError(
             f"got variable={variable!r} of shape {dict(values.sizes)}, which holds no value; "
-            f"draw a variable with values: {works}"
+            f"this can be drawn: {works}"
         )
     return values
 

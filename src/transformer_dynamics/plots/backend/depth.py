@@ -105,7 +105,7 @@ def by_site(result: xr.Dataset, variable: str, noun: str) -> list[Series]:
 
 
 def by_step_kind(line: Series, kinds: NDArray[Any]) -> list[Series]:
-    """A line over steps, with its attention and its MLP steps as points where there are any."""
+    """A line over steps, and its attention and MLP steps as points if the kinds are known."""
     series = [line]
     for kind, name in KIND_NAMES.items():
         chosen = np.flatnonzero(kinds == kind)

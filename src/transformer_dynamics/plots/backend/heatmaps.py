@@ -76,7 +76,7 @@ class Heatmap(Labeled):
         x_ticks, y_ticks = self.x_ticks or _some(self.x_names), self.y_ticks or _some(self.y_names)
         if x_ticks:
             axes.set_xticks(*zip(*x_ticks, strict=True))
-        if not self.x_ticks:
+        if self.x_names and not self.x_ticks:
             axes.tick_params("x", labelrotation=45)
         if y_ticks:
             axes.set_yticks(*zip(*y_ticks, strict=True))

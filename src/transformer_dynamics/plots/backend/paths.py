@@ -49,7 +49,7 @@ class Paths(Labeled):
         for path, (color, dash) in zip(self.paths, styles(self.paths), strict=True):
             x, y = path.points[:, 0], path.points[:, 1]
             if self.markers:
-                axes.scatter(x, y, color=color, label=path.name, s=4)
+                axes.scatter(x, y, color=color, label=path.name, s=9)
                 continue
             axes.plot(x, y, color=color, label=path.name, linestyle=MATPLOTLIB_DASHES[dash])
             axes.plot(x[:1], y[:1], color=color, marker="o")

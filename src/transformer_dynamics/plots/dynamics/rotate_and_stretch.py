@@ -101,7 +101,8 @@ def _growth(result: xr.Dataset) -> Lines:
             null="variance of the states",
         ),
         interpretation=(
-            "The growth of the residual is a finding only if it differs from that of the states."
+            "The growth of the residual supports the law only if it differs from the growth of the "
+            "states."
         ),
     )
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import numpy as np
 import xarray as xr
 
-from transformer_dynamics.plots.backend import Drawing, Group, Histogram, Lines, Series
+from transformer_dynamics.plots.backend import Drawing, Group, Histogram, Lines
 from transformer_dynamics.plots.backend.captions import (
     OVER_SAMPLES,
-    OVER_TEXTS_SPREAD,
     caption,
     n_samples,
 )
 from transformer_dynamics.plots.backend.depth import (
-    SITE_LABEL,
     TURN_LABEL,
-    by_site,
-    level,
     mean_with_band,
     names_of,
 )
-from transformer_dynamics.plots.backend.style import Numbers
-from transformer_dynamics.plots.paths.kinematics import TOKENS_NULL
+from transformer_dynamics.plots.paths.token_axis import (
+    angle_of_tokens,
+    angle_references,
+    tortuosity_of_tokens,
+)
 from transformer_dynamics.registry import figure
-
-RANDOM_WALK_ANGLE = np.pi / 2
-INDEPENDENT_STATES_ANGLE = 2 * np.pi / 3
 
 
 @figure("paths.path_geometry")
@@ -35,15 +30,8 @@ def draw_geometry(result: xr.Dataset) -> list[Drawing]:
     Along tokens: both by site, with those of the tokens in random order.
     """
     if "token" in result.dims:
-        return [_angle_of_tokens(result), _tortuosity_of_tokens(result)]
+        return [angle_of_tokens(result), tortuosity_of_tokens(result)]
     return [_angle(result), _tortuosity(result)]
-
-
-def _references(x: Numbers, independent: str) -> list[Series]:
-    return [
-        level("random walk in many dimensions, π/2", x, RANDOM_WALK_ANGLE),
-        level(independent, x, INDEPENDENT_STATES_ANGLE),
-    ]
 
 
 def _angle(result: xr.Dataset) -> Lines:
@@ -53,7 +41,7 @@ def _angle(result: xr.Dataset) -> Lines:
         title="Turning angle over depth",
         x_label=TURN_LABEL,
         y_label="turning angle (rad)",
-        series=[angle, *_references(angle.x, "independent states, 2π/3")],
+        series=[angle, *angle_references(angle.x, "independent states, 2π/3")],
         caption=caption(
             "Angle between consecutive steps (0 straight on, π reversed), mean over samples",
             n=n_samples(result),
@@ -81,49 +69,3 @@ def _tortuosity(result: xr.Dataset) -> Histogram:
             "length have about the square root of S."
         ),
     )
-
-
-def _angle_of_tokens(result: xr.Dataset) -> Lines:
-    angle = by_site(result, "mean_turning_angle", "turning angle")
-    permuted = "independent states, and any states in random order, 2π/3"
-    return Lines(
-        title="Turning angle along the tokens of a text, by site",
-        x_label=SITE_LABEL,
-        y_label="mean turning angle of a text (rad)",
-        series=[*angle, *_references(angle[0].x, permuted)],
-        caption=_caption_of_tokens(
-            result,
-            "mean_turning_angle",
-            "Angle between consecutive token steps at each site (0 straight on, π reversed), mean "
-            "over a text",
-        ),
-        interpretation=(
-            "A model straightens the path of a text only if the angle falls with depth below the "
-            "null model, and does not do so in an untrained network."
-        ),
-    )
-
-
-def _tortuosity_of_tokens(result: xr.Dataset) -> Lines:
-    return Lines(
-        title="Tortuosity along the tokens of a text, by site",
-        x_label=SITE_LABEL,
-        y_label="path length / end-to-end distance (1)",
-        series=by_site(result, "tortuosity", "tortuosity"),
-        y_scale="log",
-        caption=_caption_of_tokens(
-            result,
-            "tortuosity",
-            "Length of the path from token to token over the distance between its ends",
-        ),
-        interpretation=(
-            "A path has a direction only where it is straighter than the null model; longer texts "
-            "are more tortuous, and an attention sink at either end hides the other tokens."
-        ),
-    )
-
-
-def _caption_of_tokens(result: xr.Dataset, name: str, quantity: str) -> str:
-    null = TOKENS_NULL if f"{name}_permuted" in result else "none"
-    n = f"{result.sizes['text']} texts"
-    return caption(quantity, n=n, interval=OVER_TEXTS_SPREAD, null=null)

@@ -11,7 +11,6 @@ import xarray as xr
 from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.plots.backend.captions import (
     OVER_SAMPLES,
-    OVER_TEXTS_SPREAD,
     caption,
     n_samples,
 )
@@ -19,15 +18,17 @@ from transformer_dynamics.plots.backend.depth import (
     SITE_LABEL,
     STEP_LABEL,
     TURN_LABEL,
-    by_site,
     by_step_kind,
     mean_with_band,
     names_of,
 )
+from transformer_dynamics.plots.paths.token_axis import (
+    cosine_of_tokens,
+    norm_of_tokens,
+    speed_of_tokens,
+)
 from transformer_dynamics.registry import figure
 from transformer_dynamics.storage.attributes import STREAM, STREAM_PER_STEP
-
-TOKENS_NULL = "the same tokens in random order"
 
 
 @figure("paths.kinematics")
@@ -37,7 +38,7 @@ def draw_kinematics(result: xr.Dataset) -> list[Drawing]:
     Along tokens: speed, cosine and norm by site, with those of tokens in random order.
     """
     if "token" in result.dims:
-        return [_speed_of_tokens(result), _cosine_of_tokens(result), _norm_of_tokens(result)]
+        return [speed_of_tokens(result), cosine_of_tokens(result), norm_of_tokens(result)]
     return [_speed(result), _relative_speed(result), _cosine(result), _norm(result), _turns(result)]
 
 
@@ -138,63 +139,5 @@ def _turns(result: xr.Dataset) -> Lines:
         interpretation=(
             "Attention and MLP steps differ in length, so the sign alternates; an acceleration "
             "must hold within each kind of step."
-        ),
-    )
-
-
-def _tokens(result: xr.Dataset, name: str, noun: str, quantity: str, **texts: Any) -> Lines:
-    null = TOKENS_NULL if f"{name}_permuted" in result else "none"
-    n = f"{result.sizes['text']} texts"
-    return Lines(
-        x_label=SITE_LABEL,
-        series=by_site(result, name, noun),
-        caption=caption(quantity, n=n, interval=OVER_TEXTS_SPREAD, null=null),
-        **texts,
-    )
-
-
-def _speed_of_tokens(result: xr.Dataset) -> Lines:
-    return _tokens(
-        result,
-        "mean_speed",
-        "speed",
-        "Distance between the states of neighboring tokens at each site, mean over a text",
-        title="Speed along the tokens of a text, by site",
-        y_label="mean speed of a text (stream units per token step)",
-        y_scale="log",
-        interpretation=(
-            "Neighboring tokens have similar states only where the line lies below the null model, "
-            "and only if no attention sink is among the tokens, since one dominates a text's mean."
-        ),
-    )
-
-
-def _cosine_of_tokens(result: xr.Dataset) -> Lines:
-    return _tokens(
-        result,
-        "mean_cosine",
-        "cosine",
-        "Cosine of the states of neighboring tokens at each site, mean over a text",
-        title="Cosine of neighboring tokens, by site",
-        y_label="mean cosine of a text (1)",
-        interpretation=(
-            "Neighboring tokens agree more than any two tokens of a text only where the line lies "
-            "above the null model, which a direction common to all states raises as well."
-        ),
-    )
-
-
-def _norm_of_tokens(result: xr.Dataset) -> Lines:
-    return _tokens(
-        result,
-        "mean_norm",
-        "norm",
-        "Norm of the states of the tokens at each site, mean over a text",
-        title="Norm of the tokens' states, by site",
-        y_label=f"mean norm of a text ({STREAM})",
-        y_scale="log",
-        interpretation=(
-            "The mean describes most tokens only if no attention sink is among them, since one "
-            "dominates a text's mean."
         ),
     )
