@@ -1,4 +1,4 @@
-"""Nulls of Jacobians and of updates keep their sizes and nothing else."""
+"""Nulls of Jacobians and of updates: sizes are kept, structure is destroyed."""
 
 import numpy as np
 import pytest

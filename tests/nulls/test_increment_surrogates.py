@@ -1,4 +1,4 @@
-"""Signs and order of whole layers: what stays within a layer, and what goes between layers."""
+"""Signs and order of whole layers: relations within a layer are kept, between layers destroyed."""
 
 import numpy as np
 import pytest

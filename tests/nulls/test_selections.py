@@ -1,4 +1,4 @@
-"""Whatever runs a model again follows the rows of the recording that it is given."""
+"""Functions that run a model again return the samples of the given recording, in its order."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Each surrogate keeps what it says, destroys what it says, and leaves its input alone."""
+"""Surrogates keep and destroy the registered structure and do not change their input."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""The simulator of the rotate-and-stretch law has the covariances that it says."""
+"""The simulator of the rotate-and-stretch law has the documented covariances."""
 
 import numpy as np
 import pytest

@@ -69,7 +69,7 @@ def within_range(dtype: np.dtype[Any]) -> Iterator[None]:
 
 
 def range_error(dtype: np.dtype[Any]) -> RecordingError:
-    """The error for a surrogate whose states the recording's dtype cannot hold."""
+    """Error for a surrogate whose states the recording's dtype cannot hold."""
     return RecordingError(
         f"a surrogate of this recording leaves the range of its dtype, {dtype} (at most "
         f"{np.finfo(dtype).max:.3g}); convert it first: "

@@ -17,7 +17,7 @@ from transformer_dynamics.synthetic.starts import synthetic_recording
 def random_walk(
     *, n_samples: int = 64, n_sites: int = 32, n_units: int = 16, step: float = 1.0, seed: int = 0
 ) -> Recording:
-    """A Gaussian random walk from the origin; the first site is the first step.
+    """Gaussian random walk from the origin; the first site is the first step.
 
     Known answers: the speed is `step` sqrt(n_units) in mean square; the turning angle is pi/2 on
     average; a unit's correlation over samples between sites s and t > s, counted from one, is

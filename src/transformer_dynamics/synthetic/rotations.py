@@ -56,7 +56,7 @@ def spiral(
     growth: float = 1.05,
     seed: int = 0,
 ) -> Recording:
-    """A rotation whose radius is multiplied by `growth` from site to site.
+    """Rotation whose radius is multiplied by `growth` from site to site.
 
     Known answers: the norm is `growth`^s times the first one and the cosine of consecutive states
     cos(theta), as is the cosine of consecutive steps, with theta = 2 pi `turns` / (n_sites - 1);

@@ -1,4 +1,4 @@
-"""Linear depth dynamics: known systems, nothing found where there is nothing, PyDMD and Ridge."""
+"""Linear depth dynamics: known systems, no skill without structure, PyDMD and Ridge as oracles."""
 
 import warnings
 
@@ -9,10 +9,13 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.measures.dynamics.linear.common_maps import common_basis, one_maps
+from transformer_dynamics.measures.dynamics.linear.common_maps import (
+    common_basis,
+    dynamic_modes,
+    one_maps,
+)
 from transformer_dynamics.measures.dynamics.linear.regression import (
     cross_validated_ridge,
-    dynamic_modes,
     ridge,
 )
 from transformer_dynamics.measures.dynamics.linear.step_maps import fit_step

@@ -1,4 +1,4 @@
-"""The rotate-and-stretch law: simulated and recovered, its identities, and what a walk gives."""
+"""The rotate-and-stretch law: recovery of simulated values, identities, and a walk as control."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""A model run over the texts of a recording's samples, with the recording's samples and sites."""
+"""Recordings of a model over a recording's texts, with the same samples and sites."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def rerun(
 
 
 def _options(recording: Recording, options: RecordingOptions | None) -> RecordingOptions:
-    """The given options with what the tokens of the recording already settle."""
+    """Options of the new recording, with the settings that the recording's tokens fix."""
     from transformer_dynamics.recording.options import RecordingOptions
 
     provenance = recording.provenance
@@ -97,7 +97,7 @@ def _options(recording: Recording, options: RecordingOptions | None) -> Recordin
 def _with_text_numbers(
     rerecorded: Recording, recording: Recording, model: Model, lists: list[list[int]]
 ) -> Recording:
-    """The same samples under the text numbers of the recording, so that samples pair by them."""
+    """Number the texts as in the recording, so that samples pair by text number."""
     from transformer_dynamics.recording.record import decoded
 
     strings = np.array(decoded(model, lists), dtype=object)

@@ -1,4 +1,4 @@
-"""The model run over the recording's own texts with the tokens of every text shuffled."""
+"""Shuffled tokens: the model run over the recording's texts with each text's tokens permuted."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Linear maps for all depths, in components that are common to all sites (dynamic modes).
 
+    A = Y'Z (Z'Z)^+ of pairs (state z, next state y), least squares with an offset
+
 Source: exact DMD (Tu et al., arXiv 1312.0041); equal weights and deviations: ours. Cost, for N
 samples, S sites and D units: N S D^2 for the components and one least-squares fit per map.
 """
@@ -12,7 +14,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from transformer_dynamics.measures.dynamics.linear.regression import AffineMap, dynamic_modes
+from transformer_dynamics.measures.dynamics.linear.regression import AffineMap
 from transformer_dynamics.numerics.arrays import Floats, ratio, site_states
 
 # A map per step, and the maps for all depths in the order of `one_maps`.
@@ -63,3 +65,28 @@ def one_maps(before: Floats, after: Floats) -> list[AffineMap]:
         dynamic_modes(*pairs, weights=weights),
         dynamic_modes(*deviations, weights=weights),
     ]
+
+
+def dynamic_modes(before: Floats, after: Floats, *, weights: Floats | None = None) -> AffineMap:
+    """Fit one map from states to the next states, by least squares with an offset.
+
+    Args:
+        before: `(pair, component)`.
+        after: `(pair, component)`.
+        weights: weights of the pairs, `(pair)`; by default equal, which is exact DMD with an
+            offset.
+
+    Returns:
+        The map; the eigenvalues of its transposed matrix are those of the dynamics.
+
+    >>> states = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> dynamic_modes(states, states @ [[0.5, 0.0], [0.0, 2.0]]).matrix.round(9) + 0.0
+    array([[0.5, 0. ],
+           [0. , 2. ]])
+    """
+    shares = np.full(len(before), 1.0) if weights is None else weights
+    shares = shares / shares.sum()
+    center, offset = shares @ before, shares @ after
+    roots = np.sqrt(shares)[:, np.newaxis]
+    matrix = scipy.linalg.lstsq((before - center) * roots, (after - offset) * roots)[0]
+    return AffineMap(center, matrix, offset)

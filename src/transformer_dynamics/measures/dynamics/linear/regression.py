@@ -1,14 +1,13 @@
-"""Linear regression on training texts: ridge with a cross-validated penalty, and dynamic modes.
+"""Ridge regression on training texts with a cross-validated penalty.
 
 With inputs z (sample, input) and targets y (sample, output), both about their training means,
 
-    ridge           W = (Z'Z + c n v I)^-1 Z'Y,   v the mean variance of the inputs, n the samples
-    dynamic modes   A = Y'Z (Z'Z)^+ of pairs (state, next state), least squares with an offset
+    W = (Z'Z + c n v I)^-1 Z'Y,   v the mean variance of the inputs, n the number of samples
 
 Folds are of whole texts. Ours and not sklearn's `Ridge` with `GroupKFold`, since all 13 penalties
-are scored from one eigendecomposition per fold in place of 13 fits. Sources: textbook ridge
-regression; DMD, arXiv 1312.0041. Cost: per fit and fold one eigendecomposition of (input, input)
-and two products with the targets. Not handled: penalties that differ between inputs or outputs.
+are scored from one eigendecomposition per fold in place of 13 fits. Source: textbook ridge
+regression. Cost: per fit and fold one eigendecomposition of (input, input) and two products with
+the targets. Not handled: penalties that differ between inputs or outputs.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from transformer_dynamics.numerics.arrays import Floats
@@ -87,31 +85,6 @@ def cross_validated_ridge(
         errors += _held_out_errors(inputs, targets, held_out, candidates)
     penalty = float(candidates[np.argmin(errors)])
     return ridge(inputs, targets, penalty), penalty
-
-
-def dynamic_modes(before: Floats, after: Floats, *, weights: Floats | None = None) -> AffineMap:
-    """Fit one map from states to the next states, by least squares with an offset.
-
-    Args:
-        before: `(pair, component)`.
-        after: `(pair, component)`.
-        weights: weights of the pairs, `(pair)`; by default equal, which is exact DMD with an
-            offset.
-
-    Returns:
-        The map; the eigenvalues of its transposed matrix are those of the dynamics.
-
-    >>> states = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    >>> dynamic_modes(states, states @ [[0.5, 0.0], [0.0, 2.0]]).matrix.round(9) + 0.0
-    array([[0.5, 0. ],
-           [0. , 2. ]])
-    """
-    shares = np.full(len(before), 1.0) if weights is None else weights
-    shares = shares / shares.sum()
-    center, offset = shares @ before, shares @ after
-    roots = np.sqrt(shares)[:, np.newaxis]
-    matrix = scipy.linalg.lstsq((before - center) * roots, (after - offset) * roots)[0]
-    return AffineMap(center, matrix, offset)
 
 
 @dataclass(frozen=True)
