@@ -1,4 +1,4 @@
-"""Results that say by themselves how they were made: measure, parameters, version, recording."""
+"""Stamp of a result: measure, parameters, version and description of the recording."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def stamped(
     describe: Callable[..., dict[str, Any]],
     choose: Callable[..., Callable[..., xr.Dataset]] | None = None,
 ) -> Callable[..., xr.Dataset]:
-    """The function, whose results say by themselves what they are.
+    """Wrap a function so that its results carry a stamp in their attrs.
 
     Args:
-        function: its subjects come first.
-        names: its name, title and source.
-        describe: of its subjects, entries for the result's attrs.
-        choose: the function to call, given the function, its subjects and its parameters.
+        function: Function whose first arguments are its subjects, such as a recording.
+        names: Registered name, title and source.
+        describe: Function from the subjects to further entries of the attrs.
+        choose: Function from `function`, subjects and parameters to the function that is called.
     """
     signature = inspect.signature(function)
     n_subjects = len(inspect.signature(describe).parameters)
@@ -59,7 +59,7 @@ def stamped(
 def in_blocks(
     function: Callable[..., xr.Dataset], recording: Any, *args: Any, **kwargs: Any
 ) -> xr.Dataset:
-    """A per-sample measure of a recording on disk: some samples at a time, then joined."""
+    """Compute a per-sample measure of a recording on disk in blocks of samples, and join them."""
     pieces: list[xr.Dataset] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UndefinedWarning)
@@ -68,7 +68,7 @@ def in_blocks(
             del block
     if caught:
         warnings.warn(
-            f"in {len(caught)} of {len(pieces)} blocks of samples, the first of which says: "
+            f"in {len(caught)} of {len(pieces)} blocks of samples; the first warning: "
             f"{caught[0].message}",
             UndefinedWarning,
             stacklevel=3,
@@ -77,7 +77,7 @@ def in_blocks(
 
 
 def _plain(value: Any) -> Any:
-    """A value as attrs can hold it."""
+    """Convert a value to a type that attrs hold."""
     if isinstance(value, str | int | float | bool | type(None)):
         return value
     if isinstance(value, list | tuple):

@@ -107,7 +107,7 @@ def test_a_repair_that_is_interrupted_goes_on(model, lists, tmp_path, monkeypatc
     monkeypatch.setattr(shards, "shard_states", stop)
     with pytest.raises(KeyboardInterrupt):
         record(model, lists, out=out, options=FOUR)
-    with pytest.raises(RecordingError, match="an unfinished one lies in"):
+    with pytest.raises(RecordingError, match="an unfinished one is in"):
         open_recording(out)
     monkeypatch.setattr(shards, "shard_states", original)
     record(model, lists, out=out, options=FOUR)

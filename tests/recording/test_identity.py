@@ -50,11 +50,11 @@ def _patched(model):
 
 CHANGES = {
     _trained_in_place: "weights: ",
-    _steered: r"hooks: \[\] there, \['model.layers.1.mlp: _steered",
-    _steered_before: r"hooks: \[\] there, \['model.layers.1.mlp: _steered_before",
+    _steered: r"hooks: \[\] recorded, \['model.layers.1.mlp: _steered",
+    _steered_before: r"hooks: \[\] recorded, \['model.layers.1.mlp: _steered_before",
     _other_epsilon: "structure: ",
     _other_configuration: "structure: ",
-    _patched: "gives other states for text",
+    _patched: "computes other states for text",
 }
 
 
@@ -91,7 +91,7 @@ def test_an_unfinished_recording_is_not_continued_by_another_computation(tmp_pat
         record(model, LISTS, out=tmp_path / "a.zarr", options=options)
     monkeypatch.undo()
     _patched(model)
-    with pytest.raises(RecordingError, match="gives other states for text"):
+    with pytest.raises(RecordingError, match="computes other states for text"):
         record(model, LISTS, out=tmp_path / "a.zarr", options=options)
 
 
@@ -109,7 +109,7 @@ def test_an_adapter_switched_off_is_another_computation(tmp_path):
     first = record(model, LISTS, out=tmp_path / "a.zarr")
     assert first.provenance["adapters"] == ["default"]
     adapted.base_model.disable_adapter_layers()
-    with pytest.raises(RecordingError, match=r"adapters: \['default'\] there, \[\] now"):
+    with pytest.raises(RecordingError, match=r"adapters: \['default'\] recorded, \[\] now"):
         record(model, LISTS, out=tmp_path / "a.zarr")
     np.testing.assert_array_equal(
         record(model, LISTS).values, record(tiny.model("llama"), LISTS).values
@@ -121,7 +121,7 @@ def test_autocast_is_part_of_the_computation(tmp_path):
     first = record(model, LISTS, out=tmp_path / "a.zarr")
     assert first.provenance["autocast"] == "off"
     with torch.autocast("cpu", torch.bfloat16):
-        with pytest.raises(RecordingError, match=r"autocast: off there, torch.bfloat16 now"):
+        with pytest.raises(RecordingError, match=r"autocast: off recorded, torch.bfloat16 now"):
             record(model, LISTS, out=tmp_path / "a.zarr")
         coarse = record(model, LISTS)
         with torch.inference_mode():

@@ -118,7 +118,7 @@ def test_interrupted_recording_resumes_and_is_identical(model, texts, tmp_path, 
             model, texts, out=tmp_path / "broken.zarr", options=RecordingOptions(shard_samples=4)
         )
     assert not (tmp_path / "broken.zarr").exists()
-    with pytest.raises(RecordingError, match="unfinished one lies in"):
+    with pytest.raises(RecordingError, match="unfinished one is in"):
         open_recording(tmp_path / "broken.zarr")
     monkeypatch.setattr(shards, "shard_states", lambda *a: (ran.append(a[1]), original(*a))[1])
     record(model, texts, out=tmp_path / "broken.zarr", options=FOUR)

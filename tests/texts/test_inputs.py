@@ -284,7 +284,7 @@ def test_the_same_special_token_at_every_end_is_said_and_can_be_left_out():
     content = record(model, ended, "last_content")
     np.testing.assert_array_equal(content.dataset["token_id"], [ids[-1] for ids in LISTS])
     np.testing.assert_allclose(content.values, record(model, LISTS).values, rtol=1e-5, atol=1e-5)
-    with pytest.raises(RecordingError, match="text 1 holds special tokens alone"):
+    with pytest.raises(RecordingError, match="text 1 consists of special tokens"):
         record(model, ["w5", "w61"], "last_content")
     with pytest.raises(RecordingError, match="no tokenizer"):
         record(tiny.hf_model("llama"), LISTS, "last_content")

@@ -1,8 +1,8 @@
-"""A few numbers of the states of one short text, by which a recording knows its model again.
+"""Fingerprint of a model's states: a few numbers of the states of one short text.
 
-Weights, configuration, hooks and adapters are compared by themselves. What they do not show (a
-function replaced in place, another kernel) changes the states, so one text is run again before a
-recording is continued or reused. Cost: one pass over about 16 tokens.
+Weights, configuration, hooks and adapters are compared separately. Other changes (a function
+replaced in place, another kernel) change the states, so one text is run again before a recording is
+continued or reused. Cost: one pass over about 16 tokens.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from transformer_dynamics.recording.windows import Window
 if TYPE_CHECKING:
     from transformer_dynamics.model.language_model import Model
 
-# Long enough for attention to matter, short enough to cost nothing.
+# Long enough for attention to matter, short enough for a negligible cost.
 TOKENS = 16
-# Two machines may sum in another order; changes of the model lie far above.
+# Two machines may sum in a different order; changes of the model are far larger.
 TOLERANCE = {"float64": 1e-8, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 
 
 def state_fingerprint(model: Model, windows: Sequence[Window]) -> dict[str, Any]:
-    """Norm and one projection of a text's last state at every site.
+    """Compute the norm and one projection of the last state of a text at every site.
 
     Args:
-        model: the model.
-        windows: what a recording runs; the one whose length is nearest to 16 tokens is taken.
+        model: The model.
+        windows: Windows of the recording; the one with a length closest to 16 tokens is run.
 
     Returns:
         `text`, `norm` (site) and `projection` (site), in stream units; None where not finite.
@@ -54,21 +54,21 @@ def state_fingerprint(model: Model, windows: Sequence[Window]) -> dict[str, Any]
 
 
 def difference(wanted: Mapping[str, Any], found: Any, settings: Mapping[str, Any]) -> str | None:
-    """The first site where two fingerprints differ, in words; None where they agree."""
+    """Describe the first site where two fingerprints differ; None if they agree."""
     if not isinstance(found, Mapping) or len(found.get("norm", ())) != len(wanted["norm"]):
-        return "no fingerprint of the states there"
+        return "it has no fingerprint of the states"
     exact = settings["dtype"] if settings["autocast"] == "off" else "bfloat16"
     allowed = TOLERANCE.get(exact, TOLERANCE["bfloat16"])
-    for place, label in enumerate(settings["sites"]):
-        norm = wanted["norm"][place] or 0.0
+    for site, label in enumerate(settings["sites"]):
+        norm = wanted["norm"][site] or 0.0
         for name in ("norm", "projection"):
-            now, before = wanted[name][place], found[name][place]
+            now, before = wanted[name][site], found[name][site]
             if now is None or before is None:
                 continue
-            if abs(now - before) > allowed * max(norm, found["norm"][place] or 0.0):
+            if abs(now - before) > allowed * max(norm, found["norm"][site] or 0.0):
                 return (
-                    f"the model gives other states for text {wanted['text']} now ({name} at "
-                    f"{label}: {before:.6g} there, {now:.6g} now)"
+                    f"the model computes other states for text {wanted['text']} ({name} at "
+                    f"{label}: {before:.6g} recorded, {now:.6g} now)"
                 )
     return None
 

@@ -1,8 +1,8 @@
-"""Groups of texts: texts of one group resemble each other, as the paragraphs of an article do.
+"""Groups of texts that resemble each other, such as the paragraphs of an article.
 
-Intervals draw groups and splits deal them out, so that what is fitted shares no group with what it
-is scored on. A text whose group is blank is a group of its own. A recording keeps the groups as the
-variable `group` `(text_index)` beside `text_string`.
+Intervals resample groups, and splits keep a group on one side, so that training and test data share
+no group. A text with an empty group is a group of its own. A recording holds the groups as the
+variable `group` `(text_index)`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from transformer_dynamics.texts.tokenization import storable
 
 
 def checked_groups(groups: Any, n_texts: int) -> list[str]:
-    """One group for each text, as text; None is no group.
+    """Convert the group of each text to text; None becomes the empty group.
 
     Raises:
-        RecordingError: they are no sequence, another number, or no text or numbers.
+        RecordingError: no sequence, another number of groups than texts, or a group that is neither
+            text nor a number.
     """
     if hasattr(groups, "tolist"):
         groups = groups.tolist()
@@ -41,23 +42,23 @@ def checked_groups(groups: Any, n_texts: int) -> list[str]:
 
 
 def group_codes(names: Iterable[str]) -> NDArray[np.int64]:
-    """A number for each text that is equal for texts of one group, `(text,)`.
+    """Number the groups: a number for each text, equal within a group, `(text,)`.
 
     >>> group_codes(["moon", "", "moon", ""])
     array([0, 1, 0, 2])
     """
     codes: dict[Any, int] = {}
-    keys = [name or (place,) for place, name in enumerate(names)]
+    keys = [name or (text,) for text, name in enumerate(names)]
     return np.array([codes.setdefault(key, len(codes)) for key in keys], dtype=np.int64)
 
 
 def groups_sha256(groups: Sequence[str] | None) -> str | None:
-    """SHA-256 of the groups, by which a recording names them; None where there are none."""
+    """SHA-256 of the groups, for the provenance; None if there are none."""
     return None if groups is None else hashlib.sha256(json.dumps(list(groups)).encode()).hexdigest()
 
 
 def group_variable(groups: Sequence[str] | None) -> Mapping[str, Any]:
-    """The groups as a variable of a recording; none where there are none."""
+    """Groups as a variable of a recording; empty if there are none."""
     if groups is None:
         return {}
     return {"group": ("text_index", np.array(groups, dtype=object))}

@@ -24,22 +24,23 @@ class RecordingOptions:
     """Options of `td.record`.
 
     Attributes:
-        bos: whether texts get a begin token: the `"tokenizer"`'s own rule, `"always"`, `"never"`.
-        too_long: what to do with a text longer than the context: `"refuse"` it, `"truncate"` it to
-            its first tokens, or run it in overlapping `"window"`s, in which every token is seen
-            once, behind at least half a context.
-        seed: of the positions that `positions="random:k"` draws.
-        storage: `"auto"` keeps what the model computes (float32, or float64 for a float64 model);
-            `"float16"` halves the size at a relative precision of 5e-4 and refuses a state beyond
+        bos: Begin token of each text: by the `"tokenizer"`'s own rule, `"always"`, or `"never"`.
+        too_long: Treatment of a text longer than the context: `"refuse"`, `"truncate"` to its first
+            tokens, or run in overlapping `"window"`s; each token is recorded from one window, after
+            at least half a context.
+        seed: Seed of the positions that `positions="random:k"` draws.
+        storage: `"auto"` stores the computed precision (float32, or float64 for a float64 model);
+            `"float16"` halves the size at a relative precision of 5e-4 and refuses magnitudes above
             65504.
-        batch_tokens: tokens in one forward pass, padding included; by default by device.
-        shard_samples: rows per shard, the unit of resuming; rounded up to whole chunks.
-        covariance: what `keep="moments"` keeps of pairs of units: the `"full"` matrices, or of each
-            `"unit"` with itself alone.
-        grid: moments whose histogram bins are to be used, so that the two can be merged.
+        batch_tokens: Number of tokens in a forward pass, padding included; by default it depends on
+            the device.
+        shard_samples: Number of rows in a shard, the unit of resuming; rounded up to whole chunks.
+        covariance: Products that `keep="moments"` keeps: `"full"` matrices over pairs of units, or
+            each `"unit"` with itself.
+        grid: Moments whose histogram bins are used, so that the two sets of moments can be merged.
 
     Raises:
-        RecordingError: a value that is not among those allowed.
+        RecordingError: a value that is not allowed.
     """
 
     bos: str = "tokenizer"
@@ -67,7 +68,7 @@ class RecordingOptions:
 
 
 def _whole(name: str, value: Any, least: int) -> int:
-    """A whole number as Python's own, from numpy's as well."""
+    """Convert a whole number, also one of numpy, to int."""
     try:
         number = -1 if isinstance(value, bool) else operator.index(value)
     except TypeError:

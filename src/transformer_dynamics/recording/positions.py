@@ -1,9 +1,9 @@
 """Positions: the tokens of each text that a recording keeps.
 
-`"last"`, `"last_content"` (the last one that is no special token), `"all"`, `"skip:4"` (all but the
-first four, where attention sinks lie), `"random:8"` (eight drawn without replacement from each
-text, or all of a shorter one), a function from the token ids of a text to a mask, or the positions
-of each text themselves, or a mask for each.
+A choice is `"last"`, `"last_content"` (the last token that is no special token), `"all"`,
+`"skip:4"` (all but the first four, where attention sinks lie), `"random:8"` (eight drawn without
+replacement from each text, or all of a shorter one), a function from the token ids of a text to a
+mask, or a list with the positions or a mask of each text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from transformer_dynamics.errors import RecordingError
 
 Mask = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
-"""From the token ids of a text `(position)` to which of them are kept `(position)`."""
+"""Function from the token ids of a text `(position)` to a mask of the kept ones `(position)`."""
 
 Positions = str | Mask | Sequence[Sequence[int]]
 
@@ -43,13 +43,14 @@ def kept_positions(
     seed: int,
     special: AbstractSet[int] = frozenset(),
 ) -> list[NDArray[np.int64]]:
-    """The kept positions of each text, ascending.
+    """Compute the kept positions of each text, ascending.
 
     Args:
-        positions: the choice, as in the module's description.
-        token_lists: token ids of each text.
-        seed: of a random choice. A text's draw depends on the seed, its index and its length.
-        special: ids of special tokens, for `"last_content"`.
+        positions: Choice of positions, as in the module's description.
+        token_lists: Token ids of each text.
+        seed: Seed of a random choice. The draw of a text depends on the seed, the index of the text
+            and its length.
+        special: Ids of special tokens, for `"last_content"`.
 
     Raises:
         RecordingError: an unknown choice, or a mask or positions that do not fit their text.
@@ -101,9 +102,11 @@ def _last_content(text: int, tokens: Sequence[int], special: AbstractSet[int]) -
             "positions='last_content' leaves out special tokens, but this model has no tokenizer "
             "that names any; use positions='last'"
         )
-    content = [place for place, token in enumerate(tokens) if token not in special]
+    content = [position for position, token in enumerate(tokens) if token not in special]
     if not content:
-        raise RecordingError(f"text {text} holds special tokens alone; leave it out")
+        raise RecordingError(
+            f"text {text} consists of special tokens; leave it out, or use positions='last'"
+        )
     return np.array(content[-1:])
 
 
@@ -115,19 +118,22 @@ def _given(positions: Any, lengths: Sequence[int]) -> list[NDArray[np.int64]]:
     if n_given != len(lengths) or isinstance(positions, bytes | set | frozenset | Mapping):
         raise RecordingError(f"got positions={positions!r:.80} for {len(lengths)} texts; {ALLOWED}")
     return [
-        _of_one_text(text, places, length)
-        for text, (places, length) in enumerate(zip(positions, lengths, strict=True))
+        _of_one_text(text, chosen, length)
+        for text, (chosen, length) in enumerate(zip(positions, lengths, strict=True))
     ]
 
 
-def _of_one_text(text: int, places: Any, length: int) -> NDArray[np.int64]:
-    """Positions of one text, given as numbers or as a mask over its tokens."""
-    if hasattr(places, "detach"):
-        places = places.detach().cpu().numpy()
+def _of_one_text(text: int, chosen: Any, length: int) -> NDArray[np.int64]:
+    """Positions of one text, from numbers or from a mask over its tokens."""
+    if hasattr(chosen, "detach"):
+        chosen = chosen.detach().cpu().numpy()
     try:
-        given = np.asarray(places).reshape(-1)
+        given = np.asarray(chosen).reshape(-1)
     except ValueError as error:
-        raise RecordingError(f"got positions for text {text} that are no list ({error})") from None
+        raise RecordingError(
+            f"got positions for text {text} that are no list ({error}); give whole numbers: "
+            "positions=[[0, 3], [5]]"
+        ) from None
     if given.dtype == np.bool_:
         if given.size != length:
             raise RecordingError(
@@ -144,6 +150,6 @@ def _of_one_text(text: int, places: Any, length: int) -> NDArray[np.int64]:
     if kept.size and (kept.min() < 0 or kept.max() >= length or np.any(np.diff(kept) <= 0)):
         raise RecordingError(
             f"got positions {kept.tolist()} for text {text} of {length} tokens; they ascend "
-            f"from 0 to at most {length - 1}, each once"
+            f"from 0 to at most {length - 1}, each once: positions=[[0, {length - 1}], ...]"
         )
     return kept

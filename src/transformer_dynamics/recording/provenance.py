@@ -1,4 +1,4 @@
-"""Provenance in the forms that JSON holds: text, numbers, lists and dictionaries."""
+"""Provenance in the types of JSON: text, numbers, lists and dictionaries."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MOST_LEVELS = 32
 
 
 def plain_provenance(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Convert provenance to what JSON holds, or refuse it by the name of the entry.
+    """Convert provenance to the types of JSON, or refuse it by the name of the entry.
 
     Numpy's scalars and arrays become numbers and lists, paths and dates text, tuples lists, and
     sets sorted lists.
 
     Raises:
-        RecordingError: an entry has no form in JSON, is NaN or infinite, or has a key that is no
+        RecordingError: an entry cannot be converted, is NaN or infinite, or has a key that is no
             string.
     """
     if provenance is None:
@@ -39,13 +39,16 @@ def plain_provenance(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _plain(value: Any, name: str, level: int) -> Any:
     if level > MOST_LEVELS:
-        raise RecordingError(f"{name[:60]}... is nested deeper than {MOST_LEVELS} levels")
+        raise RecordingError(
+            f"{name[:60]}... is nested deeper than {MOST_LEVELS} levels; give a flat dictionary: "
+            "provenance={'model': 'gpt2'}"
+        )
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, Mapping):
         return _plain_mapping(value, name, level)
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{name}[{place}]", level + 1) for place, item in enumerate(value)]
+        return [_plain(item, f"{name}[{index}]", level + 1) for index, item in enumerate(value)]
     if isinstance(value, set | frozenset):
         items = [_plain(item, f"an entry of {name}", level + 1) for item in value]
         return sorted(items, key=lambda item: (type(item).__name__, str(item)))
@@ -87,7 +90,10 @@ def _encodable(value: str, name: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise RecordingError(f"{name} is text that UTF-8 cannot hold ({error.reason})") from error
+        raise RecordingError(
+            f"{name} is text that UTF-8 cannot hold ({error.reason}); leave out its surrogates: "
+            "text.encode('utf-8', 'ignore').decode()"
+        ) from error
     return str(value)
 
 

@@ -1,4 +1,4 @@
-"""Token ids as the model runs them: windows no longer than its context."""
+"""Windows: the token sequences that the model runs, no longer than its context."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from transformer_dynamics.errors import RecordingError
 
 @dataclass(frozen=True)
 class Window:
-    """Tokens that run as one sequence: a whole text, or a part of one that is too long.
+    """Tokens that run as one sequence: a whole text, or a part of a text that is too long.
 
     Attributes:
-        text: index of the text.
-        tokens: what runs.
-        first: position in the text of the first token whose state this window gives.
-        place: where in `tokens` that one stands.
+        text: Index of the text.
+        tokens: Token ids.
+        first: Position in the text of the first token that is recorded from this window.
+        place: Position of that token in `tokens`.
     """
 
     text: int
@@ -28,10 +28,10 @@ class Window:
 def fit(
     token_lists: Sequence[Sequence[int]], *, context_length: int | None, too_long: str
 ) -> list[list[int]]:
-    """The token lists as they are recorded: cut to the context only where that is asked for.
+    """Return the recorded tokens of each text, cut to the context if `too_long="truncate"`.
 
     Raises:
-        RecordingError: one is longer and `too_long` is `"refuse"`.
+        RecordingError: a text is longer than the context and `too_long` is `"refuse"`.
     """
     if context_length is None or too_long == "window":
         return [list(ids) for ids in token_lists]
@@ -49,12 +49,12 @@ def fit(
 def windows(
     token_lists: Sequence[Sequence[int]], context_length: int | None, begin: int | None = None
 ) -> list[Window]:
-    """Windows that run: one for each text that fits, several for a longer one.
+    """Cut texts into windows: one for a text that fits, several for a longer one.
 
-    The first window holds as many tokens as fit. Each further one is full as well and gives the
-    states of the next half a context, so that every token is given by exactly one window, and sees
-    at least half a context, or all of the text before it. A begin token in front of the text stands
-    in front of each of its windows.
+    The first window holds the first tokens that fit. Each further window is full too and yields the
+    states of the next half a context. So every token is recorded from exactly one window, after at
+    least half a context or all of the text before it. A begin token of the text is repeated at the
+    start of each of its windows.
 
     >>> [(w.tokens, w.first, w.place) for w in windows([[1, 2, 3, 4, 5, 6, 7]], 4)]
     [((1, 2, 3, 4), 0, 0), ((3, 4, 5, 6), 4, 2), ((4, 5, 6, 7), 6, 3)]
@@ -69,8 +69,8 @@ def windows(
         room = context_length - len(lead)
         if room < 2:
             raise RecordingError(
-                f"a context of {context_length} tokens is too short for windows; "
-                "use too_long='truncate'"
+                f"a context of {context_length} tokens is too short for windows; keep the first "
+                "tokens: options=td.RecordingOptions(too_long='truncate')"
             )
         first = context_length
         while first < len(tokens):

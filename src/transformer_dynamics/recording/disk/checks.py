@@ -1,8 +1,8 @@
-"""Whether every chunk of a stored recording is there, as long as it should be, and unchanged.
+"""Check that every chunk of a stored recording exists, has its full size, and is unchanged.
 
-A missing chunk would read as NaN without a word, a truncated or altered one raises somewhere inside
-the reader; here each is found and named. Sizes take one look at the folder, checksums (crc32c, kept
-with every chunk) one pass over the states.
+A missing chunk reads as NaN without an error, and an error for a truncated or altered chunk does
+not name it; the checks name both. Cost: one listing of the folder for sizes, one pass over the
+states for checksums (crc32c, stored with every chunk).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ CHECKSUM_BYTES = 4
 
 
 def broken_chunks(path: Path, *, read: bool) -> dict[int, str]:
-    """Chunks of a recording's states that are not as they were written.
+    """Find the chunks of a recording that are not as they were written.
 
     Args:
-        path: the recording's folder.
-        read: also read every chunk and compare its checksum.
+        path: Folder of the recording.
+        read: Whether to read every chunk and compare its checksum.
 
     Returns:
-        Index of the chunk along `sample` to what is wrong with it.
+        Index of the chunk along `sample` to its fault.
     """
     import zarr
 
@@ -51,7 +51,7 @@ def require_whole(path: Path, *, read: bool) -> None:
     """Refuse a recording with a broken chunk.
 
     Raises:
-        RecordingError: a chunk is missing, truncated or, when reading, altered; names it.
+        RecordingError: a chunk is missing, truncated or, if `read`, altered; the message names it.
     """
     broken = broken_chunks(path, read=read)
     if broken:
@@ -65,5 +65,5 @@ def require_whole(path: Path, *, read: bool) -> None:
         raise RecordingError(
             f"{len(broken)} of {n_chunks} chunks of {path} are broken: "
             f"activation/c/{chunk}/0/0 (samples {start} to {stop - 1}) is {fault}; the same "
-            "td.record call or `tdyn record` command as before records those shards anew"
+            "td.record call or `tdyn record` command as before records those shards again"
         )

@@ -1,8 +1,8 @@
-"""Reading a recording in a forked process, as the workers of a torch DataLoader are.
+"""Reading a recording in a forked process, such as a worker of a torch DataLoader.
 
 Dask keeps one pool of threads per process and reuses it after a fork, where its threads no longer
 exist, so a read would wait forever. A forked process therefore reads in its own thread. (Zarr
-starts its own event loop anew.)
+starts a new event loop.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def read_in_own_thread() -> None:
 
 
 def register() -> None:
-    """Do so after every fork from now on; systems without fork need nothing."""
+    """Set the scheduler after every later fork; systems without fork need nothing."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=read_in_own_thread)
 

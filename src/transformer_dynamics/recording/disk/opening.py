@@ -14,21 +14,22 @@ from transformer_dynamics.storage.files import local_path
 
 
 def open_recording(path: str | Path, *, check: bool = True) -> Recording:
-    """Open a recording from disk; states are read when they are asked for. Needs no torch.
+    """Open a recording from disk; states are read on access. Needs no torch.
 
     Args:
-        path: its folder.
-        check: refuse it if a chunk of states is missing or truncated; whether one was altered is
-            noticed when it is read.
+        path: Folder of the recording.
+        check: Whether to refuse a recording with a missing or truncated chunk. An altered chunk is
+            detected when it is read.
 
     Raises:
-        RecordingError: nothing is there, it is unfinished, it is no recording, or it is broken.
+        RecordingError: the path does not exist, or holds no recording, or an unfinished or broken
+            one.
     """
     path = local_path(path, RecordingError)
     if not path.exists():
         unfinished = path.with_name(path.name + ".partial")
         hint = (
-            f"an unfinished one lies in {unfinished}: run the same command again to finish it"
+            f"an unfinished one is in {unfinished}: run the same command again to finish it"
             if unfinished.exists()
             else "make one with td.record(model, texts, out=...) or `tdyn record`"
         )
@@ -43,7 +44,8 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
     if dataset.attrs.get("format") != FORMAT or "activation" not in dataset:
         raise RecordingError(
             f"{path} is a Zarr store but no recording (its format is "
-            f"{dataset.attrs.get('format')!r}, expected {FORMAT!r})"
+            f"{dataset.attrs.get('format')!r}, expected {FORMAT!r}); moments are opened with "
+            "td.open_moments"
         )
     if check:
         require_whole(path, read=False)

@@ -1,10 +1,9 @@
-"""Store of a growing recording, which is whole or not there.
+"""Store of a growing recording, which appears under its name only when it is complete.
 
-It lies in `<out>.partial/` until its last shard is marked and is then renamed to `<out>`. The same
-call again, after any interruption, does what is missing and nothing else; a folder begun with
-another model, other texts or other settings is refused, saying what differs; so is a second writer.
-A finished recording is checked chunk by chunk when the call that made it is made again: shards with
-a broken chunk are recorded anew.
+The store grows in `<out>.partial/` and is renamed to `<out>` after its last shard. The same call
+again, after any interruption, records only what is missing. A folder begun with another model,
+other texts or other settings is refused, with the differences; so is a second writer. Repeating the
+call for a finished recording checks every chunk and records shards with a broken chunk again.
 """
 
 from __future__ import annotations
@@ -39,13 +38,14 @@ Count = Callable[[int], None]
 
 
 def record_to_disk(job: Job, template: xr.Dataset, out: Path, count: Count) -> Recording:
-    """Record what is missing of a job in `out`, and open it.
+    """Record the missing shards of a job in `out`, and open the recording.
 
     Args:
-        job: the recording.
-        template: everything of the recording but the states.
-        out: the folder that will hold it.
-        count: told the tokens of each batch done, and of each shard that was there already.
+        job: Job of the recording.
+        template: Labels and provenance of the recording.
+        out: Folder of the recording.
+        count: Called with the number of tokens of each finished batch, and of each shard that was
+            recorded before.
     """
     folder = partial_folder(out)
     with only_writer(out):
@@ -67,15 +67,17 @@ def record_to_disk(job: Job, template: xr.Dataset, out: Path, count: Count) -> R
 
 
 def _sweep(store: Path) -> None:
-    """Remove files that a killed process left half written, under the names zarr gives those."""
+    """Remove incomplete files of a killed process, by the suffix that zarr gives them."""
     for stray in store.rglob("*.partial"):
         stray.unlink()
 
 
 def partial_folder(out: Path) -> Path:
-    """Folder in which `out` grows; its parent is made."""
+    """Folder in which `out` grows; its parent is created."""
     if out.suffix != ".zarr":
-        raise RecordingError(f"got out={str(out)!r}; a recording's folder ends in .zarr")
+        raise RecordingError(
+            f"got out={str(out)!r}; a recording's folder ends in .zarr: out='recording.zarr'"
+        )
     make_folder(out.parent)
     return out.with_name(out.name + ".partial")
 
@@ -83,8 +85,8 @@ def partial_folder(out: Path) -> Path:
 def _reopen(job: Job, out: Path, folder: Path) -> bool:
     """Turn a finished recording with broken chunks into an unfinished one without them.
 
-    Markers of the whole shards come first and the store moves last, so that an interruption on the
-    way leaves either the finished recording or the unfinished one.
+    Markers of the unbroken shards are written first and the store moves last, so that an
+    interruption leaves either the finished recording or the unfinished one.
     """
     broken = {
         chunk * job.chunk_rows // job.plan.shard_rows for chunk in broken_chunks(out, read=True)
@@ -101,7 +103,7 @@ def _reopen(job: Job, out: Path, folder: Path) -> bool:
 
 
 def _begin(job: Job, template: xr.Dataset, folder: Path) -> None:
-    """Lay out the store, or make sure that the one begun is of the same recording."""
+    """Create the store, or check that an unfinished one is of the same recording."""
     begun = read_json(folder / "settings.json")
     if begun is not None:
         require_same(job.settings, begun, folder)
@@ -109,17 +111,17 @@ def _begin(job: Job, template: xr.Dataset, folder: Path) -> None:
     remove_folder(folder)
     make_folder(folder / MARKERS)
     require_room(folder, int(np.prod(job.shape)) * np.dtype(job.storage).itemsize)
-    # The states get their place without being written; a row that never is reads as NaN.
+    # The array of states is created without writing chunks; a missing row would read as NaN.
     template.to_zarr(folder / STORE, mode="w", consolidated=False)
     create_states(folder / STORE, job.shape, job.storage, job.chunk_rows)
     write_json(folder / "settings.json", job.settings)
 
 
 def require_room(folder: Path, n_bytes: int) -> None:
-    """Refuse before the first forward pass what the disk cannot hold.
+    """Refuse a recording that the disk cannot hold, before the first forward pass.
 
     Raises:
-        RecordingError: fewer than `n_bytes` are free.
+        RecordingError: fewer than `n_bytes` bytes are free.
     """
     free = shutil.disk_usage(folder).free
     if free < n_bytes:
@@ -131,15 +133,15 @@ def require_room(folder: Path, n_bytes: int) -> None:
 
 
 def require_same(wanted: Mapping[str, Any], found: Mapping[str, Any], where: Path) -> None:
-    """Refuse to go on with another recording.
+    """Refuse to continue another recording.
 
     Raises:
-        RecordingError: a setting differs, or the model gives other states; names each with both
-            values.
+        RecordingError: a setting or the fingerprint of the states differs; the message names each
+            with both values.
     """
     differing = [key for key in wanted if key != "fingerprint" and wanted[key] != found.get(key)]
     details = [
-        f"{key}: {_short(found.get(key))} there, {_short(wanted[key])} now" for key in differing
+        f"{key}: {_short(found.get(key))} recorded, {_short(wanted[key])} now" for key in differing
     ]
     if not details and "fingerprint" in wanted:
         other_states = difference(wanted["fingerprint"], found.get("fingerprint"), wanted)
@@ -158,7 +160,7 @@ def _short(value: Any) -> str:
 
 @contextmanager
 def only_writer(out: Path) -> Iterator[None]:
-    """Hold the folder; the operating system frees it however the process ends."""
+    """Lock the folder; the operating system releases the lock when the process ends."""
     lock = filelock.FileLock(out.with_name(f".{out.name}.lock"))
     try:
         lock.acquire(timeout=0)

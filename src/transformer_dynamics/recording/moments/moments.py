@@ -33,13 +33,13 @@ from transformer_dynamics.recording.moments.per_sample import (
     merge_statistics,
 )
 from transformer_dynamics.recording.moments.products import Products
+from transformer_dynamics.recording.moments.store import read_moments, write_moments
 from transformer_dynamics.recording.moments.sums import block_sums, sums_dataset
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.storage.attributes import attribute, plain_attributes
-from transformer_dynamics.storage.files import local_path, read_json, remove_folder
+from transformer_dynamics.storage.files import local_path, read_json
 
 FORMAT = "transformer-dynamics moments 1"
-SAMPLE_GROUP = "per_sample"
 
 
 @dataclass(frozen=True)
@@ -236,19 +236,7 @@ class Moments:
         Raises:
             RecordingError: the path exists already.
         """
-        path = local_path(path, RecordingError)
-        if path.exists():
-            raise RecordingError(
-                f"{path} exists already; delete it or give another name: moments.save('other.zarr')"
-            )
-        partial = path.with_name(f".{path.name}.partial")
-        remove_folder(partial)
-        self.dataset.drop_encoding().to_zarr(partial, mode="w", consolidated=False)
-        for name, gathered in self.per_sample.items():
-            gathered.drop_encoding().to_zarr(
-                partial, group=f"{SAMPLE_GROUP}/{name}", mode="w", consolidated=False
-            )
-        partial.rename(path)
+        write_moments(path, self.dataset, self.per_sample)
 
 
 def open_moments(path: str | Path) -> Moments:
@@ -257,33 +245,7 @@ def open_moments(path: str | Path) -> Moments:
     Raises:
         RecordingError: the path does not exist, or holds no moments.
     """
-    path = local_path(path, RecordingError)
-    if not path.exists():
-        raise RecordingError(
-            f"there are no moments at {path}; make them with "
-            "td.record(model, texts, keep='moments', out=...)"
-        )
-    try:
-        dataset = xr.open_zarr(path, consolidated=False, chunks=None).load()
-        if dataset.attrs.get("format") != FORMAT:
-            raise RecordingError(
-                f"{path} is a Zarr store but holds no moments (its format is "
-                f"{dataset.attrs.get('format')!r}, expected {FORMAT!r}); a recording is opened "
-                "with td.open_recording"
-            )
-        names = sorted(child.name for child in (path / SAMPLE_GROUP).iterdir() if child.is_dir())
-        gathered = {
-            name: xr.open_zarr(
-                path, group=f"{SAMPLE_GROUP}/{name}", consolidated=False, chunks=None
-            ).load()
-            for name in names
-        }
-    except (OSError, ValueError, KeyError) as error:
-        raise RecordingError(
-            f"{path} cannot be read as moments ({type(error).__name__}: {error}); delete it and "
-            "record again"
-        ) from error
-    return Moments(dataset, gathered)
+    return Moments(*read_moments(path, FORMAT))
 
 
 def holds_moments(path: str | Path) -> bool:
