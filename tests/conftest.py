@@ -40,3 +40,11 @@ def _own_draws(request):
     """Start a test module's generator `RNG` anew: no test depends on those before it."""
     if hasattr(request.module, "RNG"):
         request.module.RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    """Close the figures of a test: matplotlib warns of more than twenty."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

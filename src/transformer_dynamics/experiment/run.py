@@ -11,7 +11,8 @@ from transformer_dynamics.environment import system_information
 from transformer_dynamics.experiment.ledger import Ledger
 from transformer_dynamics.experiment.reporter import Reporter, Silent
 from transformer_dynamics.experiment.settings import Settings
-from transformer_dynamics.model.loading import Model, as_model
+from transformer_dynamics.model.language_model import Model
+from transformer_dynamics.model.loading import as_model
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 from transformer_dynamics.storage.files import fingerprint, local_path, write_json
