@@ -21,8 +21,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.measures.units.communities import even_sites
-from transformer_dynamics.measures.units.community_variables import POSITION
+from transformer_dynamics.measures.units.community_variables import POSITION, even_sites
 from transformer_dynamics.measures.units.partitions import (
     Method,
     UnitCommunities,
