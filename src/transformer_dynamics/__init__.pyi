@@ -21,6 +21,7 @@ from .measures import similarity as similarity
 from .measures import units as units
 from .model.loading import ModelOptions as ModelOptions
 from .model.loading import load_model as load_model
+from .perturbation.states.prompt import teleport as teleport
 from .plots.side_by_side import plot as plot
 from .recording.disk.opening import open_recording as open_recording
 from .recording.moments.moments import Moments as Moments

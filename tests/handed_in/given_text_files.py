@@ -153,7 +153,10 @@ CASES = [
     ),
     _taken(
         "`.txt.gz`, `.csv.gz`, `.tsv.gz`, `.json.gz`, `.jsonl.gz`",
-        {f"texts.{kind}.gz": gzip.compress(content.encode()) for kind, content in KINDS.items()},
+        {
+            f"texts.{kind}.gz": gzip.compress(content.encode(), mtime=0)
+            for kind, content in KINDS.items()
+        },
         "decompressed, then read as the same kind",
     ),
     _taken(
@@ -174,7 +177,7 @@ CASES = [
     _refused("text in Windows-1252", "texts.txt", "one\ncafé".encode("cp1252")),
     _refused("UTF-16 without a byte order mark", "texts.txt", LINES.encode("utf-16le")),
     _refused("NUL bytes in a text", "texts.txt", b"one\ntwo\0\n"),
-    _refused("a truncated gzip file", "texts.txt.gz", gzip.compress(LINES.encode())[:-9]),
+    _refused("a truncated gzip file", "texts.txt.gz", gzip.compress(LINES.encode(), mtime=0)[:-9]),
     _refused("a pointer of Git LFS", "texts.parquet", POINTER),
     _refused("a pickle named `.txt`", "texts.txt", pickle.dumps(TEXTS)),
     _refused("a Parquet file named `.txt`", "texts.txt", b"PAR1\x15\x04\x15"),

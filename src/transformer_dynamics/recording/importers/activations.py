@@ -88,11 +88,6 @@ def import_activations(
     return _of_array(state_array(states, "states"), layout, origin)
 
 
-def from_captured(states: Any, **arguments: Any) -> Recording:
-    """Make a recording of captured states: `Recording.from_activations` as a function."""
-    return Recording.from_activations(states, **arguments)
-
-
 def _of_array(array: NDArray[Any], layout: Layout, origin: Mapping[str, Any]) -> Recording:
     _require_unused("one array, whose sites are labeled by sites=", final=layout.final)
     names = _site_names(array, layout.sites)
