@@ -33,6 +33,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery",
     "myst_nb",
+    "sphinx.ext.mathjax",
 ]
 exclude_patterns = [
     "_build",
@@ -75,6 +76,7 @@ python_maximum_signature_line_length = 120
 toc_object_entries_show_parents = "hide"
 
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "auto"
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True

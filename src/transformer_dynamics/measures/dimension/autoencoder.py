@@ -7,7 +7,7 @@ about the mean of all training states and about the mean of the site.
 
 Source: arXiv 2502.12131, without PCA of equal rank and without the second denominator.
 Cost: see `autoencoder_training`. Limits: massive units dominate the squared error (measure
-`td.massive.standardized(recording)`), and so do late sites; intervals leave out the scatter over
+`td.massive.standardize(recording)`), and so do late sites; intervals leave out the scatter over
 initial weights.
 """
 
