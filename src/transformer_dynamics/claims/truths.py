@@ -52,7 +52,7 @@ def continuous(seed: int) -> Recording:
 
 
 def privileged_basis(seed: int) -> Recording:
-    """Nine units that keep their value over depth, three loud ones that are independent at each site."""
+    """Nine units that keep their value over depth, three loud ones independent at each site."""
     rng = np.random.default_rng(seed)
     kept = rng.standard_normal((40, 1, 9)) + 0.1 * rng.standard_normal((40, 20, 9))
     loud = 5 * rng.standard_normal((40, 20, 3))
