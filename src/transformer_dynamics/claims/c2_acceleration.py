@@ -50,7 +50,7 @@ CLAIM = Claim(
     summary=summary,
     threshold=0.0,
     nulls={
-        "permuted_layers": "keeps all updates and permutes their order, which growth depends on",
+        "permuted_layers": "keeps all updates and permutes their order, on which growth depends",
         "untrained": UNTRAINED,
     },
     shown={

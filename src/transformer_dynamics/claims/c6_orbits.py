@@ -115,7 +115,7 @@ def _around_the_level(evidence: xr.Dataset) -> Lines:
             *null_series(evidence, offsets, ("null_illustration",)),
             Series(name="threshold", x=offsets, y=threshold, role="reference"),
         ],
-        caption="Excess of unstable points by distance from the level found on held-out data.",
+        caption="Excess of unstable points on held-out data, by distance from the level found.",
         interpretation="A periodic point gives a narrow peak above 1 at distance 0.",
     )
 

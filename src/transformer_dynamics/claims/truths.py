@@ -2,18 +2,7 @@
 
 A claim should be supported on its truth (power) and not on recordings drawn from a null of it
 (calibration). The untrained twins are systems of the same size without the property.
-
-    C1        states that grow along one direction per text: neighbors agree
-    C1-basis  few loud units that are noise among units that keep their value
-    C2        independent steps whose length grows as exp(0.12 s)
-    C3        states that go from one unit to all units
-    C4        fixed directions behind early noise that fades
-    C5        a past that is wiped out after the second site, then a walk
-    C6        units that follow the Hénon map
-    C6-turns  increments that repeat a pattern of eight sites
-    C7        three circles with noise
-    C12       states in a plane of five dimensions with noise
-    C13       the simulated rotate-and-stretch law
+`TRUTHS` names the system of each claim.
 """
 
 from __future__ import annotations
@@ -55,7 +44,7 @@ def _walk(n_samples: int, n_sites: int, n_units: int) -> Callable[[int], Recordi
 
 
 def continuous(seed: int) -> Recording:
-    """Each text goes out in its own direction: a unit's rank among texts never changes."""
+    """States that grow along one direction per text: a unit's rank among texts never changes."""
     rng = np.random.default_rng(seed)
     directions = rng.standard_normal((40, 1, 12))
     noise = 0.05 * rng.standard_normal((40, 20, 12))
@@ -63,7 +52,7 @@ def continuous(seed: int) -> Recording:
 
 
 def privileged_basis(seed: int) -> Recording:
-    """Nine units that keep their value over depth, three loud ones that are drawn anew."""
+    """Nine units that keep their value over depth, three loud ones independent at each site."""
     rng = np.random.default_rng(seed)
     kept = rng.standard_normal((40, 1, 9)) + 0.1 * rng.standard_normal((40, 20, 9))
     loud = 5 * rng.standard_normal((40, 20, 3))
@@ -114,9 +103,9 @@ def henon(seed: int) -> Recording:
     rng = np.random.default_rng(seed)
     x, y = rng.uniform(-0.5, 0.5, (2, 24, 4)) * np.array([1.0, 0.2])[:, np.newaxis, np.newaxis]
     states = np.empty((24, 136, 4))
-    for place in range(states.shape[1]):
+    for site in range(states.shape[1]):
         x, y = 1 - 1.4 * x**2 + y, 0.3 * x
-        states[:, place] = x
+        states[:, site] = x
     return Recording.from_array(states[:, 100:] + 0.03 * rng.standard_normal((24, 36, 4)))
 
 

@@ -45,7 +45,7 @@ def aligned_contraction(seed: int, null: str = "truth") -> xr.Dataset:
 
 
 def _jacobians(steps: Callable[[np.random.Generator], Floats], seed: int, null: str) -> xr.Dataset:
-    """The result of `jacobians` on five texts, beside untrained twins with Gaussian updates."""
+    """The result of `jacobians` on six texts, with untrained twins with Gaussian updates."""
 
     def gaussian(rng: np.random.Generator) -> Floats:
         n_steps, n_units, _ = steps(np.random.default_rng(0)).shape
@@ -57,11 +57,11 @@ def _jacobians(steps: Callable[[np.random.Generator], Floats], seed: int, null: 
     made = {"truth": steps, "untrained": gaussian, "spectrum_matched_updates": matched}[null]
     n_texts = 6
     systems = []
-    for place in range(N_TWINS + 1):
-        of = made if place == 0 else gaussian
-        rng = np.random.default_rng((seed, place))
+    for index in range(N_TWINS + 1):
+        of = made if index == 0 else gaussian
+        rng = np.random.default_rng((seed, index))
         matrices = [of(rng) for _ in range(n_texts)]
         sites = [f"{layer}.state" for layer in range(len(matrices[0]) + 1)]
-        name = "model" if place == 0 else f"untrained {place - 1}"
-        systems.append(linear_system(name, matrices, sites, seed + place))
+        name = "model" if index == 0 else f"untrained {index - 1}"
+        systems.append(linear_system(name, matrices, sites, seed + index))
     return jacobians(systems, n_texts=n_texts, seed=seed)

@@ -53,7 +53,7 @@ class PerturbedTruth:
 def robust_layers(seed: int, null: str = "truth") -> xr.Dataset:
     """A result of `skip_and_swap` with given agreements: no linear flow predicts tokens."""
     rng = np.random.default_rng(seed)
-    names = ["model", *(f"untrained {place}" for place in range(N_TWINS))]
+    names = ["model", *(f"untrained {index}" for index in range(N_TWINS))]
     edits = ["skip", "swap", "turned", "moved"]
     kept = {"truth": (0.9, 0.7, 0.6, 0.75), "moved": (0.9, 0.7, 0.6, 0.9)}
     level = np.full((len(names), 1, len(edits), 1), 0.8)

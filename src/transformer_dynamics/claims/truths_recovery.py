@@ -48,8 +48,8 @@ def contracting_band(
     model_band = {"truth": band, "zero_update": (), "untrained": ()}[null]
     systems = [_band_system("model", model_band, factor, (seed, 0), exact=null == "zero_update")]
     systems += [
-        _band_system(f"untrained {place}", (), factor, (seed, place + 1))
-        for place in range(N_TWINS)
+        _band_system(f"untrained {index}", (), factor, (seed, index + 1))
+        for index in range(N_TWINS)
     ]
     return recovery(systems, n_texts=N_TEXTS, n_states=2, seed=seed, **options)
 
