@@ -56,7 +56,7 @@ def note(recording: Recording, evidence: xr.Dataset) -> str:
 
 
 def draw(evidence: xr.Dataset) -> list[Drawing]:
-    """Correlation by step, mean traces as maps, and the statistic beside its nulls."""
+    """Correlation by step, mean traces as maps, and the statistic with its nulls."""
     lines, intervals = standard_figures(evidence, CURVE)
     return [lines, trace_maps(evidence, ("random_walk", "untrained", "random_basis")), intervals]
 

@@ -149,7 +149,7 @@ class Claim:
         return {name: each for dim in self.dims for name, each in known.get(dim, {}).items()}
 
     def drawings(self, evidence: xr.Dataset) -> list[Drawing]:
-        """Figures of the evidence: the claim's own, or profile and statistic beside the nulls."""
+        """Figures of the evidence: the claim's own, or profile and statistic with the nulls."""
         if self.draw is not None:
             return self.draw(evidence)
         plain = Curve(title=self.statement.rstrip("."), y_label="profile", statistic=self.statistic)

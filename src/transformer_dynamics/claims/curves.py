@@ -44,7 +44,7 @@ class Curve:
 
 
 def standard_figures(evidence: xr.Dataset, curve: Curve) -> list[Drawing]:
-    """The profile over depth, where it is a curve, and the statistic, beside the nulls."""
+    """The profile over depth, where it is a curve, and the statistic, with the nulls."""
     figures: list[Drawing] = [statistic_intervals(evidence, curve.statistic)]
     if evidence["profile"].ndim == 1:
         lines = profile_lines(
