@@ -71,7 +71,7 @@ axes.set_title("matched random walk")
 # C4 says that the direction of the stream settles, C6-turns that single units rotate. Both are
 # tested against several nulls, among them the same architecture with untrained weights.
 
-options = td.claims.ClaimOptions(n_null=19)
+options = td.ClaimOptions(n_null=19)
 verdicts = td.evaluate_claims(recording, model=model, claims=["C4", "C6-turns"], options=options)
 for verdict in verdicts:
     low, high = verdict.interval

@@ -117,7 +117,7 @@ def test_perturbations_follow_texts_of_the_selection(model):
 def test_claims_pair_nulls_by_text_and_position_and_refuse_others(model):
     recording = record(model, LISTS)
     twin = untrained(recording, model=model)
-    numbers = td.claims.ClaimOptions(n_null=9, n_bootstrap=19)
+    numbers = td.ClaimOptions(n_null=9, n_bootstrap=19)
     options = {"claims": ["C4"], "options": numbers}
 
     def null(twin, of=recording):

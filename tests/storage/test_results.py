@@ -51,7 +51,7 @@ def test_recordings_and_moments_come_back_from_netcdf(tmp_path):
 def test_evidence_comes_back_from_netcdf(tmp_path):
     with toy.registered():
         recording = td.Recording.from_array(WALK)
-        options = td.claims.ClaimOptions(n_null=5, n_bootstrap=5)
+        options = td.ClaimOptions(n_null=5, n_bootstrap=5)
         (verdict,) = td.evaluate_claims(recording, claims=["T1"], options=options)
     stored.comes_back(verdict.evidence, tmp_path)
     assert attribute(verdict.evidence, "deciding") == ["random_walk"]

@@ -93,7 +93,7 @@ def _check_options(options: object) -> None:
     if not isinstance(options, ClaimOptions):
         raise InputError(
             f"got options={options!r:.60} of type {type(options).__name__}; numbers of draws are "
-            "given as td.evaluate_claims(recording, options=td.claims.ClaimOptions(n_null=199))"
+            "given as td.evaluate_claims(recording, options=td.ClaimOptions(n_null=199))"
         )
 
 

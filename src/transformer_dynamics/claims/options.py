@@ -61,7 +61,7 @@ def check_size(n_samples: int, sites: Sequence[str], options: ClaimOptions) -> N
     if (n_null is not None and n_null < 1) or n_bootstrap < 2:
         raise InputError(
             f"got n_null={n_null}, n_bootstrap={n_bootstrap}; they are at least 1 and 2: "
-            "td.evaluate_claims(recording, options=td.claims.ClaimOptions("
+            "td.evaluate_claims(recording, options=td.ClaimOptions("
             f"n_null={LEAST_DRAWS}, n_bootstrap={N_BOOTSTRAP}))"
         )
     n_sublayers = len([site for site in sites if site != FINAL])
