@@ -1,4 +1,4 @@
-"""Every row of the page *What can be handed in*; TDYN_WRITE_TABLES=1 writes the page anew."""
+"""Every row of the page *Accepted inputs*; TDYN_WRITE_TABLES=1 writes the page anew."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ CASES = {
     for section in SECTIONS
     for case in importlib.import_module(f"handed_in.{section}").CASES
 }
-PREFACE = """# What can be handed in
+HEAD = "| input | result |"
+PREFACE = """# Accepted inputs
 
-Each row is a test: the thing named on the left is handed in, and the values that come out are
-compared with a plain run, or the error is the one shown.
+Each row is a test. An accepted input gives the same values as a plain run; a refused input raises the
+error that is shown.
 """
 
 
@@ -44,7 +45,7 @@ def test_what_is_handed_in(name, tmp_path, monkeypatch):
 
 def test_the_page_has_no_other_rows():
     lines = PAGE.read_text(encoding="utf-8").splitlines()
-    rows = [line for line in lines if line.startswith("| ") and "handed in |" not in line]
+    rows = [line for line in lines if line.startswith("| ") and HEAD not in line]
     assert len(rows) == len(CASES)
     assert len({case.what for _, case in CASES.values()}) == len(CASES)
 
@@ -68,6 +69,6 @@ def _write(section: str, name: str, row: str) -> None:
         ]
         title = importlib.import_module(f"handed_in.{each}").TITLE
         pieces.append(
-            f"## {title}\n\n| handed in | what happens |\n|---|---|\n" + "\n".join(rows) + "\n"
+            f"## {title}\n\n{HEAD}\n|---|---|\n" + "\n".join(rows) + "\n"
         )
     PAGE.write_text("\n".join(pieces), encoding="utf-8")
