@@ -176,10 +176,10 @@ CASES = {
         lambda p, m, t: ["run", "no-such-owner/no-such-model", "--offline"],
         "cannot load the model 'no-such-owner/no-such-model'",
     ),
-    "nonsense model": (lambda p, m, t: ["run", "what is this?"], "is no model"),
+    "nonsense model": (lambda p, m, t: ["run", "what is this?"], "is not a model"),
     "no model file": (lambda p, m, t: ["run", t], "is a file; a model is the folder"),
-    "broken gguf": (lambda p, m, t: ["run", written(p / "x.gguf", "not a model")], "is no GGUF"),
-    "missing gguf": (lambda p, m, t: ["run", p / "missing.gguf"], "there is no file"),
+    "broken gguf": (lambda p, m, t: ["run", written(p / "x.gguf", "not a model")], "is not a GGUF"),
+    "missing gguf": (lambda p, m, t: ["run", p / "missing.gguf"], "does not exist"),
     "empty folder": (lambda p, m, t: ["run", p], "holds no config.json"),
     "empty text file": (
         lambda p, m, t: ["run", m, "--texts", written(p / "e.txt", "\n \n")],

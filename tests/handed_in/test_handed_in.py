@@ -19,8 +19,8 @@ CASES = {
 HEAD = "| input | result |"
 PREFACE = """# Accepted inputs
 
-Each row is a test. An accepted input gives the same values as a plain run; a refused input raises the
-error that is shown.
+Each row is a test. An accepted input gives the same values as a plain run; a refused input raises
+the error that is shown.
 """
 
 
