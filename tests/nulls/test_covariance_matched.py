@@ -90,7 +90,7 @@ def test_one_sample_comes_back():
 def test_what_is_refused():
     values = structured().values.copy()
     values[3, 2, 1] = np.nan
-    with pytest.raises(RecordingError, match=r"recording\.select"):
+    with pytest.raises(RecordingError, match=r"recording\.isel"):
         covariance_matched(Recording.from_array(values))
     # One sample far out is within the range; a Gaussian of its spread among few is not always.
     edge = np.zeros((4, 2, 1), dtype=np.float16)

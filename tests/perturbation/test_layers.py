@@ -113,7 +113,7 @@ def test_agreement_and_divergence_by_hand():
 
 def test_what_cannot_be_edited_is_refused():
     _, edits = edits_of("llama")
-    with pytest.raises(InputError, match="one behind it"):
+    with pytest.raises(InputError, match="with the next one"):
         edits.swap(edits.n_layers - 1)
     model = tiny.model()
     with pytest.raises(InputError, match="no tokens"):

@@ -252,7 +252,7 @@ def test_a_result_says_what_it_is_and_is_drawn_from_disk(tmp_path):
     stored = load_result(tmp_path / "results.zarr", "similarity.between_recordings")
     assert stored.equals(result)
     drawings = draw_comparison(stored)
-    assert drawings[0].title == "Debiased CKA: random_walk and independent_states"
+    assert drawings[0].title == "Debiased CKA: random walk and independent states"
     for drawing in drawings:
         assert drawing.figure().data
         assert drawing.plot().get_xlabel() == drawing.x_label

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-from transformer_dynamics.errors import InputError, RecordingError, TdynError, UndefinedWarning
+from transformer_dynamics.errors import InputError, TdynError, UndefinedWarning
 from transformer_dynamics.measures.units.communities import communities
 from transformer_dynamics.measures.units.community_variables import even_sites
 from transformer_dynamics.measures.units.partitions import (
@@ -255,5 +255,5 @@ def test_states_that_are_not_finite_and_unknown_sites_are_refused():
     states[0, 0, 0] = np.nan
     with pytest.raises(InputError, match="not finite"):
         communities(Recording.from_array(states))
-    with pytest.raises(RecordingError, match=r"no site '9\.state'"):
+    with pytest.raises(InputError, match=r"no site '9\.state'"):
         communities(Recording.from_array(blocks()), sites=["9.state"])

@@ -9,7 +9,7 @@ from scipy.special import ndtri
 from scipy.stats import gaussian_kde, rankdata
 from sklearn.feature_selection import mutual_info_regression
 
-from transformer_dynamics.errors import RecordingError, UndefinedWarning
+from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.units.gaussian_information import (
     copula_information,
     gaussian_information,
@@ -368,7 +368,7 @@ def test_states_and_sites_that_do_not_fit_are_refused():
         copula_information(np.ones((4, 1, 2)))
     with pytest.raises(ValueError, match=r"weights of shape \(1, 3\) for 4 samples"):
         copula_information(np.ones((4, 2, 2)), np.full((1, 3), 1 / 3))
-    with pytest.raises(RecordingError, match=r"no site '9\.state'"):
+    with pytest.raises(InputError, match=r"no site '9\.state'"):
         information_between(Recording.from_array(random_walk()), "0.state", "9.state")
 
 
