@@ -2,7 +2,7 @@
 A language model, two measures, two claims
 ==========================================
 
-The bundled model over 64 paragraphs of Wikipedia: record the residual stream, measure it, and ask
+The bundled model over 32 paragraphs of Wikipedia: record the residual stream, measure it, and ask
 whether what is seen goes beyond what a stream without learning would show.
 """
 
@@ -18,7 +18,7 @@ from transformer_dynamics.registry import CLAIMS
 # One state per text, sublayer and unit, at the last token.
 
 model = td.load_model()
-texts = td.load_texts(n=64)
+texts = td.load_texts(n=32)
 recording = td.record(model, texts)
 n_samples, n_sites, n_units = recording.shape
 print(f"{n_samples} samples, {n_sites} sites, {n_units} units")
@@ -71,7 +71,7 @@ axes.set_title("matched random walk")
 # C4 says that the direction of the stream settles, C6-turns that single units rotate. Both are
 # tested against several nulls, among them the same architecture with untrained weights.
 
-options = td.ClaimOptions(n_null=19)
+options = td.ClaimOptions(n_null=19, n_twins=2)
 verdicts = td.evaluate_claims(recording, model=model, claims=["C4", "C6-turns"], options=options)
 for verdict in verdicts:
     low, high = verdict.interval
@@ -83,7 +83,7 @@ for verdict in verdicts:
     print(f"  -> {verdict.verdict}")
 
 # %%
-# 19 draws are for a look. The p-value of a null that is drawn 19 times cannot fall below 0.05, and
+# 19 draws and two twins are for a look. The p-value of a null that is drawn 19 times cannot fall below 0.05, and
 # the largest p of each claim is adjusted over the claims tested together: of two claims, one that
 # exceeds all its nulls is not called supported unless the other does so too. More draws lift that;
 # ``tdyn run`` takes as many as one claim needs after adjustment, and more texts.
@@ -97,7 +97,7 @@ for verdict in verdicts:
 # The figures of a claim show the recording and its nulls in the same axes.
 
 for verdict in verdicts:
-    drawings = CLAIMS.get(verdict.id).draw(verdict.evidence)
+    drawings = CLAIMS.get(verdict.id).drawings(verdict.evidence)
     for drawing in (drawings[0], drawings[-1]):
         figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
         drawing.plot(axes)
