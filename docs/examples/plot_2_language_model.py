@@ -83,10 +83,10 @@ for verdict in verdicts:
     print(f"  -> {verdict.verdict}")
 
 # %%
-# 19 draws and two twins are for a look. The p-value of a null that is drawn 19 times cannot fall below 0.05, and
-# the largest p of each claim is adjusted over the claims tested together: of two claims, one that
-# exceeds all its nulls is not called supported unless the other does so too. More draws lift that;
-# ``tdyn run`` takes as many as one claim needs after adjustment, and more texts.
+# 19 draws and two twins give a first impression. With 19 draws of a null model the p-value cannot
+# fall below 0.05. The largest p of each claim is adjusted over the claims tested together, so one of
+# two claims can be supported only if the other is too. ``tdyn run`` draws as often as one claim needs
+# after adjustment, and uses more texts.
 #
 # The verdict says in sentences what decided it:
 
