@@ -84,9 +84,9 @@ for verdict in verdicts:
 
 # %%
 # 19 draws and two twins give a first impression. With 19 draws of a null model the p-value cannot
-# fall below 0.05. The largest p of each claim is adjusted over the claims tested together, so one of
-# two claims can be supported only if the other is too. ``tdyn run`` draws as often as one claim needs
-# after adjustment, and uses more texts.
+# fall below 0.05. The largest p of each claim is adjusted over the claims tested together, so one
+# of two claims can be supported only if the other is too. ``tdyn run`` draws as often as one claim
+# needs after adjustment, and uses more texts.
 #
 # The verdict says in sentences what decided it:
 

@@ -68,7 +68,5 @@ def _write(section: str, name: str, row: str) -> None:
             _written[key] for key, (found, _) in CASES.items() if found == each and key in _written
         ]
         title = importlib.import_module(f"handed_in.{each}").TITLE
-        pieces.append(
-            f"## {title}\n\n{HEAD}\n|---|---|\n" + "\n".join(rows) + "\n"
-        )
+        pieces.append(f"## {title}\n\n{HEAD}\n|---|---|\n" + "\n".join(rows) + "\n")
     PAGE.write_text("\n".join(pieces), encoding="utf-8")
