@@ -1,6 +1,7 @@
 import sys
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,9 @@ settings.register_profile(
     "tdyn", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("tdyn")
+
+# A test may draw more figures than a user keeps open; they are closed when it ends.
+matplotlib.rcParams["figure.max_open_warning"] = 0
 
 LONGEST_FIRST = (
     "tests/claims/test_calibration.py",
@@ -44,7 +48,7 @@ def _own_draws(request):
 
 @pytest.fixture(autouse=True)
 def _close_figures():
-    """Close the figures of a test: matplotlib warns of more than twenty."""
+    """Close the figures of a test, so that they take no memory in the next."""
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
