@@ -192,6 +192,25 @@ def test_claims_of_an_earlier_version_are_refused_and_written_again(
     assert (out / "claims.json").read_bytes() == (finished[0] / "claims.json").read_bytes()
 
 
+def test_an_illustration_under_its_earlier_name_is_refused(finished, tmp_path):
+    out = tmp_path / "earlier"
+    shutil.copytree(finished[0], out)
+    evidence = load_result(out / "results.zarr", "claims/C1").rename(illustration="picture")
+    save_result(out / "results.zarr", "claims/C1", evidence)
+    with pytest.raises(TdynError, match="the first C1, without illustration"):
+        report_run(out)
+
+
+def test_results_of_no_registered_measure_are_left_out_and_named(finished, tmp_path):
+    out = tmp_path / "plugin"
+    shutil.copytree(finished[0], out)
+    result = load_result(out / "results.zarr", "paths.kinematics")
+    save_result(out / "results.zarr", "population.kinematics", result)
+    with pytest.warns(UserWarning, match=r"leaves out population\.kinematics: no measure"):
+        page = report_run(out).read_text()
+    assert "population.kinematics" not in page
+
+
 def test_report_of_a_folder_without_a_run(tmp_path):
     with pytest.raises(TdynError, match="there is no run in"):
         report_run(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from transformer_dynamics.errors import TdynError
@@ -27,7 +28,15 @@ def report_run(out: Path) -> Path:
             f"`tdyn run --out {out}`"
         )
     known, store = result_names(), out / "results.zarr"
-    results = {name: load_result(store, name) for name in saved_names(store) if name in known}
+    names = saved_names(store)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        warnings.warn(
+            f"the page leaves out {', '.join(unknown)}: no measure of that name is registered; an "
+            "earlier version or a plug-in that is not installed made them",
+            stacklevel=2,
+        )
+    results = {name: load_result(store, name) for name in names if name in known}
     return write_report(
         out / "report.html",
         {name: result for name, result in results.items() if result is not None},

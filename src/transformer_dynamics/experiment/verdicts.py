@@ -21,6 +21,8 @@ from transformer_dynamics.storage.results import load_result, save_result
 
 # Variables of the evidence that the report draws; earlier versions did not write all of them.
 NEEDED = ("statistic", "statistic_low", "statistic_high", "null_mean", "null_statistic")
+# Variables that earlier versions wrote under another name: earlier name to present name.
+RENAMED = {"picture": "illustration", "null_picture": "null_illustration"}
 
 
 def verdicts_of(
@@ -76,6 +78,7 @@ def _outdated(out: Path) -> dict[str, list[str]]:
     for entry in read_json(out / "claims.json") or []:
         evidence = _evidence(out, entry["id"])
         missing = [name for name in NEEDED if name not in evidence]
+        missing += [name for earlier, name in RENAMED.items() if earlier in evidence]
         if evidence.data_vars and missing:
             lacking[entry["id"]] = missing
     return lacking
