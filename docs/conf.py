@@ -236,9 +236,8 @@ def escape(text: str) -> str:
 
 
 def link(entry: Any) -> str:
-    """A measure's or a null's name, leading to its function where the reference has it."""
-    package = entry.function.__module__.rpartition(".")[0]
-    return f"{{py:func}}`{entry.name} <{package}.{entry.function.__name__}>`"
+    """A null's name, leading to its function in the reference."""
+    return f"{{py:func}}`{entry.name} <transformer_dynamics.nulls.{entry.function.__name__}>`"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -39,7 +39,7 @@ def test_texts_without_a_value_are_left_out_and_logarithms_become_ratios():
     values = xr.DataArray(
         [[0.0, np.nan], [np.log(4), np.nan], [np.nan, np.nan]], dims=("sample", "place")
     )
-    line = text_series(values, "zero_update", logs=True, role="null")
+    line = text_series(values, "zero update", logs=True, role="null")
     assert (line.name, line.role) == ("zero update", "null")
     assert line.y[0] == pytest.approx(2)
     assert np.isnan(line.y[1])

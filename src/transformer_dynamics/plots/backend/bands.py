@@ -98,11 +98,11 @@ def text_series(
 
     Args:
         values: `(sample, point)`, with the coordinate `group` where texts are resampled by group.
-        name: name in the legend; underscores become spaces.
+        name: name in the legend.
         logs: whether the values are logarithms; the exponential of their mean is drawn.
         labels: name of each point.
         **look: `x`, `role`, `markers` and `hidden` of the series.
     """
     values = values.transpose("sample", ...)
     mean = bootstrap_band(values[np.isfinite(values.values).any(axis=1)])
-    return band_series(name.replace("_", " "), mean.exp() if logs else mean, labels=labels, **look)
+    return band_series(name, mean.exp() if logs else mean, labels=labels, **look)

@@ -13,6 +13,7 @@ from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.systems import UNTRAINED, ZERO_UPDATE
 from transformer_dynamics.plots.backend import Series
 from transformer_dynamics.plots.backend.bands import draw_band, null_series, text_series
+from transformer_dynamics.plots.backend.captions import words
 from transformer_dynamics.plots.backend.depth import level, names_of
 
 LAYER = "layer of injection (index)"
@@ -40,12 +41,12 @@ def model_line(logs: xr.DataArray, name: str, **look: Any) -> Series:
     """Exponential of the mean over texts of `(sample, start)`, with its 95 % band."""
     starts = names_of(logs, "start")
     x = np.array([layer_of(start) for start in starts])
-    return text_series(logs, name, labels=starts, x=x, logs=True, **look)
+    return text_series(logs, words(name), labels=starts, x=x, logs=True, **look)
 
 
 def zero_update(result: xr.Dataset) -> Series:
     """The line of the network without updates, which keeps every distance."""
-    return level(ZERO_UPDATE.replace("_", " "), layers(result), 1.0)
+    return level(words(ZERO_UPDATE), layers(result), 1.0)
 
 
 def twins(result: xr.Dataset) -> list[str]:

@@ -8,7 +8,7 @@ import xarray as xr
 from transformer_dynamics.perturbation.systems import MODEL
 from transformer_dynamics.plots.backend import Drawing, Field, Lines
 from transformer_dynamics.plots.backend.bands import text_series
-from transformer_dynamics.plots.backend.captions import caption
+from transformer_dynamics.plots.backend.captions import caption, words
 from transformer_dynamics.plots.backend.depth import names_of
 from transformer_dynamics.plots.perturbation.systems import STEP_LABEL, role_of, system_caption
 from transformer_dynamics.registry import figure
@@ -56,7 +56,7 @@ def _basin(result: xr.Dataset, start: str) -> Lines:
         x_label="ln of the distance from the unperturbed state over the spread of texts (1)",
         y_label="share displaced inwards (1)",
         series=[
-            text_series(share.sel(system=system), system, x=x, role=role_of(system))
+            text_series(share.sel(system=system), words(system), x=x, role=role_of(system))
             for system in result["system"].values.tolist()
         ],
         caption=system_caption(
@@ -84,7 +84,7 @@ def draw_slow_points(result: xr.Dataset) -> list[Drawing]:
             series=[
                 text_series(
                     result["speed_ratio"].sel(system=system),
-                    system,
+                    words(system),
                     labels=labels,
                     role=role_of(system),
                 )

@@ -10,6 +10,7 @@ from transformer_dynamics.perturbation.jacobians.spectrum import READINGS
 from transformer_dynamics.perturbation.systems import shown_systems
 from transformer_dynamics.plots.backend import Drawing, Lines
 from transformer_dynamics.plots.backend.bands import text_series
+from transformer_dynamics.plots.backend.captions import words
 from transformer_dynamics.plots.perturbation.systems import depth_lines, role_of, system_caption
 from transformer_dynamics.registry import figure
 
@@ -95,7 +96,7 @@ def _by_exponent(
         y_label=y_label,
         y_scale=y_scale,
         series=[
-            text_series(result[name].sel(system=system), system, role=role_of(system))
+            text_series(result[name].sel(system=system), words(system), role=role_of(system))
             for system in shown_systems(result)
         ],
         caption=system_caption(result, f"{title}, in descending order, mean over texts"),

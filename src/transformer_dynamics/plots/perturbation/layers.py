@@ -10,6 +10,7 @@ from transformer_dynamics.perturbation.layers import EDITS
 from transformer_dynamics.perturbation.systems import shown_systems
 from transformer_dynamics.plots.backend import Drawing, Lines
 from transformer_dynamics.plots.backend.bands import text_series
+from transformer_dynamics.plots.backend.captions import words
 from transformer_dynamics.plots.perturbation.systems import role_of, system_caption
 from transformer_dynamics.registry import figure
 
@@ -50,7 +51,7 @@ def _lines(
             values = result[name].sel(system=system, edit=edit).transpose("sample", ...)
             # The last layer has no next one to be swapped with.
             kept = values[:, : values.shape[1] - (edit == "swap")]
-            series.append(text_series(kept, f"{system}, {edit}", role=role_of(system)))
+            series.append(text_series(kept, f"{words(system)}, {edit}", role=role_of(system)))
     return Lines(
         title=title,
         x_label="layer (index)",

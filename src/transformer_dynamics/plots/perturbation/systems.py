@@ -9,7 +9,7 @@ from transformer_dynamics.perturbation.jacobians.spectrum import MEANINGS
 from transformer_dynamics.perturbation.systems import MODEL, shown_systems
 from transformer_dynamics.plots.backend import Lines, Role
 from transformer_dynamics.plots.backend.bands import text_series
-from transformer_dynamics.plots.backend.captions import BOOTSTRAP, caption, n_samples
+from transformer_dynamics.plots.backend.captions import BOOTSTRAP, caption, n_samples, words
 from transformer_dynamics.plots.backend.depth import names_of
 
 STEP_LABEL = "layer (index of the step from its first site to the next layer's)"
@@ -46,7 +46,7 @@ def depth_lines(
         y_label=MEANINGS[name][0],
         series=[
             text_series(
-                result[name].sel(system=system), system, labels=labels, role=role_of(system)
+                result[name].sel(system=system), words(system), labels=labels, role=role_of(system)
             )
             for system in shown_systems(result)
         ],

@@ -7,7 +7,7 @@ import xarray as xr
 
 from transformer_dynamics.plots.backend import Drawing, Lines, Path, Paths
 from transformer_dynamics.plots.backend.bands import text_series
-from transformer_dynamics.plots.backend.captions import caption
+from transformer_dynamics.plots.backend.captions import caption, words
 from transformer_dynamics.plots.backend.depth import SITE_LABEL, names_of
 from transformer_dynamics.plots.perturbation.systems import (
     role_of,
@@ -47,7 +47,7 @@ def _recovery(result: xr.Dataset, name: str) -> Lines:
             ratios = result[name].sel(system=system, start=start, kind="grid").isel(site=x)
             line = text_series(
                 xr.apply_ufunc(np.log, ratios),
-                f"{system}, perturbed at {start}",
+                f"{words(system)}, perturbed at {start}",
                 labels=labels[x[0] :],
                 role=role_of(system),
                 x=x,

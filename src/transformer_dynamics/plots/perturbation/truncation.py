@@ -9,7 +9,7 @@ from transformer_dynamics.perturbation.states.truncation import KINDS
 from transformer_dynamics.perturbation.systems import MODEL
 from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.plots.backend.bands import text_series
-from transformer_dynamics.plots.backend.captions import BOOTSTRAP, caption, n_samples
+from transformer_dynamics.plots.backend.captions import BOOTSTRAP, caption, n_samples, words
 from transformer_dynamics.plots.backend.depth import level
 from transformer_dynamics.plots.perturbation.systems import role_of
 from transformer_dynamics.registry import figure
@@ -54,7 +54,7 @@ def _lines(result: xr.Dataset, start: str) -> Lines:
 def _line(result: xr.Dataset, start: str, system: str, kind: str) -> Series:
     return text_series(
         result["kl"].sel(system=system, kind=kind, start=start),
-        f"{system}, {kind}",
+        f"{words(system)}, {words(kind)}",
         labels=[f"K = {rank}" for rank in result["rank"].values.tolist()],
         # Other directions are the control of the model, and have the look of one.
         role=role_of(system if kind == "singular" else kind),
