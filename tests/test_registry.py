@@ -12,6 +12,7 @@ import tiny
 import toy
 import transformer_dynamics as td
 from transformer_dynamics import registry
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import (
     CLAIMS,
@@ -25,6 +26,24 @@ from transformer_dynamics.storage.attributes import attribute
 from transformer_dynamics.storage.results import load_result, save_result, saved_names
 
 RECORDING = Recording.from_array(np.random.default_rng(0).standard_normal((6, 8, 4)))
+
+
+def test_a_measure_that_returns_no_dataset_is_refused():
+    wrong = measure("toy.wrong")(lambda recording: 3)
+    try:
+        with pytest.raises(InputError, match=r"toy\.wrong returned int; .* xarray\.Dataset"):
+            wrong(RECORDING)
+    finally:
+        MEASURES.remove("toy.wrong")
+
+
+def test_a_part_of_a_result_is_drawn_by_variable_or_refused():
+    part = td.paths.kinematics(RECORDING)[["speed"]]
+    assert part.td.plot("speed").get_ylabel().startswith("speed")
+    with pytest.raises(
+        InputError, match=r"paths\.kinematics need more.*result\.td\.plot\('speed'\)"
+    ):
+        part.td.plot()
 
 
 def test_built_in_entries_are_found():

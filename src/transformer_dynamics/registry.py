@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import xarray as xr
 
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.plots.backend import Drawing, default_drawings, variable_drawing
 from transformer_dynamics.stamping import in_blocks, stamped
 
@@ -332,10 +333,24 @@ class Drawn:
 
     @property
     def drawings(self) -> list[Drawing]:
-        """Every drawing of the result, the main one first."""
+        """Every drawing of the result, the main one first.
+
+        Raises:
+            InputError: the result is a part of one, without variables that its figures need.
+        """
         name = self._result.attrs.get("measure", "")
         figures = FIGURES.all()
-        return figures[name](self._result) if name in figures else default_drawings(self._result)
+        if name not in figures:
+            return default_drawings(self._result)
+        try:
+            return figures[name](self._result)
+        except KeyError as error:
+            variables = ", ".join(map(str, self._result.data_vars)) or "none"
+            raise InputError(
+                f"the figures of {name} need more than this part of its result, which has the "
+                f"variables {variables} ({error}); draw the whole result, or one variable: "
+                f"result.td.plot({str(next(iter(self._result.data_vars), 'name'))!r})"
+            ) from error
 
     def drawing(self, variable: str | None = None) -> Drawing:
         """The main drawing, or that of one variable by its dimensions.

@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 import transformer_dynamics
-from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.storage.attributes import storable
 
 
@@ -43,6 +43,11 @@ def stamped(
         called = function if choose is None else choose(function, *subjects, **parameters)
         result = called(*args, **kwargs)
         name, title, source = names
+        if not isinstance(result, xr.Dataset):
+            raise InputError(
+                f"{name} returned {type(result).__name__}; a registered function returns an "
+                'xarray.Dataset: xr.Dataset({"value": ("sample", values)})'
+            )
         stamp = {
             "measure": name,
             "title": title,

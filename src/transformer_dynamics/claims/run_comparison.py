@@ -104,6 +104,12 @@ def compare_claims(run_a: str | Path | Verdicts, run_b: str | Path | Verdicts) -
     Raises:
         InputError: a folder holds no `claims.json`, or the runs share no claim.
     """
+    for run in (run_a, run_b):
+        if not isinstance(run, Verdicts | str | Path):
+            raise InputError(
+                f"got a run of type {type(run).__name__}; it is a run's folder or the result of "
+                "td.evaluate_claims: td.compare_claims('runs/a', 'runs/b')"
+            )
     a, b = (run if isinstance(run, Verdicts) else read_verdicts(run) for run in (run_a, run_b))
     compared = ClaimsCompared(a, b)
     if not len(compared):
