@@ -51,7 +51,7 @@ def tdyn(monkeypatch, capsys):
 
 def test_run_then_again_then_report(tdyn, folder, text_file, tmp_path):
     words = ("run", folder, "--texts", text_file, "--out", tmp_path / "r")
-    words += ("--nulls", 5, "--bootstrap", 9, "--perturbed", 4)
+    words += ("--nulls", 5, "--bootstrap", 9, "--perturbed", 4, "--twins", 2)
     status, out, _ = tdyn(*words)
     assert status == 0
     assert "C7" in out
