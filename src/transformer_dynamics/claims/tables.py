@@ -19,7 +19,9 @@ def number(value: float) -> str:
 
 
 def value_and_interval(value: float, interval: tuple[float, float]) -> str:
-    """A value with its interval: `0.5 [0.4, 0.6]`."""
+    """A value with its interval: `0.5 [0.4, 0.6]`; where it has none, the value alone."""
+    if not all(map(math.isfinite, interval)):
+        return f"{number(value)} (interval not defined)"
     return f"{number(value)} [{number(interval[0])}, {number(interval[1])}]"
 
 
