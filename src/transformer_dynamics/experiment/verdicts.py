@@ -34,7 +34,7 @@ def verdicts_of(
     """Test the claims against their nulls, or read the verdicts of the same inputs."""
     inputs = _inputs(run, recording, nulls, list(perturbed))
     settings, ledger = run.settings, run.ledger
-    written = (run.out / "claims.json").exists() and not _outdated(run.out)
+    written = (run.out / "claims.json").exists() and not _outdated(_entries(run.out))
     if ledger.is_done("test", inputs) and written:
         run.reporter.skipped("test")
         return load_verdicts(run.out)
@@ -59,7 +59,8 @@ def load_verdicts(out: Path) -> Verdicts:
     Raises:
         TdynError: an earlier version wrote the evidence, without a variable that is needed now.
     """
-    outdated = _outdated(out)
+    entries = _entries(out)
+    outdated = _outdated(entries)
     if outdated:
         claim, missing = next(iter(outdated.items()))
         command = Ledger(out / "run.json").entries().get("command") or f"tdyn run --out {out}"
@@ -68,15 +69,18 @@ def load_verdicts(out: Path) -> Verdicts:
             f"{claim}, without {', '.join(missing)}; this command writes the claims again and "
             f"keeps the rest: {command}"
         )
-    entries = read_json(out / "claims.json") or []
-    return Verdicts([Verdict.from_json(entry, _evidence(out, entry["id"])) for entry in entries])
+    return Verdicts([Verdict.from_json(entry, evidence) for entry, evidence in entries])
 
 
-def _outdated(out: Path) -> dict[str, list[str]]:
+def _entries(out: Path) -> list[tuple[dict[str, Any], xr.Dataset]]:
+    """Entries of `claims.json`, each with the stored evidence of the claim."""
+    return [(each, _evidence(out, each["id"])) for each in read_json(out / "claims.json") or []]
+
+
+def _outdated(entries: Sequence[tuple[dict[str, Any], xr.Dataset]]) -> dict[str, list[str]]:
     """Claims whose stored evidence lacks variables, with the names of these."""
     lacking: dict[str, list[str]] = {}
-    for entry in read_json(out / "claims.json") or []:
-        evidence = _evidence(out, entry["id"])
+    for entry, evidence in entries:
         missing = [name for name in NEEDED if name not in evidence]
         missing += [name for earlier, name in RENAMED.items() if earlier in evidence]
         if evidence.data_vars and missing:

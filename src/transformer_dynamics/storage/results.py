@@ -35,7 +35,7 @@ def load_result(store: Path, name: str) -> xr.Dataset | None:
     if not (store / name / "zarr.json").exists():
         return None
     try:
-        result: xr.Dataset = xr.open_zarr(store / name, consolidated=False).load()
+        result: xr.Dataset = xr.open_zarr(store / name, chunks=None, consolidated=False).load()
     except (OSError, ValueError, KeyError) as error:
         raise TdynError(
             f"the result {name} in {store} cannot be read ({type(error).__name__}: {error}); "

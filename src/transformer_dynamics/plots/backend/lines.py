@@ -91,6 +91,7 @@ class Lines(Labeled):
                     go.Scatter(
                         x=np.concatenate([line.x, line.x[::-1]]),
                         y=np.concatenate([line.high, line.low[::-1]]),
+                        mode="lines",
                         fill="toself",
                         fillcolor=transparent(color),
                         line={"width": 0},

@@ -35,6 +35,32 @@ MATPLOTLIB_DASHES: dict[str, Any] = {
     "dashdot": "-.",
     "longdash": (0, (8, 3)),
 }
+GRID_COLOR = "#EBF0F8"
+TEXT_COLOR = "#2a3f5f"
+PLOTLY_AXIS = {
+    "gridcolor": GRID_COLOR,
+    "linecolor": GRID_COLOR,
+    "zerolinecolor": GRID_COLOR,
+    "zerolinewidth": 2,
+    "automargin": True,
+    "ticks": "",
+}
+# Plotly copies a template for every figure; one of its own would take longer than the figure.
+PLOTLY_TEMPLATE = {
+    "layout": {
+        "font": {"color": TEXT_COLOR},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "hovermode": "closest",
+        "hoverlabel": {"align": "left"},
+        "autotypenumbers": "strict",
+        "xaxis": {**PLOTLY_AXIS, "title": {"standoff": 15}},
+        "yaxis": {**PLOTLY_AXIS, "title": {"standoff": 15}},
+        "title": {"x": 0.05},
+        "annotationdefaults": {"arrowcolor": TEXT_COLOR, "arrowhead": 0, "arrowwidth": 1},
+    },
+    "data": {"heatmap": [{"colorbar": {"outlinewidth": 0, "ticks": ""}}]},
+}
 
 
 class Drawing(Protocol):
@@ -102,7 +128,7 @@ def new_figure(drawing: Any) -> Figure:
     return go.Figure(
         layout={
             "title": {"text": escape(drawing.title), "font": {"size": 15}},
-            "template": "plotly_white",
+            "template": PLOTLY_TEMPLATE,
             "xaxis": {"title": {"text": escape(drawing.x_label)}},
             "yaxis": {"title": {"text": escape(drawing.y_label)}},
             "legend": {"orientation": "h", "yanchor": "top", "y": -0.2},
