@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from transformer_dynamics.plots.backend import Drawing
 
@@ -20,7 +23,7 @@ class PageFigures:
         entries = []
         for drawing in drawings:
             name = f"figure-{len(self._figures) + 1}"
-            self._figures[name] = json.loads(drawing.figure().to_json())
+            self._figures[name] = drawing.specification()
             entries.append(
                 {"id": name, "caption": drawing.caption, "interpretation": drawing.interpretation}
             )
@@ -28,8 +31,21 @@ class PageFigures:
 
     def as_json(self) -> str:
         """JSON for a script element; no text in it can close the element."""
-        text = json.dumps(self._figures, separators=(",", ":"))
+        text = json.dumps(
+            self._figures, default=_typed_array, allow_nan=False, separators=(",", ":")
+        )
         return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _typed_array(value: Any) -> Any:
+    """Numbers of an array as plotly's base64 of their bytes, in which NaN is a gap."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+        raise TypeError(f"a figure holds {type(value).__name__}, which is no array of numbers")
+    code = "f4" if value.dtype == np.float32 else "f8"
+    data = base64.b64encode(np.ascontiguousarray(value, dtype=f"<{code}").tobytes()).decode()
+    return {"dtype": code, "bdata": data, "shape": ", ".join(map(str, value.shape))}
 
 
 def plotly_source() -> str:

@@ -1,9 +1,9 @@
 """A figure described once and drawn twice: with matplotlib for paper, with plotly for the screen.
 
 A measure or a claim describes its figure as one of the drawings below and names no library. Every
-drawing has `plot(ax=None) -> Axes` and `figure() -> plotly Figure`. An axis label carries its
-unit. The role of a series sets its color, so the model and its null models look the same on every
-figure.
+drawing has `plot(ax=None) -> Axes` and `figure() -> plotly Figure`; `specification()` is the plotly
+figure as a dictionary that is not validated. An axis label carries its unit. The role of a series
+sets its color, so the model and its null models look the same on every figure.
 """
 
 from transformer_dynamics.plots.backend.default import default_drawings, variable_drawing

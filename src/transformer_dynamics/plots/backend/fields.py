@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +14,10 @@ from transformer_dynamics.plots.backend.style import (
     Numbers,
     escape,
     new_axes,
-    new_figure,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from plotly.graph_objects import Figure, Scatter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +46,14 @@ class Field(Labeled):
         axes.plot(*(start + arrow), linestyle="", marker=".", color=color, markersize=2)
         return axes
 
-    def figure(self) -> Figure:
-        """Draw as an interactive plotly figure with a slider; a dot marks each arrow's end."""
-        figure = new_figure(self)
-        shown, indices = len(self.labels) // 2, range(len(self.labels))
-        for index in indices:
-            figure.add_trace(self._trace(index, visible=index == shown))
+    def traces(self) -> list[dict[str, Any]]:
+        """Arrows of the plotly figure, one trace per field; a dot marks each arrow's end."""
+        shown = len(self.labels) // 2
+        return [self._trace(index, visible=index == shown) for index in range(len(self.labels))]
+
+    def layout(self) -> dict[str, Any]:
+        """Slider over the fields."""
+        indices = range(len(self.labels))
         steps = [
             {
                 "label": escape(label),
@@ -63,27 +63,25 @@ class Field(Labeled):
             for index, label in enumerate(self.labels)
         ]
         slider = {
-            "active": shown,
+            "active": len(self.labels) // 2,
             "steps": steps,
             "currentvalue": {"prefix": f"{self.slider_label}: "},
             "pad": {"t": 50},
         }
-        figure.update_layout(sliders=[slider], height=600)
-        return figure
+        return {"sliders": [slider], "height": 600}
 
-    def _trace(self, index: int, *, visible: bool) -> Scatter:
+    def _trace(self, index: int, *, visible: bool) -> dict[str, Any]:
         """The arrows of one field as one plotly line, interrupted by NaN."""
-        import plotly.graph_objects as go
-
         start, end = self.points[index], self.points[index] + self.arrows[index]
         gap = np.full_like(start, np.nan)
         x, y = np.stack([start, end, gap], axis=1).reshape(-1, 2).T
-        return go.Scatter(
-            x=x,
-            y=y,
-            mode="lines+markers",
-            line={"color": MODEL_COLORS[0], "width": 1.5},
-            marker={"color": MODEL_COLORS[0], "size": [0, 5, 0] * len(start)},
-            visible=visible,
-            showlegend=False,
-        )
+        return {
+            "type": "scatter",
+            "x": x,
+            "y": y,
+            "mode": "lines+markers",
+            "line": {"color": MODEL_COLORS[0], "width": 1.5},
+            "marker": {"color": MODEL_COLORS[0], "size": [0, 5, 0] * len(start)},
+            "visible": visible,
+            "showlegend": False,
+        }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,12 +13,10 @@ from transformer_dynamics.plots.backend.style import (
     Numbers,
     escape,
     new_axes,
-    new_figure,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from plotly.graph_objects import Figure
 
 
 # Unlike any color of the scales, whose middle is nearly white.
@@ -84,36 +82,38 @@ class Heatmap(Labeled):
         axes.figure.colorbar(image, ax=axes, label=self.color_label)
         return axes
 
-    def figure(self) -> Figure:
-        """Draw as an interactive plotly figure."""
-        import plotly.graph_objects as go
+    def traces(self) -> list[dict[str, Any]]:
+        """The matrix of the plotly figure."""
+        from plotly.colors import get_colorscale
 
-        figure = new_figure(self)
         low, high = self._limits()
-        figure.add_trace(
-            go.Heatmap(
-                z=np.asarray(self.values, dtype=np.float32),
-                text=None,
-                x=[escape(name) for name in self.x_names] or None,
-                y=[escape(name) for name in self.y_names] or None,
-                zmin=low,
-                zmax=high,
-                colorscale="RdBu_r" if self.symmetric else "Viridis",
-                colorbar={"title": {"text": self.color_label, "side": "right"}},
-            )
-        )
-        figure.update_layout(plot_bgcolor=NO_VALUE)
-        # Grid lines would cross the cells without a value.
-        figure.update_xaxes(showgrid=False)
-        figure.update_yaxes(showgrid=False)
-        for ticks, update in (
-            (self.x_ticks, figure.update_xaxes),
-            (self.y_ticks, figure.update_yaxes),
-        ):
-            if ticks:
-                positions, names = zip(*ticks, strict=True)
-                update(tickmode="array", tickvals=positions, ticktext=list(map(escape, names)))
-        return figure
+        return [
+            {
+                "type": "heatmap",
+                "z": np.asarray(self.values, dtype=np.float32),
+                "x": [escape(name) for name in self.x_names] or None,
+                "y": [escape(name) for name in self.y_names] or None,
+                "zmin": low,
+                "zmax": high,
+                "colorscale": get_colorscale("RdBu_r" if self.symmetric else "Viridis"),
+                "colorbar": {"title": {"text": escape(self.color_label), "side": "right"}},
+            }
+        ]
+
+    def layout(self) -> dict[str, Any]:
+        """Ticks, and the color of cells without a value, which grid lines would cross."""
+        axes = {"xaxis": self.x_ticks, "yaxis": self.y_ticks}
+        return {"plot_bgcolor": NO_VALUE} | {
+            axis: {"showgrid": False, **_tick_texts(ticks)} for axis, ticks in axes.items()
+        }
+
+
+def _tick_texts(ticks: Sequence[tuple[float, str]]) -> dict[str, Any]:
+    """Plotly's description of ticks; empty for its own choice."""
+    if not ticks:
+        return {}
+    positions, names = zip(*ticks, strict=True)
+    return {"tickmode": "array", "tickvals": positions, "ticktext": list(map(escape, names))}
 
 
 def _some(names: Sequence[str]) -> list[tuple[float, str]]:

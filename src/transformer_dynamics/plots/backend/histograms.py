@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,14 +13,13 @@ from transformer_dynamics.plots.backend.style import (
     Labeled,
     Numbers,
     Role,
+    escape,
     new_axes,
-    new_figure,
     styles,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,24 +69,21 @@ class Histogram(Labeled):
         axes.legend(fontsize="small")
         return axes
 
-    def figure(self) -> Figure:
-        """Draw as an interactive plotly figure."""
-        import plotly.graph_objects as go
-
-        figure = new_figure(self)
+    def traces(self) -> list[dict[str, Any]]:
+        """Outlines of the distributions of the plotly figure."""
         edges, shares = self._shares()
-        for group, share, (color, dash) in zip(
-            self.groups, shares, styles(self.groups), strict=True
-        ):
-            figure.add_trace(
-                go.Scatter(
-                    x=np.repeat(edges, 2),
-                    y=np.concatenate([[0.0], np.repeat(share, 2), [0.0]]),
-                    name=group.name,
-                    visible="legendonly" if group.hidden else True,
-                    mode="lines",
-                    fill="tozeroy" if group.role == "model" else None,
-                    line={"color": color, "dash": dash, "width": 2},
-                )
+        return [
+            {
+                "type": "scatter",
+                "x": np.repeat(edges, 2),
+                "y": np.concatenate([[0.0], np.repeat(share, 2), [0.0]]),
+                "name": escape(group.name),
+                "visible": "legendonly" if group.hidden else True,
+                "mode": "lines",
+                "fill": "tozeroy" if group.role == "model" else None,
+                "line": {"color": color, "dash": dash, "width": 2},
+            }
+            for group, share, (color, dash) in zip(
+                self.groups, shares, styles(self.groups), strict=True
             )
-        return figure
+        ]

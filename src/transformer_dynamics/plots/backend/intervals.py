@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from transformer_dynamics.plots.backend.style import (
     Labeled,
     Role,
+    escape,
     new_axes,
-    new_figure,
     styles,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,31 +49,34 @@ class Intervals(Labeled):
         axes.invert_yaxis()
         return axes
 
-    def figure(self) -> Figure:
-        """Draw as an interactive plotly figure."""
-        import plotly.graph_objects as go
-
-        figure = new_figure(self)
+    def traces(self) -> list[dict[str, Any]]:
+        """Values of the plotly figure with their intervals."""
+        traces = []
         for row in self.intervals:
             ((color, _),) = styles([row])
-            figure.add_trace(
-                go.Scatter(
-                    x=[row.value],
-                    y=[row.name],
-                    name=row.name,
-                    mode="markers",
-                    marker={"color": color, "size": 10},
-                    error_x={
-                        "type": "data",
-                        "symmetric": False,
-                        "array": [row.high - row.value],
-                        "arrayminus": [row.value - row.low],
-                        "color": color,
-                        "thickness": 2,
-                    },
-                    showlegend=False,
-                )
+            interval = {
+                "type": "data",
+                "symmetric": False,
+                "array": np.array([row.high - row.value]),
+                "arrayminus": np.array([row.value - row.low]),
+                "color": color,
+                "thickness": 2,
+            }
+            traces.append(
+                {
+                    "type": "scatter",
+                    "x": np.array([row.value]),
+                    "y": [escape(row.name)],
+                    "name": escape(row.name),
+                    "mode": "markers",
+                    "marker": {"color": color, "size": 10},
+                    "error_x": interval,
+                    "showlegend": False,
+                }
             )
-        figure.update_yaxes(autorange="reversed", automargin=True)
-        figure.update_layout(height=150 + 34 * len(self.intervals))
-        return figure
+        return traces
+
+    def layout(self) -> dict[str, Any]:
+        """Order and height of the rows."""
+        rows = {"autorange": "reversed", "automargin": True}
+        return {"yaxis": rows, "height": 150 + 34 * len(self.intervals)}

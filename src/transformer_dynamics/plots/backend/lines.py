@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,14 +15,12 @@ from transformer_dynamics.plots.backend.style import (
     Role,
     escape,
     new_axes,
-    new_figure,
     styles,
     transparent,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,40 +77,39 @@ class Lines(Labeled):
         axes.legend(fontsize="small")
         return axes
 
-    def figure(self) -> Figure:
-        """Draw as an interactive plotly figure."""
-        import plotly.graph_objects as go
-
-        figure = new_figure(self)
+    def traces(self) -> list[dict[str, Any]]:
+        """Bands and lines of the plotly figure."""
+        traces: list[dict[str, Any]] = []
         for line, (color, dash) in zip(self.series, styles(self.series), strict=True):
-            visible = "legendonly" if line.hidden else True
+            common = {
+                "type": "scatter",
+                "legendgroup": line.name,
+                "visible": "legendonly" if line.hidden else True,
+            }
             if line.low is not None and line.high is not None:
-                figure.add_trace(
-                    go.Scatter(
-                        x=np.concatenate([line.x, line.x[::-1]]),
-                        y=np.concatenate([line.high, line.low[::-1]]),
-                        mode="lines",
-                        fill="toself",
-                        fillcolor=transparent(color),
-                        line={"width": 0},
-                        legendgroup=line.name,
-                        showlegend=False,
-                        hoverinfo="skip",
-                        visible=visible,
-                    )
-                )
-            figure.add_trace(
-                go.Scatter(
-                    x=line.x,
-                    y=line.y,
-                    name=line.name,
-                    legendgroup=line.name,
-                    visible=visible,
-                    text=[escape(label) for label in line.labels] or None,
-                    mode="markers" if line.markers else "lines",
-                    line={"color": color, "dash": dash, "width": 2},
-                    marker={"color": color, "size": 6},
-                )
-            )
-        figure.update_yaxes(type=self.y_scale)
-        return figure
+                band = {
+                    "x": np.concatenate([line.x, line.x[::-1]]),
+                    "y": np.concatenate([line.high, line.low[::-1]]),
+                    "mode": "lines",
+                    "fill": "toself",
+                    "fillcolor": transparent(color),
+                    "line": {"width": 0},
+                    "showlegend": False,
+                    "hoverinfo": "skip",
+                }
+                traces.append(common | band)
+            drawn = {
+                "x": line.x,
+                "y": line.y,
+                "name": escape(line.name),
+                "text": [escape(label) for label in line.labels] or None,
+                "mode": "markers" if line.markers else "lines",
+                "line": {"color": color, "dash": dash, "width": 2},
+                "marker": {"color": color, "size": 6},
+            }
+            traces.append(common | drawn)
+        return traces
+
+    def layout(self) -> dict[str, Any]:
+        """Scale of the second axis."""
+        return {"yaxis": {"type": self.y_scale}}

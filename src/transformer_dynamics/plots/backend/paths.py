@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformer_dynamics.plots.backend.style import (
     MATPLOTLIB_DASHES,
@@ -13,13 +13,11 @@ from transformer_dynamics.plots.backend.style import (
     Role,
     escape,
     new_axes,
-    new_figure,
     styles,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,32 +54,35 @@ class Paths(Labeled):
         axes.legend(fontsize="small")
         return axes
 
-    def figure(self) -> Figure:
-        """Draw as an interactive plotly figure, in 3-D where there is a third axis."""
-        import plotly.graph_objects as go
-
-        figure = new_figure(self)
+    def traces(self) -> list[dict[str, Any]]:
+        """Paths of the plotly figure, in 3-D where there is a third axis."""
+        traces = []
         for path, (color, dash) in zip(self.paths, styles(self.paths), strict=True):
             sizes = [3.0 if self.markers else 9.0] + [3.0] * (len(path.points) - 1)
-            common = {
-                "name": path.name,
+            trace: dict[str, Any] = {
+                "type": "scatter",
+                "x": path.points[:, 0],
+                "y": path.points[:, 1],
+                "name": escape(path.name),
                 "text": [escape(label) for label in path.labels] or None,
                 "mode": "markers" if self.markers else "lines+markers",
+                "line": {"color": color, "dash": dash, "width": 2},
                 "marker": {"color": color, "size": sizes, "line": {"width": 0}},
             }
-            x, y = path.points[:, 0], path.points[:, 1]
-            if self.z_label is None:
-                line = {"color": color, "dash": dash, "width": 2}
-                figure.add_trace(go.Scatter(x=x, y=y, line=line, **common))
-            else:
+            if self.z_label is not None:
                 line = {"color": color, "width": 4}
-                figure.add_trace(go.Scatter3d(x=x, y=y, z=path.points[:, 2], line=line, **common))
-        if self.z_label is not None:
-            names = {"x": self.x_label, "y": self.y_label, "z": self.z_label}
-            figure.update_layout(
-                scene={
-                    f"{axis}axis": {"title": {"text": text, "font": {"size": 10}}}
-                    for axis, text in names.items()
-                }
-            )
-        return figure
+                trace |= {"type": "scatter3d", "z": path.points[:, 2], "line": line}
+            traces.append(trace)
+        return traces
+
+    def layout(self) -> dict[str, Any]:
+        """Labels of the three axes in space."""
+        if self.z_label is None:
+            return {}
+        names = {"x": self.x_label, "y": self.y_label, "z": self.z_label}
+        return {
+            "scene": {
+                f"{axis}axis": {"title": {"text": escape(text), "font": {"size": 10}}}
+                for axis, text in names.items()
+            }
+        }

@@ -85,6 +85,10 @@ class Drawing(Protocol):
         """Draw on matplotlib axes."""
         ...
 
+    def specification(self) -> dict[str, Any]:
+        """Describe the interactive figure as plotly's `data` and `layout`."""
+        ...
+
     def figure(self) -> Figure:
         """Draw as an interactive plotly figure."""
         ...
@@ -108,6 +112,24 @@ class Labeled:
     caption: str = ""
     interpretation: str = ""
 
+    def traces(self) -> list[dict[str, Any]]:
+        """Traces of the plotly figure."""
+        raise NotImplementedError
+
+    def layout(self) -> dict[str, Any]:
+        """Parts of the plotly layout that belong to this form; they extend the common ones."""
+        return {}
+
+    def specification(self) -> dict[str, Any]:
+        """Describe the interactive figure as plotly's `data` and `layout`."""
+        return {"data": self.traces(), "layout": _merged(_common_layout(self), self.layout())}
+
+    def figure(self) -> Figure:
+        """Draw as an interactive plotly figure."""
+        import plotly.graph_objects as go
+
+        return go.Figure(self.specification())
+
 
 def new_axes(ax: Axes | None, drawing: Any) -> Axes:
     """The axes to draw on, the caller's or new ones, with title and labels."""
@@ -121,21 +143,26 @@ def new_axes(ax: Axes | None, drawing: Any) -> Axes:
     return ax
 
 
-def new_figure(drawing: Any) -> Figure:
-    """An empty plotly figure with title and labels."""
-    import plotly.graph_objects as go
+def _common_layout(drawing: Labeled) -> dict[str, Any]:
+    """Plotly layout with title and labels."""
+    return {
+        "title": {"text": escape(drawing.title), "font": {"size": 15}},
+        "template": PLOTLY_TEMPLATE,
+        "xaxis": {"title": {"text": escape(drawing.x_label)}},
+        "yaxis": {"title": {"text": escape(drawing.y_label)}},
+        "legend": {"orientation": "h", "yanchor": "top", "y": -0.2},
+        "margin": {"l": 70, "r": 20, "t": 50, "b": 60},
+        "height": 480,
+    }
 
-    return go.Figure(
-        layout={
-            "title": {"text": escape(drawing.title), "font": {"size": 15}},
-            "template": PLOTLY_TEMPLATE,
-            "xaxis": {"title": {"text": escape(drawing.x_label)}},
-            "yaxis": {"title": {"text": escape(drawing.y_label)}},
-            "legend": {"orientation": "h", "yanchor": "top", "y": -0.2},
-            "margin": {"l": 70, "r": 20, "t": 50, "b": 60},
-            "height": 480,
-        }
-    )
+
+def _merged(layout: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Layout in which changes replace entries, and extend entries that are dictionaries."""
+    extended = {
+        name: {**layout[name], **change} if isinstance(layout.get(name), dict) else change
+        for name, change in changes.items()
+    }
+    return {**layout, **extended}
 
 
 def styles(items: Sequence[Any]) -> list[tuple[str, str]]:
