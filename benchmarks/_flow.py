@@ -225,8 +225,8 @@ def _bare(model: Model, tokens: Sequence[int], n_tokens: int, cache: Any) -> tor
 
 def memory_line(quick: bool) -> str:
     """Peak memory of processes that advance states over each of the two contexts."""
-    sizes = QUICK if quick else FULL
-    peaks = np.empty((MEMORY_ROUNDS, 2))
+    sizes, rounds = (QUICK, 1) if quick else (FULL, MEMORY_ROUNDS)
+    peaks = np.empty((rounds, 2))
     for index in np.ndindex(*peaks.shape):
         length = sizes.contexts[index[1]]
         command = [sys.executable, __file__, str(length), *(["--quick"] if quick else [])]
@@ -235,7 +235,7 @@ def memory_line(quick: bool) -> str:
     few, many = sizes.contexts
     less, more = np.median(peaks, axis=0)
     return (
-        f"Peak memory while a process advances {sizes.states} states, median of {MEMORY_ROUNDS}: "
+        f"Peak memory while a process advances {sizes.states} states, median of {rounds}: "
         f"{more:.0f} MB over {many} tokens, {less:.0f} MB over {few}, ratio {more / less:.3f} "
         "(goal: at most 1.1)"
     )

@@ -378,7 +378,7 @@ ARGUMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANY | st.lists(ANY, max_size=4) | st.dictionaries(NAMES, ANY, max_size=4), ARGUMENTS)
 @example({"0.pre_attn": np.arange(24.0).reshape(2, 3, 4)}, {"positions": "all"})
 @example(np.ones((2, 1, 4)), {"sites": np.array(1.0)})

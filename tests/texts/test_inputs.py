@@ -322,7 +322,7 @@ def _numbers(value):
     return [int(value)] if isinstance(value, int | np.integer) else []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANYTHING, st.one_of(st.just("last"), st.just("all"), ANYTHING))
 def test_anything_is_recorded_as_it_is_or_refused(texts, positions):
     model = _model()
@@ -347,7 +347,7 @@ def test_anything_is_recorded_as_it_is_or_refused(texts, positions):
         np.testing.assert_allclose(row, plain.values[at][0], rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(ANYTHING)
 def test_anything_is_followed_as_it_is_or_refused(text):
     model = _model()

@@ -477,7 +477,7 @@ def _contents():
 ARGUMENTS = ["source", "n", "column", "seed", "min_chars", "max_chars", "revision", "offline"]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.dictionaries(st.sampled_from(ARGUMENTS), ANYTHING, min_size=1, max_size=2))
 def test_no_argument_gives_a_foreign_error(options):
     with tempfile.TemporaryDirectory() as folder:
@@ -491,7 +491,7 @@ def test_no_argument_gives_a_foreign_error(options):
     assert "source" not in options
 
 
-@settings(deadline=None, max_examples=600, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(content=_contents(), extension=st.sampled_from(EXTENSIONS), column=COLUMNS)
 def test_what_is_read_stands_in_the_file_or_the_file_is_refused(content, extension, column):
     with tempfile.TemporaryDirectory() as folder:

@@ -20,6 +20,7 @@ import xarray as xr
 
 from transformer_dynamics.claims import Verdicts
 from transformer_dynamics.claims.options import ClaimOptions, check_size
+from transformer_dynamics.environment import version
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment.measurements import compare, measure
 from transformer_dynamics.experiment.page import report_run
@@ -36,6 +37,8 @@ from transformer_dynamics.experiment.verdicts import verdicts_of
 from transformer_dynamics.paper import CONTROLS, PAPER
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.storage.files import make_folder
+
+REPORT = "report"
 
 
 @dataclass
@@ -104,5 +107,12 @@ class Experiment(Run):
         return recording
 
     def _report(self) -> None:
-        with self.reporter.stage("report", "pages"), self.ledger.timed("report", None):
+        """Write the page, unless it shows the present results already."""
+        shown = {**self.ledger.entries(), "version": version()}
+        stages = shown.pop("stages", {})
+        inputs = [shown, {name: stages[name]["inputs"] for name in stages if name != REPORT}]
+        if self.ledger.is_done(REPORT, inputs) and (self.out / "report.html").exists():
+            self.reporter.skipped(REPORT)
+            return
+        with self.reporter.stage(REPORT, "pages"), self.ledger.timed(REPORT, inputs):
             report_run(self.out)

@@ -121,12 +121,12 @@ def test_linear_noise_and_rotation_are_not_orbits(traces):
 @pytest.mark.parametrize(
     "options", [{}, {"shared": 2.0, "growth": 1.05}], ids=["plain", "shared and growing"]
 )
-def test_false_positives_over_200_walks(options):
-    """Each unit is a set of short walks of its own; at most 5 % and the error of 200 are found.
+def test_false_positives_over_100_walks(options):
+    """Each unit is a set of short walks of its own; at most 5 % and the error of 100 are found.
 
     Sign flips alone are exact for walks, so that their share lies near 5 % and not at 0.
     """
-    n_units = 200
+    n_units = 100
     traces = maps.walks((16, n_units, 60), seed=7, **options)
     result = orbits(traces, n_units=n_units, n_samples=16)
     allowed = stats.binom.ppf(0.999, n_units, 0.05) / n_units
