@@ -16,6 +16,7 @@ from transformer_dynamics.claims.verdict import NullComparison
 from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import MEASURES
+from transformer_dynamics.report.figures import FigureCache
 
 QUICK = ClaimOptions(n_null=5, n_bootstrap=9)
 HOSTILE = '<script>document.title = "taken over"</script> w1 <img src=x onerror=alert(1)> & "w2"'
@@ -113,6 +114,49 @@ def test_every_claim_and_measure_has_a_section(page):
         assert f'id="measure-{name}"' in text
     for number in range(1, 8):
         assert f'<h2 id="C{number}">' in text
+
+
+def test_a_page_written_again_draws_only_what_changed(tmp_path):
+    recording = td.synthetic.random_walk(n_samples=6, n_sites=8, n_units=4)
+    figures = FigureCache()
+
+    def ids(results):
+        report = td.Report(figures=figures)
+        for name, result in results.items():
+            report.add(result, name=name)
+        text = report.save(tmp_path / "page.html").read_text()
+        drawn = text.split('<script id="figures" type="application/json">')[1].split("</script>")[0]
+        assert list(json.loads(drawn)) == re.findall(r'<div class="figure" id="(.*?)">', text)
+        return list(json.loads(drawn))
+
+    speed, density = td.paths.kinematics(recording), td.units.density(recording)
+    first = ids({"speed": speed})
+    both = ids({"speed": speed, "density": density})
+    assert both[: len(first)] == first
+    assert len(both) > len(first)
+    other = ids({"speed": td.paths.kinematics(recording), "density": density})
+    assert other[len(first) :] == both[len(first) :]
+    assert not set(other[: len(first)]) & set(first)
+    assert ids({"density": density}) == both[len(first) :]
+
+
+def test_stages_to_come_are_named_with_an_estimate(tmp_path):
+    pending = [
+        {"stage": "perturbation.teleport", "seconds": 200.0},
+        {"stage": "dimension.pca", "seconds": 40.0},
+        {"stage": "<b>plug-in</b>", "seconds": None},
+    ]
+    text = td.Report(run={"pending": pending}).save(tmp_path / "a.html").read_text()
+    rows = text.split('<table id="pending-table">')[1].split("</table>")[0]
+    assert re.findall(r"<td>(.*?)</td><td>(.*?)</td>", rows) == [
+        ("perturbation.teleport", "3.3 min"),
+        ("dimension.pca", "40 s"),
+        ("&lt;b&gt;plug-in&lt;/b&gt;", "unknown"),
+    ]
+    assert "No claim is tested yet." in text
+    whole = td.Report(run={"pending": []}).save(tmp_path / "b.html").read_text()
+    assert "pending-table" not in whole
+    assert 'id="reload"' not in whole
 
 
 def test_the_head_says_what_was_recorded(tmp_path):

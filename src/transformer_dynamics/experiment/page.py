@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import xarray as xr
 
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment.ledger import Ledger
 from transformer_dynamics.experiment.verdicts import load_verdicts
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.registry import result_names
-from transformer_dynamics.report import write_report
+from transformer_dynamics.report.figures import FigureCache
+from transformer_dynamics.report.report import Report
 from transformer_dynamics.storage.files import local_path
-from transformer_dynamics.storage.results import load_result, saved_names
+from transformer_dynamics.storage.results import load_result, result_stamp, saved_names
 
 
 def report_run(out: Path) -> Path:
@@ -21,26 +26,57 @@ def report_run(out: Path) -> Path:
     Raises:
         TdynError: there is no run in the folder, or an earlier version wrote its claims.
     """
-    out = local_path(out)
-    if not (out / "recording.zarr").exists():
-        raise TdynError(
-            f"there is no run in {out}: recording.zarr is missing; make one with "
-            f"`tdyn run --out {out}`"
-        )
-    known, store = result_names(), out / "results.zarr"
-    names = saved_names(store)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        warnings.warn(
-            f"the page leaves out {', '.join(unknown)}: no measure of that name is registered; an "
-            "earlier version or a plug-in that is not installed made them",
-            stacklevel=2,
-        )
-    results = {name: load_result(store, name) for name in names if name in known}
-    return write_report(
-        out / "report.html",
-        {name: result for name, result in results.items() if result is not None},
-        load_verdicts(out),
-        recording=open_recording(out / "recording.zarr"),
-        run=Ledger(out / "run.json").entries(),
-    )
+    return RunPage(local_path(out)).write()
+
+
+@dataclass
+class RunPage:
+    """Page that is written again while a run goes on; results that did not change are kept.
+
+    Attributes:
+        out: Folder of the run.
+    """
+
+    out: Path
+    _results: dict[str, tuple[Any, xr.Dataset | None]] = field(default_factory=dict)
+    _figures: FigureCache = field(default_factory=FigureCache)
+
+    def write(self) -> Path:
+        """Write the page with the present results, whole or not at all.
+
+        Raises:
+            TdynError: as `report_run`.
+        """
+        recording = self.out / "recording.zarr"
+        if not recording.exists():
+            raise TdynError(
+                f"there is no run in {self.out}: recording.zarr is missing; make one with "
+                f"`tdyn run --out {self.out}`"
+            )
+        run = Ledger(self.out / "run.json").entries()
+        report = Report(open_recording(recording), run=run, figures=self._figures)
+        report.add(load_verdicts(self.out, self._result))
+        for name in self._known_names():
+            result = self._result(name)
+            if result is not None:
+                report.add(result, name=name)
+        return report.save(self.out / "report.html")
+
+    def _known_names(self) -> list[str]:
+        known, names = result_names(), saved_names(self.out / "results.zarr")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            warnings.warn(
+                f"the page leaves out {', '.join(unknown)}: no measure of that name is registered; "
+                "an earlier version or a plug-in that is not installed made them",
+                stacklevel=4,
+            )
+        return [name for name in names if name in known]
+
+    def _result(self, name: str) -> xr.Dataset | None:
+        """A stored result, read again only when it was replaced."""
+        store = self.out / "results.zarr"
+        stamp = result_stamp(store, name)
+        if name not in self._results or self._results[name][0] != stamp:
+            self._results[name] = (stamp, load_result(store, name))
+        return self._results[name][1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,7 @@ def verdicts_of(
     """Test the claims against their nulls, or read the verdicts of the same inputs."""
     inputs = _inputs(run, recording, nulls, list(perturbed))
     settings, ledger = run.settings, run.ledger
-    written = (run.out / "claims.json").exists() and not _outdated(_entries(run.out))
-    if ledger.is_done("test", inputs) and written:
+    if ledger.is_done("test", inputs) and _are_written(run.out):
         run.reporter.skipped("test")
         return load_verdicts(run.out)
     with run.reporter.stage("test", "draws") as progress, ledger.timed("test", inputs):
@@ -53,13 +53,23 @@ def verdicts_of(
     return verdicts
 
 
-def load_verdicts(out: Path) -> Verdicts:
+def _are_written(out: Path) -> bool:
+    """Whether there are verdicts that this version reads."""
+    entries = _entries(out, partial(load_result, out / "results.zarr"))
+    return (out / "claims.json").exists() and not _outdated(entries)
+
+
+def load_verdicts(out: Path, load: Callable[[str], xr.Dataset | None] | None = None) -> Verdicts:
     """Read the verdicts of a finished run, with their evidence.
+
+    Args:
+        out: Folder of the run.
+        load: Function that returns a stored result by name; by default it is read from the folder.
 
     Raises:
         TdynError: an earlier version wrote the evidence, without a variable that is needed now.
     """
-    entries = _entries(out)
+    entries = _entries(out, load or partial(load_result, out / "results.zarr"))
     outdated = _outdated(entries)
     if outdated:
         claim, missing = next(iter(outdated.items()))
@@ -72,9 +82,16 @@ def load_verdicts(out: Path) -> Verdicts:
     return Verdicts([Verdict.from_json(entry, evidence) for entry, evidence in entries])
 
 
-def _entries(out: Path) -> list[tuple[dict[str, Any], xr.Dataset]]:
-    """Entries of `claims.json`, each with the stored evidence of the claim."""
-    return [(each, _evidence(out, each["id"])) for each in read_json(out / "claims.json") or []]
+def _entries(
+    out: Path, load: Callable[[str], xr.Dataset | None]
+) -> list[tuple[dict[str, Any], xr.Dataset]]:
+    """Entries of `claims.json`, each with the stored evidence of the claim, empty without any."""
+    entries = read_json(out / "claims.json") or []
+    evidence = [load(f"claims/{each['id']}") for each in entries]
+    return [
+        (each, xr.Dataset() if found is None else found)
+        for each, found in zip(entries, evidence, strict=True)
+    ]
 
 
 def _outdated(entries: Sequence[tuple[dict[str, Any], xr.Dataset]]) -> dict[str, list[str]]:
@@ -86,12 +103,6 @@ def _outdated(entries: Sequence[tuple[dict[str, Any], xr.Dataset]]) -> dict[str,
         if evidence.data_vars and missing:
             lacking[entry["id"]] = missing
     return lacking
-
-
-def _evidence(out: Path, claim: str) -> xr.Dataset:
-    """Stored evidence of a claim; empty if there is none."""
-    evidence: xr.Dataset | None = load_result(out / "results.zarr", f"claims/{claim}")
-    return xr.Dataset() if evidence is None else evidence
 
 
 def _inputs(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xarray as xr
 
 from transformer_dynamics.claims import Verdict
 from transformer_dynamics.paper import table_rows
+from transformer_dynamics.plots.backend import Drawing
 from transformer_dynamics.registry import CLAIMS, PANELS, PERTURBATIONS, entry_of
 from transformer_dynamics.report.figures import PageFigures
 from transformer_dynamics.storage.attributes import attribute
@@ -28,7 +29,10 @@ def verdict_entry(verdict: Verdict, figures: PageFigures, grouping: str) -> Entr
     """
     claim = CLAIMS.all().get(verdict.id)
     has_evidence = bool(verdict.evidence.data_vars)
-    drawings = claim.drawings(verdict.evidence) if claim is not None and has_evidence else []
+
+    def drawings() -> Sequence[Drawing]:
+        return claim.drawings(verdict.evidence) if claim is not None and has_evidence else []
+
     resampled = verdict.evidence.attrs.get("resampled", "texts")
     return {
         "verdict": verdict,
@@ -36,7 +40,7 @@ def verdict_entry(verdict: Verdict, figures: PageFigures, grouping: str) -> Entr
         "source": verdict.evidence.attrs.get("source", ""),
         "reasons": attribute(verdict.evidence, "reasons", {}),
         "resampled": "texts" if resampled == "texts" else grouping,
-        "figures": figures.add(drawings),
+        "figures": figures.add(f"claim {verdict.id}", verdict.evidence, drawings),
     }
 
 
@@ -74,5 +78,5 @@ def _result_entry(name: str, result: xr.Dataset, figures: PageFigures) -> Entry:
         "title": measure.title,
         "source": measure.source,
         "parameters": attribute(result, "parameters", {}),
-        "figures": figures.add(result.td.drawings),
+        "figures": figures.add(name, result, lambda: result.td.drawings),
     }

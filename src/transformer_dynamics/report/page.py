@@ -19,7 +19,7 @@ from transformer_dynamics.claims import Verdict
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import NULLS
 from transformer_dynamics.report.entries import cited_sources, result_sections, verdict_entry
-from transformer_dynamics.report.figures import PageFigures, plotly_source
+from transformer_dynamics.report.figures import FigureCache, PageFigures, plotly_source
 from transformer_dynamics.report.methods import METHODS
 from transformer_dynamics.report.provenance import (
     grouping_of,
@@ -30,12 +30,16 @@ from transformer_dynamics.report.provenance import (
 )
 from transformer_dynamics.report.references import references
 
+# Seconds after which the open page of an unfinished run loads itself again.
+RELOAD_SECONDS = 60
+
 
 def render_page(
     results: Mapping[str, xr.Dataset],
     verdicts: Sequence[Verdict],
     recording: Recording | None,
     run: Mapping[str, Any],
+    cache: FigureCache | None = None,
 ) -> str:
     """HTML of the page.
 
@@ -43,9 +47,10 @@ def render_page(
         results: results of measures, perturbations and panels, by name.
         verdicts: verdicts of claims.
         recording: source of the texts and the provenance.
-        run: further provenance, as in `run.json`.
+        run: further provenance, as in `run.json`; `pending` holds the stages to come.
+        cache: figures of an earlier page of the same results.
     """
-    figures = PageFigures()
+    figures = PageFigures(cache)
     grouping = "texts" if recording is None else grouping_of(recording)
     verdict_entries = [verdict_entry(verdict, figures, grouping) for verdict in verdicts]
     sections = result_sections(results, figures)
@@ -58,10 +63,12 @@ def render_page(
         preset_note=dict(run.get("preset", {})).get("note", ""),
         texts=[] if recording is None else text_entries(recording),
         n_texts=0 if recording is None else len(recording.texts),
-        provenance=table_rows(run, skip=("system", "stages")),
+        provenance=table_rows(run, skip=("system", "stages", "pending")),
         recording_provenance={} if recording is None else table_rows(recording.provenance),
         system=table_rows(dict(run.get("system", {}))),
         stages=run.get("stages", {}),
+        pending=run.get("pending", []),
+        reload_seconds=RELOAD_SECONDS,
         nulls=list(NULLS.all().values()),
         methods=METHODS,
         references=references(cited_sources(verdict_entries, sections)),

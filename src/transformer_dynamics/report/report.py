@@ -12,6 +12,7 @@ from transformer_dynamics.claims import Verdict
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import result_names
+from transformer_dynamics.report.figures import FigureCache
 from transformer_dynamics.report.page import render_page
 from transformer_dynamics.storage.files import local_path, make_folder, write_text
 
@@ -24,13 +25,18 @@ class Report:
     Args:
         recording: source of the texts and of the provenance, or nothing.
         run: further provenance, as in `run.json`.
+        figures: figures of an earlier report on the same results, which are not drawn again.
 
     Raises:
         InputError: `recording` is no recording.
     """
 
     def __init__(
-        self, recording: Recording | None = None, *, run: Mapping[str, Any] | None = None
+        self,
+        recording: Recording | None = None,
+        *,
+        run: Mapping[str, Any] | None = None,
+        figures: FigureCache | None = None,
     ) -> None:
         if recording is not None and not isinstance(recording, Recording):
             raise InputError(
@@ -40,6 +46,7 @@ class Report:
         self._recording, self._run = recording, dict(run or {})
         self._results: dict[str, xr.Dataset] = {}
         self._verdicts: list[Verdict] = []
+        self._figures = FigureCache() if figures is None else figures
 
     def add(
         self, item: xr.Dataset | Verdict | Iterable[Verdict], *, name: str | None = None
@@ -76,7 +83,8 @@ class Report:
         """
         path = local_path(path)
         make_folder(path.parent)
-        write_text(path, render_page(self._results, self._verdicts, self._recording, self._run))
+        page = render_page(self._results, self._verdicts, self._recording, self._run, self._figures)
+        write_text(path, page)
         return path
 
     def _add_result(self, result: xr.Dataset, name: str | None) -> None:

@@ -44,6 +44,15 @@ def load_result(store: Path, name: str) -> xr.Dataset | None:
     return result
 
 
+def result_stamp(store: Path, name: str) -> tuple[int, int] | None:
+    """Stamp of a stored result that changes when it is replaced; None if there is none."""
+    try:
+        found = (store / name / "zarr.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def saved_names(store: Path) -> list[str]:
     """List the results in a store in alphabetical order, without the evidence of claims."""
     if not store.exists():
