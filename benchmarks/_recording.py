@@ -111,6 +111,12 @@ def _rows(job: Job, ways: dict[str, Task], rounds: int, *, reference: str) -> li
     ]
 
 
+def bare_pass(model: Model, texts: Any) -> None:
+    """Run the model without its head over the batches of a recording of the texts."""
+    batches = _sorted_batches(make_job(model, texts))
+    _run(model, batches, lambda batch: _last_state(model.trunk, batch))
+
+
 def _sorted_batches(job: Job) -> list[Batch]:
     return [batch for shard in range(job.plan.n_shards) for batch in job.plan.batches(shard)]
 

@@ -3,7 +3,8 @@
 Measures stand beside a plain loop that computes the same numbers, recording beside the bare forward
 pass of the same batches, the model in the loop beside re-runs of the text. A ratio is seconds over
 the baseline's, so less is better; medians over interleaved rounds. `--quick` does the same on small
-sizes and a tiny model, where the ratios mean nothing; `--only flow` a section alone. On a machine
+sizes and a tiny model, where the ratios mean nothing; `--only flow` a section alone; `--only run
+--texts 512` every stage of the default run beside the bare forward pass. On a machine
 with other work a ratio's lowest and highest value lie far apart, and its median says little.
 
 Not measured: loading, memory but where a line says so.
@@ -20,6 +21,7 @@ import torch
 from _flow import FULL, QUICK, flow_rows, memory_line, scaling_table
 from _measures import measure_rows, walk
 from _recording import bundled_texts, missing_peers, peer_rows, recording_rows, tiny_texts
+from _run import run_table, settings_of_run, texts_of_run
 from _timing import Row
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +29,8 @@ from rich.table import Table
 WALK = (1000, 30, 576)
 QUICK_WALK = (60, 4, 24)
 SECTIONS = ("measures", "recording", "peers", "flow", "scaling")
+# The whole run takes many minutes, and is measured only when it is asked for.
+ASKED_FOR = ("run",)
 # Where the output is no terminal, wide enough that no cell is broken.
 FILE_WIDTH = 220
 
@@ -54,6 +58,12 @@ def main() -> None:
         console.print(_table(*sections))
     if "scaling" in options.only:
         console.print(scaling_table(options.rounds, quick=options.quick))
+    if "run" in options.only:
+        texts = texts_of_run(token_lists, options.texts, quick=options.quick)
+        settings = settings_of_run(options.perturbed, quick=options.quick)
+        table, totals = run_table(model, texts, settings)
+        console.print(table)
+        lines += totals
     for line in lines:
         console.print(line, highlight=False)
 
@@ -64,8 +74,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--texts", type=_positive, default=1000, help="texts to record")
     parser.add_argument("--peer-texts", type=_positive, default=64, help="texts for the peers")
     parser.add_argument(
-        "--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="some sections alone"
+        "--only", nargs="+", choices=(*SECTIONS, *ASKED_FOR), default=SECTIONS, help="some sections"
     )
+    parser.add_argument("--perturbed", type=_positive, help="texts per perturbation of the run")
     parser.add_argument("--quick", action="store_true", help="small sizes, a tiny random model")
     return parser.parse_args()
 
