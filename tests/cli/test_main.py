@@ -75,7 +75,7 @@ def test_record_then_measure(tdyn, folder, text_file, tmp_path):
     assert status == 0
     assert "5 samples, 7 sites, 16 units" in text
     assert open_recording(out).shape == (5, 7, 16)
-    status, text, _ = tdyn("measure", out, "--measure", "paths.path_geometry")
+    status, text, _ = tdyn("measure", out, "--measures", "paths.path_geometry")
     assert status == 0
     assert "tortuosity" in text
     assert (tmp_path / "results.zarr" / "paths.path_geometry").exists()
@@ -151,13 +151,13 @@ def test_compare_two_runs_of_the_same_texts(tdyn, tmp_path):
 def test_perturb_alone(tdyn, folder, text_file, tmp_path):
     out = tmp_path / "run"
     command = ["perturb", folder, "--texts", text_file, "--out", out, "--perturbed", 3]
-    status, text, error = tdyn(*command, "--perturbation", "perturbation.skip_and_swap")
+    status, text, error = tdyn(*command, "--perturbations", "perturbation.skip_and_swap")
     assert status == 0, error
     assert "agreement, kl" in text
     result = load_result(out / "results.zarr", "perturbation.skip_and_swap")
     assert result.sizes["sample"] == 3
     assert "Layers left out" in (out / "report.html").read_text()
-    status, _, error = tdyn(*command, "--perturbation", "push")
+    status, _, error = tdyn(*command, "--perturbations", "push")
     assert status != 0
     assert "no perturbation 'push'" in error
 
@@ -219,7 +219,7 @@ CASES = {
     ),
     "no recording": (lambda p, m, t: ["measure", p / "none.zarr"], "there is no recording at"),
     "no measure": (
-        lambda p, m, t: ["measure", recorded(p), "--measure", "magic"],
+        lambda p, m, t: ["measure", recorded(p), "--measures", "magic"],
         "no measure 'magic'; there are: dimension.autoencoder,",
     ),
     "no run": (lambda p, m, t: ["report", p], "there is no run in"),
@@ -290,7 +290,7 @@ def test_record_moments_then_measure_them(tdyn, folder, text_file, tmp_path):
     for name in ("units.correlation", "dimension.pca", "paths.kinematics"):
         assert name in text
     assert "orbits.rotation_counts" not in text
-    status, _, err = tdyn("measure", out, "--measure", "orbits.rotation_counts")
+    status, _, err = tdyn("measure", out, "--measures", "orbits.rotation_counts")
     assert status == 1
     assert "hold no means of 'orbits.rotation_counts'" in err
     status, _, err = tdyn(*words)
