@@ -56,7 +56,7 @@ def load_model_of(options: ModelFlags, output: Output) -> Model:
         )
     daily = {name: getattr(options, name) for name in ("device", "dtype", "revision", "offline")}
     rare = {name: getattr(options, name) for name in ("attention", "trust_remote_code")}
-    with output.stage(f"load {options.model}", "models"):
+    with output.stage("load_model", "models"):
         return load_model(options.model, sites=named, **daily, options=ModelOptions(**rare))
 
 
@@ -68,7 +68,7 @@ def load_texts_of(options: SharedFlags, output: Output) -> Any:
     names = ("seed", "column", "group", "cut", "min_chars", "max_chars", "offline")
     chosen = {name: getattr(options, name) for name in names}
     choice = text_arguments({"revision": options.texts_revision, **chosen})
-    with output.stage(f"load {source}", "texts"):
+    with output.stage("load_texts", "texts"):
         if samples is not None:
             return load_texts(source, samples, **choice)
         if source.startswith("hf://"):  # a large dataset is not read whole to count its texts
@@ -94,7 +94,7 @@ def load_run_texts(options: RunFlags, output: Output) -> tuple[Any, str]:
         for name, own in TEXT_OPTIONS.items()
         if getattr(options, name) != values[name]
     }
-    with output.stage("load the texts of the paper", "texts"):
+    with output.stage("load_texts", "texts"):
         loaded = paper_texts(given, seed=options.seed)
     output.note(loaded.note)
     return loaded.texts, loaded.note
