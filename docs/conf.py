@@ -12,6 +12,7 @@ from typing import Any
 
 import transformer_dynamics
 from transformer_dynamics.cli import main as cli
+from transformer_dynamics.cli.options.presets import PRESETS
 from transformer_dynamics.registry import CLAIMS, COMPARISONS, MEASURES, NULLS, PERTURBATIONS
 
 DOCS = Path(__file__).parent
@@ -226,6 +227,21 @@ def commands_page() -> str:
     return table(("command", "does"), rows)
 
 
+def presets_page() -> str:
+    """One row per preset."""
+    rows = [
+        (f"`{each.name}`", each.does, f"`{each.command}`" if each.command else "", str(each.cost))
+        for each in PRESETS.values()
+    ]
+    return table(("preset", "a run with it", "options", "cost"), rows)
+
+
+def statuses_page() -> str:
+    """One row per exit status."""
+    rows = [(str(status), meaning) for status, meaning in cli.EXIT_STATUSES.items()]
+    return table(("status", "meaning"), rows)
+
+
 def escape(text: str) -> str:
     """Plain text as Markdown; what stands in backticks is code already."""
     pieces = re.split(r"(`[^`]*`)", text)
@@ -258,6 +274,8 @@ LISTS: dict[str, Callable[[], str]] = {
     "nulls": nulls_page,
     "claims": claims_page,
     "commands": commands_page,
+    "presets": presets_page,
+    "statuses": statuses_page,
 }
 
 

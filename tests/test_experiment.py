@@ -11,11 +11,14 @@ import xarray as xr
 
 import tiny
 import toy
+from transformer_dynamics.claims.options import draws_needed
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment import Experiment, Settings, load_verdicts, report_run
 from transformer_dynamics.experiment import experiment as stages
 from transformer_dynamics.experiment import verdicts as testing
+from transformer_dynamics.experiment.measurements import COMPARISON
 from transformer_dynamics.recording import open_recording
+from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS
 from transformer_dynamics.storage.results import load_result, save_result
 
@@ -170,6 +173,78 @@ def test_an_encoder_runs_without_what_needs_a_decoder(texts, tmp_path):
     assert "not causal" in (tmp_path / "f" / "report.html").read_text()
     with pytest.raises(TdynError, match="not causal"):
         Experiment(encoder, texts, tmp_path / "f", QUICK).perturb()
+
+
+def test_chosen_claims_measures_and_perturbations_are_all_that_is_done(model, texts, tmp_path):
+    out, told = tmp_path / "chosen", Told()
+    measures, perturbations = ["paths.kinematics"], ["perturbation.skip_and_swap"]
+    chosen = replace(QUICK, measures=measures, perturbations=perturbations)
+    verdicts = Experiment(model, texts, out, chosen, told).run()
+    by_claim = {name: claim.perturbation for name, claim in CLAIMS.all().items()}
+    left_out = {name for name, needed in by_claim.items() if needed not in (None, *perturbations)}
+    assert left_out
+    assert set(told.refusals) == left_out
+    assert all("is not chosen" in why for why in told.refusals.values())
+    assert [verdict.id for verdict in verdicts] == [c for c in by_claim if c not in left_out]
+    made = {name for name in (*MEASURES.all(), *PERTURBATIONS.all()) if exists(out, name)}
+    assert made == {*measures, *perturbations}
+    one = replace(chosen, claims=["C4"], n_null=None)
+    told = Told()
+    (verdict,) = Experiment(model, texts, out, one, told).run()
+    assert told.begun == ["test", "report"]
+    assert json.loads((out / "run.json").read_text())["n_null"] == draws_needed(1)
+    alone = {claim.id: claim for claim in verdicts}["C4"]
+    assert verdict.value == alone.value
+    assert json.loads((out / "claims.json").read_text()) == [verdict.as_json()]
+    told = Told()
+    more = replace(one, measures=[*measures, "paths.path_geometry"])
+    Experiment(model, texts, out, more, told).run()
+    assert told.begun == ["measure", "report"]
+    assert exists(out, "paths.path_geometry")
+
+
+def exists(out, name):
+    return load_result(out / "results.zarr", name) is not None
+
+
+def test_a_run_without_claims_measures_and_perturbations(model, texts, tmp_path):
+    told = Told()
+    nothing = replace(QUICK, claims=[], measures=[], perturbations=[])
+    assert list(Experiment(model, texts, tmp_path / "none", nothing, told).run()) == []
+    assert told.begun == ["record", "untrained", COMPARISON, "test", "report"]
+    assert json.loads((tmp_path / "none" / "claims.json").read_text()) == []
+
+
+def test_positions_and_storage_are_those_of_the_recording(model, texts, tmp_path):
+    few = replace(QUICK, claims=["C4"], measures=[], perturbations=[], positions="random:2")
+    stored = replace(few, recording=RecordingOptions(storage="float16", seed=3))
+    Experiment(model, texts, tmp_path / "random", stored).run()
+    for path in ("recording.zarr", "nulls/untrained-4.zarr"):
+        recording = open_recording(tmp_path / "random" / path)
+        assert recording.shape[0] == sum(min(2, len(text.split())) for text in texts)
+        assert recording.values.dtype == np.float16
+    assert open_recording(tmp_path / "random/recording.zarr").provenance["seed"] == 3
+    with pytest.raises(TdynError, match="another recording"):
+        Experiment(model, texts, tmp_path / "random", replace(stored, positions="last")).run()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"claims": ["C4", "C99"]}, r"no claim 'C99'; there are: C1,"),
+        ({"measures": ["magic"]}, r"no measure 'magic'; there are: dimension\."),
+        (
+            {"claims": ["C4", "C8"], "perturbations": ["perturbation.basin"]},
+            r"C8 need perturbation\.recovery, .*s perturbation\.basin,perturbation\.recovery",
+        ),
+    ],
+)
+def test_choices_that_cannot_be_done_are_refused_before_anything_is_recorded(
+    settings, message, model, texts, tmp_path
+):
+    with pytest.raises(TdynError, match=message):
+        Experiment(model, texts, tmp_path / "h", replace(QUICK, **settings)).run()
+    assert not (tmp_path / "h").exists()
 
 
 def test_an_unknown_perturbation_is_named(model, texts, tmp_path):

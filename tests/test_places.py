@@ -81,7 +81,7 @@ def test_a_run_of_a_folder_without_a_name_of_its_own_goes_to_runs(given, home, m
     texts = home / "texts.txt"
     texts.write_text("\n".join(tiny.words(LISTS)))
     before = set(Path.cwd().iterdir())
-    command = ["tdyn", "perturb", given, "--texts", str(texts), "--perturbation", "nothing"]
+    command = ["tdyn", "perturb", given, "--texts", str(texts), "--perturbations", "nothing"]
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit):
         main()

@@ -1,7 +1,6 @@
 """The command: what it prints, what it leaves, and one clear message for every wrong input."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -10,43 +9,9 @@ import torch
 import tiny
 import toy
 import transformer_dynamics as td
-from transformer_dynamics.cli import main as cli
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.storage.results import load_result
 from transformer_dynamics.texts import cut_texts
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A model's folder as save_pretrained writes it."""
-    path = tmp_path_factory.mktemp("model") / "tiny-llama"
-    tiny.hf_model("llama").save_pretrained(path)
-    tiny.tokenizer().save_pretrained(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def text_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("texts") / "texts.txt"
-    path.write_text("\n".join(tiny.words(tiny.token_lists(14))))
-    return path
-
-
-@pytest.fixture
-def tdyn(monkeypatch, capsys):
-    """Run the command in this process: exit status, standard output, standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["tdyn", *map(str, words)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def test_run_then_again_then_report(tdyn, folder, text_file, tmp_path):
@@ -75,7 +40,7 @@ def test_record_then_measure(tdyn, folder, text_file, tmp_path):
     assert status == 0
     assert "5 samples, 7 sites, 16 units" in text
     assert open_recording(out).shape == (5, 7, 16)
-    status, text, _ = tdyn("measure", out, "--measure", "paths.path_geometry")
+    status, text, _ = tdyn("measure", out, "--measures", "paths.path_geometry")
     assert status == 0
     assert "tortuosity" in text
     assert (tmp_path / "results.zarr" / "paths.path_geometry").exists()
@@ -151,13 +116,13 @@ def test_compare_two_runs_of_the_same_texts(tdyn, tmp_path):
 def test_perturb_alone(tdyn, folder, text_file, tmp_path):
     out = tmp_path / "run"
     command = ["perturb", folder, "--texts", text_file, "--out", out, "--perturbed", 3]
-    status, text, error = tdyn(*command, "--perturbation", "perturbation.skip_and_swap")
+    status, text, error = tdyn(*command, "--perturbations", "perturbation.skip_and_swap")
     assert status == 0, error
     assert "agreement, kl" in text
     result = load_result(out / "results.zarr", "perturbation.skip_and_swap")
     assert result.sizes["sample"] == 3
     assert "Layers left out" in (out / "report.html").read_text()
-    status, _, error = tdyn(*command, "--perturbation", "push")
+    status, _, error = tdyn(*command, "--perturbations", "push")
     assert status != 0
     assert "no perturbation 'push'" in error
 
@@ -219,7 +184,7 @@ CASES = {
     ),
     "no recording": (lambda p, m, t: ["measure", p / "none.zarr"], "there is no recording at"),
     "no measure": (
-        lambda p, m, t: ["measure", recorded(p), "--measure", "magic"],
+        lambda p, m, t: ["measure", recorded(p), "--measures", "magic"],
         "no measure 'magic'; there are: dimension.autoencoder,",
     ),
     "no run": (lambda p, m, t: ["report", p], "there is no run in"),
@@ -269,6 +234,9 @@ def test_interrupt_says_how_to_go_on(tdyn, folder, text_file, tmp_path, monkeypa
     status, _, err = tdyn(*words)
     assert status == 130
     assert "To go on: tdyn record" in err
+    status, out, _ = tdyn(*words, "--json", "--quiet")
+    assert status == 130
+    assert json.loads(out)["event"] == "interrupted"
     assert not (tmp_path / "a.zarr").exists()
 
 
@@ -290,7 +258,7 @@ def test_record_moments_then_measure_them(tdyn, folder, text_file, tmp_path):
     for name in ("units.correlation", "dimension.pca", "paths.kinematics"):
         assert name in text
     assert "orbits.rotation_counts" not in text
-    status, _, err = tdyn("measure", out, "--measure", "orbits.rotation_counts")
+    status, _, err = tdyn("measure", out, "--measures", "orbits.rotation_counts")
     assert status == 1
     assert "hold no means of 'orbits.rotation_counts'" in err
     status, _, err = tdyn(*words)
@@ -329,36 +297,81 @@ def test_sites_by_hand(tdyn, folder, text_file, tmp_path):
     assert "holds no sites" in err
 
 
-class Captured:
-    """Stands for a run: keeps what it was given and does nothing."""
-
-    given = None
-
-    def __init__(self, *given):
-        Captured.given = given
-
-    def run(self):
-        return []
+FEW = ("--nulls", 5, "--bootstrap", 9, "--twins", 2, "--claims", "C4", "--perturbations", "none")
+FEW += ("--measures", "paths.kinematics")
 
 
-def test_preset_of_the_paper_takes_what_is_given_on_the_command_line(
-    monkeypatch, tdyn, folder, tmp_path
-):
-    path = tmp_path / "mine.txt"
-    path.write_text("\n".join("w1 " * (40 + number) for number in range(8)))
-    monkeypatch.setattr("transformer_dynamics.experiment.Experiment", Captured)
-    status, _, errors = tdyn("run", folder, "--preset", "paper", "--texts", path, "--samples", "5")
-    assert status == 0, errors
-    assert "as given" in errors
-    _, texts, _, settings, _ = Captured.given
-    assert len(texts) == 5
-    assert texts.selection["min_chars"] == 100
-    assert settings.preset["name"] == "paper"
-    assert "mine.txt" in settings.preset["note"]
+def test_json_output_parses_line_by_line(tdyn, folder, text_file, tmp_path):
+    log = tmp_path / "logs" / "run.log"
+    words = ("run", folder, "--texts", text_file, "--out", tmp_path / "r", *FEW)
+    status, out, err = tdyn(*words, "--json", "--log", log)
+    assert status == 0
+    events = [json.loads(line) for line in out.splitlines()]
+    begun = [event["stage"] for event in events if event["event"] == "stage_begin"]
+    ended = [event["stage"] for event in events if event["event"] == "stage_end"]
+    expected = ["load_model", "load_texts", "record", "shuffled_tokens", "untrained", "measure"]
+    assert begun[: len(expected)] == ended[: len(expected)] == expected
+    assert begun[-2:] == ["test", "report"]
+    result = events[-1]
+    assert result["event"] == "result"
+    assert [verdict["id"] for verdict in result["verdicts"]] == ["C4"]
+    assert result["paths"]["report"] == str(tmp_path / "r" / "report.html")
+    assert "record: begins" in err
+    assert "C4" in err
+    logged = log.read_text()
+    assert "tdyn run" in logged.splitlines()[0]
+    assert "record: done in" in logged
+    assert "report.html" in logged.splitlines()[-1]
+    run = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert run["config"]["claims"] == ["C4"]
+    assert run["config"]["preset"] == "standard"
+    status, out, err = tdyn(*words, "--quiet")
+    assert status == 0
+    assert "C4" in out
+    assert "record" not in err
+    status, _, err = tdyn(*words, "--verbose")
+    assert status == 0
+    assert "versions: transformer_dynamics" in err
+    assert "seconds by stage: load model" in err
 
 
-def test_unknown_presets_are_refused(tdyn, folder):
-    status, _, errors = tdyn("run", folder, "--preset", "nature")
+def test_json_errors_are_events_and_messages(tdyn, tmp_path):
+    log = tmp_path / "a.log"
+    status, out, err = tdyn("record", tmp_path / "none.gguf", "--json", "--log", log)
     assert status == 1
-    assert "'nature'" in errors
-    assert "--preset paper" in errors
+    events = [json.loads(line) for line in out.splitlines()]
+    assert events[-1]["event"] == "error"
+    assert "none.gguf" in events[-1]["message"]
+    assert "error:" in err
+    assert "error:" in log.read_text()
+    status, out, err = tdyn("measure", tmp_path / "none.zarr", "--json", "--quiet")
+    assert status == 1
+    assert len(out.splitlines()) == 1
+    assert "no recording" in json.loads(out)["message"]
+    status, _, err = tdyn("measure", tmp_path / "none.zarr", "--quiet", "--verbose")
+    assert status == 2
+    assert "exclude each other" in err
+
+
+def test_json_results_of_the_parts(tdyn, folder, text_file, tmp_path):
+    def final(*words):
+        status, out, err = tdyn(*words, "--json", "--quiet")
+        assert status == 0, err
+        return json.loads(out)
+
+    out = tmp_path / "a.zarr"
+    words = ("--texts", text_file, "--samples", 6)
+    made = final("record", folder, *words, "--out", out)
+    assert (made["samples"], made["sites"], made["units"]) == (6, 7, 16)
+    assert made["paths"] == {"recording": str(out)}
+    made = final("measure", out, "--measures", "paths.path_geometry,units.density")
+    assert list(made["measures"]) == ["paths.path_geometry", "units.density"]
+    assert "tortuosity" in made["measures"]["paths.path_geometry"]
+    names = ("--perturbations", "perturbation.skip_and_swap", "--perturbed", 3, "--twins", 2)
+    made = final("perturb", folder, *words, *names, "--out", tmp_path / "r")
+    assert list(made["perturbations"]) == ["perturbation.skip_and_swap"]
+    made = final("report", tmp_path / "r")
+    assert made["paths"]["report"] == str(tmp_path / "r" / "report.html")
+    status, _, err = tdyn("perturb", folder, *words, "--perturbations", "none")
+    assert status == 1
+    assert "no perturbation is chosen" in err

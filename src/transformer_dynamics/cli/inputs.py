@@ -1,21 +1,15 @@
-"""Model, texts and options of a command, loaded from the values of its options.
-
-A command names each option in its signature, where typer reads it. The functions here take the
-values of the shared options from the command's context.
-"""
+"""Model, texts and options of a recording, loaded from the options of a command."""
 
 from __future__ import annotations
 
 import contextlib
-import shlex
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.text import Text
-
-from transformer_dynamics.cli.progress import complaints
+from transformer_dynamics.cli.options.flags import ModelFlags, PerturbFlags, RunFlags, SharedFlags
+from transformer_dynamics.cli.options.presets import PAPER, PRESETS
+from transformer_dynamics.cli.output.output import Output
 from transformer_dynamics.errors import TdynError, TextsError
 
 if TYPE_CHECKING:
@@ -23,54 +17,58 @@ if TYPE_CHECKING:
     from transformer_dynamics.recording.options import RecordingOptions
 
 DEFAULT_SAMPLES = 512
+# Name that chooses nothing, in place of a list of names.
+NONE = "none"
 
 
-def command_line() -> str:
-    """Command as it was typed."""
-    return shlex.join(["tdyn", *sys.argv[1:]])
+def run_folder(options: PerturbFlags, model_name: str) -> Path:
+    """Folder of a run, by default `runs/NAME`."""
+    return options.out or Path("runs") / (Path(model_name).name.strip(".") or "model")
 
 
-def run_folder(model_name: str) -> Path:
-    """Default folder of a run: `runs/NAME`."""
-    return Path("runs") / (Path(model_name).name.strip(".") or "model")
+def names_in(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Split names at commas; `none` alone is no name, and None stands for all.
+
+    >>> names_in(["C1,C2", "C7"]), names_in(["none"]), names_in(None)
+    (('C1', 'C2', 'C7'), (), None)
+    """
+    if given is None:
+        return None
+    names = [name.strip() for each in given for name in each.split(",")]
+    named = dict.fromkeys(name for name in names if name)
+    return () if list(named) == [NONE] else tuple(named)
 
 
-def load_model_of(context: typer.Context, sites: Path | None = None) -> Model:
+def load_model_of(options: ModelFlags, output: Output) -> Model:
     """Load the model of a command.
 
-    Args:
-        context: Context of the command.
-        sites: JSON file that names the sites, if there is one.
-
     Raises:
-        TdynError: the model cannot be loaded, or the file names no sites.
+        TdynError: the model cannot be loaded, or the file of `--sites` names no sites.
     """
     from transformer_dynamics.model.loading import ModelOptions, load_model
     from transformer_dynamics.storage.files import read_json
 
-    named = None if sites is None else read_json(sites)
-    if sites is not None and not isinstance(named, dict):
+    named = None if options.sites is None else read_json(options.sites)
+    if options.sites is not None and not isinstance(named, dict):
         raise TdynError(
-            f"{sites} holds no sites; it is a JSON object like "
+            f"{options.sites} holds no sites; it is a JSON object like "
             '{"0.pre_attn": "layers.0:input", "final": "layers.11:output"}'
         )
-    given = context.params
-    daily = {name: given[name] for name in ("device", "dtype", "revision", "offline")}
-    rare = {name: given[name] for name in ("attention", "trust_remote_code")}
-    with complaints.status(f"loading {given['model']}"):
-        return load_model(given["model"], sites=named, **daily, options=ModelOptions(**rare))
+    daily = {name: getattr(options, name) for name in ("device", "dtype", "revision", "offline")}
+    rare = {name: getattr(options, name) for name in ("attention", "trust_remote_code")}
+    with output.stage("load_model", "models"):
+        return load_model(options.model, sites=named, **daily, options=ModelOptions(**rare))
 
 
-def load_texts_of(context: typer.Context) -> Any:
+def load_texts_of(options: SharedFlags, output: Output) -> Any:
     """Load the texts of a command; by default 512, or all if there are fewer."""
     from transformer_dynamics.texts import load_texts, text_arguments
 
-    given = context.params
-    source, samples = given["texts"], given["samples"]
+    source, samples = options.texts, options.samples
     names = ("seed", "column", "group", "cut", "min_chars", "max_chars", "offline")
-    chosen = {"revision": given["texts_revision"], **{name: given[name] for name in names}}
-    choice = text_arguments(chosen)
-    with complaints.status(f"loading {source}"):
+    chosen = {name: getattr(options, name) for name in names}
+    choice = text_arguments({"revision": options.texts_revision, **chosen})
+    with output.stage("load_texts", "texts"):
         if samples is not None:
             return load_texts(source, samples, **choice)
         if source.startswith("hf://"):  # a large dataset is not read whole to count its texts
@@ -80,37 +78,38 @@ def load_texts_of(context: typer.Context) -> Any:
         return load_texts(source, samples, **choice)
 
 
-def load_preset_texts_of(context: typer.Context, preset: str) -> tuple[Any, str]:
-    """Load the texts of a preset, and a note on them; options on the command line override it.
+def load_run_texts(options: RunFlags, output: Output) -> tuple[Any, str]:
+    """Load the texts of a run, and a note on them.
 
-    Raises:
-        TdynError: an unknown preset.
+    The paper's preset takes bundled texts where its own cannot be loaded. Options that differ from
+    the preset override it.
     """
-    from transformer_dynamics.paper.preset import PAPER, TEXT_OPTIONS, paper_texts
+    if options.preset != PAPER:
+        return load_texts_of(options, output), ""
+    from transformer_dynamics.paper.preset import TEXT_OPTIONS, paper_texts
 
-    if preset != PAPER:
-        raise TdynError(
-            f"there is no preset {preset!r}; there is {PAPER}: tdyn run --preset {PAPER}"
-        )
+    values = {**_defaults(), **PRESETS[PAPER].values}
     given = {
-        TEXT_OPTIONS[name]: value
-        for name, value in context.params.items()
-        if name in TEXT_OPTIONS and _was_given(context, name)
+        own: getattr(options, name)
+        for name, own in TEXT_OPTIONS.items()
+        if getattr(options, name) != values[name]
     }
-    with complaints.status("loading the texts of the paper"):
-        loaded = paper_texts(given, seed=context.params["seed"])
-    complaints.print(Text(loaded.note), soft_wrap=True)
+    with output.stage("load_texts", "texts"):
+        loaded = paper_texts(given, seed=options.seed)
+    output.note(loaded.note)
     return loaded.texts, loaded.note
 
 
-def recording_options_of(context: typer.Context, **others: Any) -> RecordingOptions:
-    """Options of the recording of a command, and others."""
+def recording_options_of(options: SharedFlags) -> RecordingOptions:
+    """Options of the recording of a command."""
     from transformer_dynamics.recording.options import RecordingOptions
 
-    names = ("bos", "too_long", "batch_tokens")
-    return RecordingOptions(**{name: context.params[name] for name in names}, **others)
+    names = ("bos", "too_long", "batch_tokens", "storage")
+    # With other positions the states do not depend on the seed, and another seed finds them done.
+    seed = options.seed if options.positions.startswith("random") else 0
+    return RecordingOptions(**{name: getattr(options, name) for name in names}, seed=seed)
 
 
-def _was_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
+def _defaults() -> dict[str, Any]:
+    """Options of a run with their defaults."""
+    return vars(RunFlags())

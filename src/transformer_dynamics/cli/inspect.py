@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.console import Console
+from rich.table import Column, Table
 
 from transformer_dynamics.cli.inputs import load_model_of
-from transformer_dynamics.cli.options import (
-    AttentionOption,
-    CodeOption,
-    DeviceOption,
-    DtypeOption,
-    ModelArgument,
-    OfflineOption,
-    RevisionOption,
-    SitesOption,
-)
-from transformer_dynamics.cli.tables import console, entries_table, given_table, proof_table
+from transformer_dynamics.cli.options.flags import ModelFlags
+from transformer_dynamics.cli.options.presets import PRESETS
+from transformer_dynamics.cli.output.form import Result
+from transformer_dynamics.cli.output.output import Output
+from transformer_dynamics.cli.tables import entries_table, given_table, proof_table
+from transformer_dynamics.errors import TdynError
 
 if TYPE_CHECKING:
     from transformer_dynamics.model.sites import Sites
 
+KINDS = ("measures", "comparisons", "perturbations", "panels", "nulls", "claims", "presets")
 
-def sites(
-    context: typer.Context,
-    model: ModelArgument = "smollm2-135m",
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    attention: AttentionOption = None,
-    revision: RevisionOption = None,
-    offline: OfflineOption = False,
-    trust_remote_code: CodeOption = False,
-    by_hand: SitesOption = None,
-) -> None:
+
+def sites(options: ModelFlags, output: Output) -> None:
     """Print the sites of the residual stream of a model, and their proof, layer by layer."""
-    loaded = load_model_of(context, by_hand)
+    loaded = load_model_of(options, output)
     found = loaded.found_sites
-    console.print(proof_table(loaded.name, found) if found.proofs else given_table(found))
-    for note in _notes(found):
-        console.print(note)
+    table = proof_table(loaded.name, found) if found.proofs else given_table(found)
+    output.result(Result([table, *_notes(found)]))
 
 
 def _notes(found: Sites) -> list[str]:
@@ -65,8 +52,25 @@ def _notes(found: Sites) -> list[str]:
     return notes
 
 
-def list_entries() -> None:
-    """Print all measures, comparisons, perturbations, panels, nulls and claims."""
+def _kinds() -> list[str]:
+    return list(KINDS)
+
+
+def list_entries(
+    kind: Annotated[
+        str | None,
+        typer.Argument(help=f"{', '.join(KINDS)}; by default all.", autocompletion=_kinds),
+    ] = None,
+) -> None:
+    """Print all measures, comparisons, perturbations, panels, nulls, claims and presets."""
+    if kind not in (None, *KINDS):
+        raise TdynError(f"there is no list of {kind!r}; there are: {', '.join(KINDS)}")
+    for each in KINDS if kind is None else (kind,):
+        Console().print(_table(each))
+
+
+def _table(kind: str) -> Table:
+    """Table of all entries of a kind."""
     from transformer_dynamics.registry import (
         CLAIMS,
         COMPARISONS,
@@ -76,20 +80,41 @@ def list_entries() -> None:
         PERTURBATIONS,
     )
 
-    nulls = Table("null", "keeps", "destroys", title="Nulls")
-    for null in NULLS.all().values():
-        nulls.add_row(null.name, null.keeps, null.destroys)
-    claims = Table("claim", "statement", "must exceed", title="Claims")
-    for claim in CLAIMS.all().values():
-        claims.add_row(claim.id, claim.statement, ", ".join(claim.nulls))
-    entries = (
-        entries_table("Measures of a recording", MEASURES),
-        entries_table("Comparisons of two recordings", COMPARISONS),
-        entries_table("Perturbations, with the model in the loop", PERTURBATIONS),
-        entries_table("Panels of arXiv 2502.12131, with --preset paper", PANELS),
+    if kind == "presets":
+        return _presets()
+    if kind == "nulls":
+        table = Table("null", "keeps", "destroys", title="Nulls")
+        for null in NULLS.all().values():
+            table.add_row(null.name, null.keeps, null.destroys)
+        return table
+    if kind == "claims":
+        table = Table("claim", "statement", "must exceed", title="Claims")
+        for claim in CLAIMS.all().values():
+            table.add_row(claim.id, claim.statement, ", ".join(claim.nulls))
+        return table
+    titled = {
+        "measures": ("Measures of a recording", MEASURES),
+        "comparisons": ("Comparisons of two recordings", COMPARISONS),
+        "perturbations": ("Perturbations, with the model in the loop", PERTURBATIONS),
+        "panels": ("Panels of arXiv 2502.12131, with --panels or --preset paper", PANELS),
+    }
+    return entries_table(*titled[kind])
+
+
+def _presets() -> Table:
+    """Table of the presets of `tdyn run`."""
+    table = Table(
+        Column("preset", no_wrap=True),
+        "a run with it",
+        "options",
+        Column("cost", justify="right"),
+        title="Presets of `tdyn run --preset`",
+        caption="Cost: time of the run in forward passes of the model over the preset's own texts, "
+        "with the bundled model on two cores.",
     )
-    for table in (*entries, nulls, claims):
-        console.print(table)
+    for preset in PRESETS.values():
+        table.add_row(preset.name, preset.does, preset.command or "-", f"about {preset.cost}")
+    return table
 
 
 def doctor() -> None:
@@ -99,4 +124,4 @@ def doctor() -> None:
     table = Table("property", "value", show_header=False)
     for name, value in examine().items():
         table.add_row(name, str(value))
-    console.print(table)
+    Console().print(table)

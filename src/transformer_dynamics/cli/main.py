@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+from rich.console import Console
 from rich.text import Text
 
-from transformer_dynamics.cli.inputs import command_line
+import transformer_dynamics
 from transformer_dynamics.cli.inspect import doctor, list_entries, sites
+from transformer_dynamics.cli.invocation import FAILED
 from transformer_dynamics.cli.measure import measure
+from transformer_dynamics.cli.options.signature import command
 from transformer_dynamics.cli.perturb import perturb
-from transformer_dynamics.cli.progress import complaints
 from transformer_dynamics.cli.record import record
 from transformer_dynamics.cli.report import compare, report
 from transformer_dynamics.cli.run import run
 from transformer_dynamics.errors import TdynError
 
-# Exit status of typer after Ctrl-C: 128 + SIGINT, as in shells.
-INTERRUPTED = 130
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="The residual stream of a transformer as a dynamical system over depth.",
+EXIT_STATUSES = {
+    0: "done",
+    1: "an error: one message says how to correct it",
+    2: "a command line that cannot be read",
+    130: "interrupted: the same command continues",
+}
+EPILOG = (
+    f"Exit status: {', '.join(f'{status} ({what})' for status, what in EXIT_STATUSES.items())}.\n\n"
+    "Environment: TDYN_CACHE names the folder of downloaded and converted files, NO_COLOR turns "
+    "colors off."
 )
-for command in (run, record, measure, perturb, compare, report, sites):
-    app.command()(command)
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+for function in (run, record, measure, perturb, compare, report, sites):
+    app.command()(command(function))
 app.command("list")(list_entries)
 app.command()(doctor)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"transformer-dynamics {transformer_dynamics.__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EPILOG)
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_print_version),
+    ] = False,
+) -> None:
+    """The residual stream of a transformer as a dynamical system over depth."""
 
 
 def main() -> None:
     """Entry point: an error for the user is one message and a non-zero exit status."""
     try:
-        app()
-    except TdynError as error:
-        complaints.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
-        raise SystemExit(1) from None
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            message = f"interrupted; finished parts are kept. To go on: {command_line()}"
-            complaints.print(Text(message), soft_wrap=True)
-        raise
+        app(prog_name="tdyn")
+    except TdynError as error:  # of a command without output of its own
+        message = Text.assemble(("error: ", "bold red"), str(error))
+        Console(stderr=True).print(message, soft_wrap=True)
+        raise SystemExit(FAILED) from None

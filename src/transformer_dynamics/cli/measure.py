@@ -6,34 +6,36 @@ import time
 
 from rich.table import Column, Table
 
-from transformer_dynamics.cli.options import MeasureOption, RecordingArgument, ResultsOption
-from transformer_dynamics.cli.tables import console, print_paths
-from transformer_dynamics.errors import TdynError
+from transformer_dynamics.cli.inputs import names_in
+from transformer_dynamics.cli.options.flags import MeasureFlags
+from transformer_dynamics.cli.output.form import Result
+from transformer_dynamics.cli.output.output import Output
 
 
-def measure(
-    recording: RecordingArgument, name: MeasureOption = None, out: ResultsOption = None
-) -> None:
+def measure(options: MeasureFlags, output: Output) -> None:
     """Run measures on a recording or on moments, and store their results."""
+    from transformer_dynamics.experiment.settings import known_names
     from transformer_dynamics.recording import open_recording
     from transformer_dynamics.recording.moments.moments import holds_moments, open_moments
     from transformer_dynamics.registry import MEASURES
     from transformer_dynamics.storage.results import save_result
 
-    known = MEASURES.all()
-    moments = open_moments(recording) if holds_moments(recording) else None
-    chosen = name or [each for each in known if moments is None or moments.can_measure(each)]
-    for each in chosen:
-        if each not in known:
-            raise TdynError(f"there is no measure {each!r}; there are: {', '.join(known)}")
-    loaded = None if moments is not None else open_recording(recording).load_if_small()
-    store = out or recording.parent / "results.zarr"
+    path, named = options.recording, names_in(options.measures)
+    chosen = known_names("measure", MEASURES, named)
+    moments = open_moments(path) if holds_moments(path) else None
+    if moments is not None and named is None:
+        chosen = tuple(each for each in chosen if moments.can_measure(each))
+    loaded = None if moments is not None else open_recording(path).load_if_small()
+    store = options.out or path.parent / "results.zarr"
     table = Table("measure", Column("variables", overflow="fold"), "seconds")
-    for each in chosen:
-        start = time.perf_counter()
-        result = known[each].function(loaded) if moments is None else moments.measure(each)
-        save_result(store, each, result)
-        seconds = f"{time.perf_counter() - start:.2f}"
-        table.add_row(each, ", ".join(str(variable) for variable in result.data_vars), seconds)
-    console.print(table)
-    print_paths(store)
+    variables: dict[str, list[str]] = {}
+    with output.stage("measure", "measures") as progress:
+        for n_before, each in enumerate(chosen):
+            start = time.perf_counter()
+            function = MEASURES.get(each).function
+            result = function(loaded) if moments is None else moments.measure(each)
+            save_result(store, each, result)
+            variables[each] = [str(variable) for variable in result.data_vars]
+            table.add_row(each, ", ".join(variables[each]), f"{time.perf_counter() - start:.2f}")
+            progress(n_before + 1, len(chosen))
+    output.result(Result([table], {"measures": variables}, {"results": store}))

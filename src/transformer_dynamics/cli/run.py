@@ -2,96 +2,34 @@
 
 from __future__ import annotations
 
-import typer
-
-from transformer_dynamics.cli.inputs import (
-    command_line,
-    load_model_of,
-    load_preset_texts_of,
-    load_texts_of,
-    recording_options_of,
-    run_folder,
-)
-from transformer_dynamics.cli.options import (
-    AttentionOption,
-    BatchOption,
-    BootstrapOption,
-    BosOption,
-    CodeOption,
-    ColumnOption,
-    CutOption,
-    DeviceOption,
-    DtypeOption,
-    GroupOption,
-    MaxOption,
-    MinOption,
-    ModelArgument,
-    NullsOption,
-    OfflineOption,
-    PerturbedOption,
-    PresetOption,
-    RevisionOption,
-    RunFolderOption,
-    SamplesOption,
-    SeedOption,
-    TextsOption,
-    TextsRevisionOption,
-    TooLongOption,
-    TwinsOption,
-)
-from transformer_dynamics.cli.progress import Bars
-from transformer_dynamics.cli.tables import console, print_paths, verdict_table
+from transformer_dynamics.cli.inputs import load_model_of, load_run_texts, run_folder
+from transformer_dynamics.cli.options.configuration import as_yaml, configuration
+from transformer_dynamics.cli.options.flags import RunFlags
+from transformer_dynamics.cli.output.form import Result
+from transformer_dynamics.cli.output.output import Output
+from transformer_dynamics.cli.settings import settings_of
+from transformer_dynamics.cli.tables import verdict_table
 
 
-def run(
-    context: typer.Context,
-    model: ModelArgument = "smollm2-135m",
-    texts: TextsOption = "wikipedia-sample",
-    samples: SamplesOption = None,
-    seed: SeedOption = 0,
-    out: RunFolderOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    attention: AttentionOption = None,
-    revision: RevisionOption = None,
-    bos: BosOption = "tokenizer",
-    too_long: TooLongOption = "refuse",
-    batch_tokens: BatchOption = None,
-    column: ColumnOption = "text",
-    group: GroupOption = None,
-    cut: CutOption = None,
-    min_chars: MinOption = None,
-    max_chars: MaxOption = None,
-    texts_revision: TextsRevisionOption = None,
-    nulls: NullsOption = None,
-    twins: TwinsOption = 8,
-    bootstrap: BootstrapOption = 999,
-    perturbed: PerturbedOption = None,
-    preset: PresetOption = None,
-    offline: OfflineOption = False,
-    trust_remote_code: CodeOption = False,
-) -> None:
+def run(options: RunFlags, output: Output) -> None:
     """Record, measure, perturb, test the claims against their nulls, and write the report."""
-    from transformer_dynamics.experiment import Experiment, Settings
+    from transformer_dynamics.experiment import Experiment, select
 
-    loaded = load_model_of(context)
-    if preset is None:
-        chosen, note = load_texts_of(context), ""
-    else:
-        chosen, note = load_preset_texts_of(context, preset)
-    folder = out or run_folder(loaded.name)
-    settings = Settings(
-        seed=seed,
-        preset={} if preset is None else {"name": preset, "note": note},
-        recording=recording_options_of(context),
-        n_null=nulls,
-        n_twins=twins,
-        n_bootstrap=bootstrap,
-        n_perturbed=perturbed,
-        command=command_line(),
+    settings = settings_of(options)
+    select(settings)  # names that do not exist are refused before the model is loaded
+    if options.print_config:
+        config = configuration(options)
+        output.result(Result([as_yaml(config).rstrip()], {"config": config}))
+        return
+    model = load_model_of(options, output)
+    texts, note = load_run_texts(options, output)
+    settings = settings_of(options, note)
+    folder = run_folder(options, model.name)
+    verdicts = Experiment(model, texts, folder, settings, output).run()
+    output.result(
+        Result(
+            [verdict_table(verdicts), ""],
+            {"verdicts": [verdict.as_json() for verdict in verdicts]},
+            {"report": folder / "report.html", "claims": folder / "claims.json"},
+        )
     )
-    with Bars() as bars:
-        verdicts = Experiment(loaded, chosen, folder, settings, bars).run()
-    console.print(verdict_table(verdicts))
-    console.print()
-    print_paths(folder / "report.html", folder / "claims.json")

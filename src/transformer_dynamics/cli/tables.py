@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
-
-from transformer_dynamics.storage.attributes import attribute
-
-console = Console()
-
-
-def print_paths(*paths: Path) -> None:
-    """Print paths of written files, one per line, without wrapping."""
-    console.print("\n".join(map(str, paths)), highlight=False, soft_wrap=True)
 
 
 def proof_table(name: str, found: Any) -> Table:
@@ -75,6 +64,8 @@ def comparison_table(result: Any) -> Table:
 
 def perturbation_table(results: Mapping[str, Any]) -> Table:
     """Table of results of perturbations, with their variables and number of texts."""
+    from transformer_dynamics.storage.attributes import attribute
+
     table = Table("perturbation", Column("variables", overflow="fold"), "texts")
     for name, result in results.items():
         n_texts = str(attribute(result, "parameters")["n_texts"])

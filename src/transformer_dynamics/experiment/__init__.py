@@ -3,7 +3,16 @@
 from transformer_dynamics.experiment.experiment import Experiment
 from transformer_dynamics.experiment.page import report_run
 from transformer_dynamics.experiment.reporter import Reporter, Silent
-from transformer_dynamics.experiment.settings import Settings
+from transformer_dynamics.experiment.settings import Selection, Settings, select
 from transformer_dynamics.experiment.verdicts import load_verdicts
 
-__all__ = ["Experiment", "Reporter", "Settings", "Silent", "load_verdicts", "report_run"]
+__all__ = [
+    "Experiment",
+    "Reporter",
+    "Selection",
+    "Settings",
+    "Silent",
+    "load_verdicts",
+    "report_run",
+    "select",
+]

@@ -33,8 +33,9 @@ from transformer_dynamics.experiment.recordings import (
     record_nulls,
 )
 from transformer_dynamics.experiment.run import Run
+from transformer_dynamics.experiment.settings import select
 from transformer_dynamics.experiment.verdicts import verdicts_of
-from transformer_dynamics.paper import CONTROLS, PAPER
+from transformer_dynamics.paper import CONTROLS
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.storage.files import make_folder
 
@@ -62,12 +63,14 @@ class Experiment(Run):
         settings = self.settings
         options = ClaimOptions(n_null=settings.n_null, n_bootstrap=settings.n_bootstrap)
         check_size(self.n_texts, self.model.sites, options)
+        chosen = select(settings)
         recording = self._recording()
-        nulls = record_nulls(self, recording, nulls_of_claims())
-        measure(self, recording)
+        controls = {UNTRAINED, *(CONTROLS if settings.panels else ())}
+        nulls = record_nulls(self, recording, nulls_of_claims(chosen.claims) | controls)
+        measure(self, recording, chosen.measures)
         compare(self, recording, nulls[UNTRAINED][0])
-        perturbed = perturb(self, recording, nulls[UNTRAINED], known_perturbations(None))
-        if settings.preset.get("name") == PAPER:
+        perturbed = perturb(self, recording, nulls[UNTRAINED], chosen.perturbations)
+        if settings.panels:
             make_panels(self, recording, nulls)
         verdicts = verdicts_of(self, recording, nulls, perturbed)
         self._report()

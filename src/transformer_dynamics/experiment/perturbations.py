@@ -8,8 +8,9 @@ from typing import Any
 import xarray as xr
 
 from transformer_dynamics.environment import version
-from transformer_dynamics.errors import InputError, ModelError, TdynError
+from transformer_dynamics.errors import InputError, ModelError
 from transformer_dynamics.experiment.run import Run, identity
+from transformer_dynamics.experiment.settings import known_names
 from transformer_dynamics.perturbation.systems import System, systems
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import PERTURBATIONS
@@ -22,13 +23,7 @@ def known_perturbations(names: Sequence[str] | None) -> list[str]:
     Raises:
         TdynError: a name of no perturbation.
     """
-    chosen = list(PERTURBATIONS.all()) if names is None else list(names)
-    unknown = [name for name in chosen if name not in PERTURBATIONS.all()]
-    if unknown:
-        raise TdynError(
-            f"there is no perturbation {unknown[0]!r}; there are: {', '.join(PERTURBATIONS.all())}"
-        )
-    return chosen
+    return list(known_names("perturbation", PERTURBATIONS, names))
 
 
 def perturb(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,10 @@ def record_model(run: Run) -> Recording:
         RecordingError: the folder holds another recording; nothing is changed.
     """
     path = run.out / "recording.zarr"
-    make = partial(record, run.model, run.texts, out=path, options=run.settings.recording)
+    settings = run.settings
+    make = partial(
+        record, run.model, run.texts, settings.positions, out=path, options=settings.recording
+    )
     if path.exists():
         run.reporter.skipped("record")
         return make()
@@ -30,9 +33,9 @@ def record_model(run: Run) -> Recording:
         return make(on_progress=progress)
 
 
-def nulls_of_claims() -> set[str]:
-    """Names of the nulls that some claim uses."""
-    return {name for claim in CLAIMS.all().values() for name in claim.all_nulls}
+def nulls_of_claims(claims: Iterable[str]) -> set[str]:
+    """Names of the nulls that some of the claims uses."""
+    return {name for claim in claims for name in CLAIMS.get(claim).all_nulls}
 
 
 def record_nulls(run: Run, recording: Recording, named: set[str]) -> dict[str, list[Recording]]:

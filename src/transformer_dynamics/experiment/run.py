@@ -10,11 +10,10 @@ from transformer_dynamics.claims.options import draws_needed
 from transformer_dynamics.environment import system_information
 from transformer_dynamics.experiment.ledger import Ledger
 from transformer_dynamics.experiment.reporter import Reporter, Silent
-from transformer_dynamics.experiment.settings import Settings
+from transformer_dynamics.experiment.settings import Settings, select
 from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.model.loading import as_model
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.registry import CLAIMS
 from transformer_dynamics.storage.files import fingerprint, local_path, write_json
 from transformer_dynamics.texts.inputs import Inputs
 
@@ -82,11 +81,12 @@ class Run:
                 "bos": settings.recording.bos,
                 "too_long": settings.recording.too_long,
                 "seed": settings.seed,
-                "n_null": settings.n_null or draws_needed(len(CLAIMS.all())),
+                "n_null": settings.n_null or draws_needed(len(select(settings).claims)),
                 "n_twins": settings.n_twins,
                 "n_bootstrap": settings.n_bootstrap,
                 "command": settings.command,
                 "preset": dict(settings.preset),
+                "config": dict(settings.config),
                 "system": system_information(),
                 "stages": stages,
             },

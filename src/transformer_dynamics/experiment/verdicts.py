@@ -15,6 +15,7 @@ from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment.ledger import Ledger
 from transformer_dynamics.experiment.perturbations import inputs_of
 from transformer_dynamics.experiment.run import Run, identity
+from transformer_dynamics.experiment.settings import select
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 from transformer_dynamics.storage.files import read_json, write_json
@@ -32,25 +33,37 @@ def verdicts_of(
     nulls: Mapping[str, list[Recording]],
     perturbed: Mapping[str, xr.Dataset],
 ) -> Verdicts:
-    """Test the claims against their nulls, or read the verdicts of the same inputs."""
-    inputs = _inputs(run, recording, nulls, list(perturbed))
+    """Test the chosen claims against their nulls, or read the verdicts of the same inputs."""
+    tested = _tested(run, perturbed)
+    inputs = _inputs(run, recording, nulls, list(perturbed), tested)
     settings, ledger = run.settings, run.ledger
     if ledger.is_done("test", inputs) and _are_written(run.out):
         run.reporter.skipped("test")
         return load_verdicts(run.out)
     with run.reporter.stage("test", "draws") as progress, ledger.timed("test", inputs):
-        verdicts = evaluate_claims(
-            recording,
-            model_nulls=nulls,
-            perturbed=perturbed,
-            options=ClaimOptions(n_null=settings.n_null, n_bootstrap=settings.n_bootstrap),
-            seed=settings.seed,
-            on_progress=progress,
-        )
+        verdicts = Verdicts()
+        if tested:
+            verdicts = evaluate_claims(
+                recording,
+                model_nulls=nulls,
+                perturbed=perturbed,
+                claims=tested,
+                options=ClaimOptions(n_null=settings.n_null, n_bootstrap=settings.n_bootstrap),
+                seed=settings.seed,
+                on_progress=progress,
+            )
         for verdict in verdicts:
             save_result(run.store, f"claims/{verdict.id}", verdict.evidence)
         write_json(run.out / "claims.json", [verdict.as_json() for verdict in verdicts])
     return verdicts
+
+
+def _tested(run: Run, perturbed: Mapping[str, xr.Dataset]) -> list[str]:
+    """Chosen claims whose perturbation has a result; the reporter receives the others."""
+    chosen = select(run.settings)
+    for claim, perturbation in chosen.left_out.items():
+        run.reporter.refused(claim, f"its perturbation, {perturbation}, is not chosen")
+    return [name for name in chosen.claims if CLAIMS.get(name).perturbation in {None, *perturbed}]
 
 
 def _are_written(out: Path) -> bool:
@@ -110,6 +123,7 @@ def _inputs(
     recording: Recording,
     nulls: Mapping[str, list[Recording]],
     perturbed: Sequence[str],
+    tested: Sequence[str],
 ) -> dict[str, Any]:
     """Inputs of the verdicts."""
     settings = run.settings
@@ -119,7 +133,7 @@ def _inputs(
         "perturbed": {
             name: inputs_of(run, name, recording, nulls["untrained"]) for name in perturbed
         },
-        "claims": list(CLAIMS.all()),
+        "claims": list(tested),
         "seed": settings.seed,
         "n_null": settings.n_null,
         "n_bootstrap": settings.n_bootstrap,

@@ -1,0 +1,1 @@
+"""Options of the commands: declared once, from the command line, a file and a preset."""

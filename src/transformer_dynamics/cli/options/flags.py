@@ -1,0 +1,265 @@
+"""Options of the commands of `tdyn`, declared once: type, default and help text of each.
+
+A command takes one of these dataclasses; `options.signature` makes the signature that typer reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transformer_dynamics.cli.options.presets import PRESETS, STANDARD
+
+# Panels of the help text in their order; arguments come before them.
+RUN, TEXTS, MODEL, RECORDING, EXPERIMENT, OUTPUT = (
+    "Run",
+    "Texts",
+    "Model",
+    "Recording",
+    "Experiment",
+    "Output",
+)
+PANELS = (RUN, TEXTS, MODEL, RECORDING, EXPERIMENT, OUTPUT)
+_run, _texts, _model, _recording, _experiment, _output = (
+    partial(typer.Option, rich_help_panel=panel) for panel in PANELS
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFlags:
+    """Options of the messages of a command."""
+
+    quiet: Annotated[bool, _output("--quiet", help="Print errors and the final result alone.")] = (
+        False
+    )
+    verbose: Annotated[
+        bool, _output("--verbose", help="Also print versions and the seconds of each stage.")
+    ] = False
+    json: Annotated[
+        bool,
+        _output(
+            "--json",
+            help="Print one JSON object per line on standard output: stages and the final result. "
+            "Text for people goes to standard error.",
+        ),
+    ] = False
+    no_color: Annotated[
+        bool, _output("--no-color", help="Print without colors, as the variable NO_COLOR does.")
+    ] = False
+    log: Annotated[Path | None, _output(help="File to which the log lines are appended.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFlags:
+    """Model of a command."""
+
+    model: Annotated[
+        str, typer.Argument(help="Hub id, folder, .gguf file, or smollm2-135m (bundled).")
+    ] = "smollm2-135m"
+    device: Annotated[
+        str, _model(help="auto, cpu, cuda, cuda:1, mps, or balanced (over several devices).")
+    ] = "auto"
+    dtype: Annotated[str, _model(help="float32, bfloat16, float16, float64.")] = "float32"
+    attention: Annotated[
+        str | None, _model(help="Attention implementation: sdpa, eager, flash_attention_2.")
+    ] = None
+    revision: Annotated[str | None, _model(help="Branch, tag or commit of a hub id.")] = None
+    sites: Annotated[
+        Path | None,
+        _model(help="JSON file that names the sites: label to module:port, in order of depth."),
+    ] = None
+    offline: Annotated[bool, _model(help="Do not use the network.", show_default=False)] = False
+    trust_remote_code: Annotated[
+        bool,
+        _model(help="Allow a hub repository to run its own code.", show_default=False),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedFlags(ModelFlags, OutputFlags):
+    """Model, texts and recording: the options of every command that runs a model over texts."""
+
+    seed: Annotated[int, _run(help="Seed of all random draws.")] = 0
+    texts: Annotated[
+        str,
+        _texts(
+            help="wikipedia-sample; a file or a quoted pattern (.txt, .jsonl, .json, .csv, .tsv, "
+            ".parquet, also .gz); or hf://NAME[:CONFIG[:SPLIT]], where SPLIT may be a slice such "
+            "as train[:1000]."
+        ),
+    ] = "wikipedia-sample"
+    samples: Annotated[
+        int | None, _texts(help="Number of texts; by default 512, or all if there are fewer.")
+    ] = None
+    column: Annotated[
+        str, _texts(help="Column with the texts; a nested one with dots, such as doc.text.")
+    ] = "text"
+    group: Annotated[
+        str | None,
+        _texts(
+            help="Column with the group of each text (article, document); intervals and splits are "
+            "by group. wikipedia-sample is grouped by article."
+        ),
+    ] = None
+    cut: Annotated[
+        str | None,
+        _texts(
+            help="random ends each text at a random word (seeded), none keeps it whole; by default "
+            "random for wikipedia-sample, none for other texts."
+        ),
+    ] = None
+    min_chars: Annotated[int | None, _texts(help="Minimum number of characters of a text.")] = None
+    max_chars: Annotated[int | None, _texts(help="Maximum number of characters of a text.")] = None
+    texts_revision: Annotated[
+        str | None, _texts(help="Branch, tag or commit of the hub dataset of the texts.")
+    ] = None
+    positions: Annotated[
+        str,
+        _recording(
+            help="Recorded tokens: last, last_content (no special token), all, skip:4 (all but the "
+            "first 4), random:8 (8 per text)."
+        ),
+    ] = "last"
+    storage: Annotated[str, _recording(help="auto, float32, or float16 (half the size).")] = "auto"
+    bos: Annotated[str, _recording(help="Begin token: tokenizer, always, never.")] = "tokenizer"
+    too_long: Annotated[
+        str,
+        _recording(help="Treatment of texts longer than the context: refuse, truncate, window."),
+    ] = "refuse"
+    batch_tokens: Annotated[
+        int | None,
+        _recording(help="Number of tokens in a forward pass; the default depends on the device."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordFlags(SharedFlags):
+    """Options of `tdyn record`."""
+
+    out: Annotated[Path, _run(help="Folder of the recording, ending in .zarr.")] = Path(
+        "recording.zarr"
+    )
+    keep: Annotated[
+        str, _recording(help="states, or moments: streaming statistics of constant size.")
+    ] = "states"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbFlags(SharedFlags):
+    """Options of `tdyn perturb`, which `tdyn run` shares."""
+
+    out: Annotated[Path | None, _run(help="Folder of the run; by default runs/<model>.")] = None
+    perturbations: Annotated[
+        list[str] | None,
+        _experiment(
+            help="Names of perturbations, separated by commas or repeated, or none; by default "
+            "all.",
+        ),
+    ] = None
+    perturbed: Annotated[
+        int | None,
+        _experiment(
+            min=1, help="Number of texts per perturbation; by default its own number, 2 to 24."
+        ),
+    ] = None
+    twins: Annotated[
+        int, _experiment(min=2, help="Number of untrained twins, each with its own seed.")
+    ] = 8
+
+
+def _preset_names() -> list[str]:
+    return list(PRESETS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags(PerturbFlags):
+    """Options of `tdyn run`."""
+
+    preset: Annotated[
+        str,
+        _run(
+            help="quick (a first look), standard, paper (texts, number of texts and panels of "
+            "arXiv 2502.12131) or full; `tdyn list presets` shows their values and costs. Other "
+            "options override the preset.",
+            autocompletion=_preset_names,
+        ),
+    ] = STANDARD
+    config: Annotated[
+        Path | None,
+        _run(
+            help="YAML file with options by name, such as `samples: 64`. It overrides the preset; "
+            "the command line overrides the file."
+        ),
+    ] = None
+    print_config: Annotated[
+        bool,
+        _run("--print-config", help="Print all options as YAML for --config, and run nothing."),
+    ] = False
+    claims: Annotated[
+        list[str] | None,
+        _experiment(
+            help="Ids of claims, separated by commas or repeated, or none; by default all. "
+            "p-values are adjusted over the chosen claims.",
+        ),
+    ] = None
+    measures: Annotated[
+        list[str] | None,
+        _experiment(
+            help="Names of measures, separated by commas or repeated, or none; by default all.",
+        ),
+    ] = None
+    nulls: Annotated[
+        int | None,
+        _experiment(
+            help="Maximum number of draws of each null; by default the number that one claim needs."
+        ),
+    ] = None
+    bootstrap: Annotated[int, _experiment(help="Number of bootstrap draws over texts.")] = 999
+    panels: Annotated[
+        bool,
+        _experiment(
+            help="Compute the panels and the table of arXiv 2502.12131.", show_default=False
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureFlags(OutputFlags):
+    """Options of `tdyn measure`."""
+
+    recording: Annotated[
+        Path, typer.Argument(help="A recording or moments, such as recording.zarr.")
+    ]
+    measures: Annotated[
+        list[str] | None,
+        _run(
+            help="Names of measures, separated by commas or repeated; by default all.",
+        ),
+    ] = None
+    out: Annotated[
+        Path | None,
+        _run(help="Store of the results; by default results.zarr next to the recording."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFlags(OutputFlags):
+    """Options of `tdyn report`."""
+
+    run_folder: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareFlags(OutputFlags):
+    """Options of `tdyn compare`."""
+
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or a recording.")]
+    other: Annotated[Path, typer.Argument(help="Another one, of the same texts.")]
+    out: Annotated[Path, _run(help="HTML page; results.zarr is written to the same folder.")] = (
+        Path("comparison/report.html")
+    )
+    seed: Annotated[int, _run(help="Seed of all random draws.")] = 0

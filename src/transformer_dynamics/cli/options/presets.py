@@ -1,0 +1,93 @@
+"""Presets of `tdyn run`: named values of its options, and their costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from transformer_dynamics.errors import TdynError
+
+QUICK, STANDARD, PAPER, FULL = "quick", "standard", "paper", "full"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Named values of options.
+
+    Attributes:
+        name: Name after `--preset`.
+        does: What a run with it gives, in a sentence or two.
+        cost: Time of a run in forward passes of the model over the preset's own texts, measured
+            with the bundled model on two cores.
+        values: Option to value.
+    """
+
+    name: str
+    does: str
+    cost: int
+    values: Mapping[str, Any]
+
+    @property
+    def command(self) -> str:
+        """Options of the command line with the same effect."""
+        words = [
+            f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
+            for name, value in self.values.items()
+        ]
+        return " ".join(words)
+
+
+def preset_named(name: str) -> Preset:
+    """Return a preset.
+
+    Raises:
+        TdynError: an unknown name.
+    """
+    if name not in PRESETS:
+        raise TdynError(
+            f"there is no preset {name!r}; there are: {', '.join(PRESETS)}. `tdyn list presets` "
+            f"shows what they do, and this runs the paper's: tdyn run --preset {PAPER}"
+        )
+    return PRESETS[name]
+
+
+_PRESETS = (
+    Preset(
+        QUICK,
+        "A first look: every measure, perturbation and claim on few texts. Most claims stay "
+        "undecided.",
+        20,
+        {"samples": 64, "nulls": 39, "twins": 2, "bootstrap": 199, "perturbed": 2},
+    ),
+    Preset(STANDARD, "The default: 512 texts, and draws enough to support a single claim.", 40, {}),
+    Preset(
+        PAPER,
+        "arXiv 2502.12131: 1000 texts of WikiText-2 (bundled ones without a hub), whole and of 100 "
+        "to 500 characters, and every panel of its figures.",
+        35,
+        {
+            "texts": "hf://Salesforce/wikitext:wikitext-2-raw-v1:train",
+            "samples": 1000,
+            "min_chars": 100,
+            "max_chars": 500,
+            "cut": "none",
+            "panels": True,
+        },
+    ),
+    Preset(
+        FULL,
+        "Narrow intervals: more texts, draws, twins and perturbed texts, and the panels.",
+        80,
+        {
+            "samples": 2000,
+            "nulls": 999,
+            "twins": 16,
+            "bootstrap": 2999,
+            "perturbed": 24,
+            "panels": True,
+        },
+    ),
+)
+PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in _PRESETS})

@@ -1,0 +1,1 @@
+"""Messages of the commands: bars, log lines, JSON, tables."""
