@@ -308,6 +308,7 @@ def test_json_has_the_agreed_keys(walk):
         "value",
         "spread",
         "count",
+        "estimator",
     }
     assert len(entry["interval"]) == 2
 

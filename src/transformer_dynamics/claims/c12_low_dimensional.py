@@ -10,18 +10,22 @@ Limits: ten components, or a quarter of the units where there are fewer than for
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
+from transformer_dynamics.claims.drawn_nulls import draws_of
 from transformer_dynamics.claims.figures import null_series, statistic_intervals
 from transformer_dynamics.measures.dimension.components.held_out_squares import (
     captured_squares,
     held_out_squares,
 )
+from transformer_dynamics.nulls.matched_walk import matched_walk
 from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.numerics.principal_axes import principal_axes
 from transformer_dynamics.numerics.splits import split_texts
@@ -136,6 +140,18 @@ def coords(recording: Recording) -> dict[str, object]:
     return {"site": np.array(sites, dtype=object), "n_components": counts_of(recording)}
 
 
+def six_sites(recording: Recording) -> Recording:
+    """The sites that the statistic reads; a recording of these alone is unchanged."""
+    return recording.isel(site=chosen_sites(recording))
+
+
+def walk_at_six_sites(recording: Recording) -> Callable[[int], Recording]:
+    """Random walks at the sites that the statistic reads, `seed -> recording`."""
+    read = six_sites(recording)
+    walk = matched_walk(recording, recording.values[:, 0], sites=chosen_sites(recording))
+    return lambda seed: read.with_values(walk.draw(seed), null="random_walk", seed=seed)
+
+
 CLAIM = Claim(
     id="C12",
     statement="Ten principal components explain most between-text variance at each site.",
@@ -159,6 +175,10 @@ CLAIM = Claim(
             "keeps the covariance of the recording's own steps, which determines its dimension"
         ),
         **SHUFFLED,
+    },
+    quick_draws={
+        "independent_units": partial(draws_of, "independent_units", six_sites),
+        "random_walk": walk_at_six_sites,
     },
     note=note,
     caveat=(

@@ -9,6 +9,8 @@ Fixed subsample: 128 texts fitted, 128 predicted, 9 evenly spaced sublayers, at 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from transformer_dynamics.claims.figures import null_series, statistic_intervals
 from transformer_dynamics.claims.stretch_errors import Site, log_error_ratio
 from transformer_dynamics.measures.dynamics.rotate_and_stretch import rotate_and_stretch
 from transformer_dynamics.measures.dynamics.singular_bases import singular_basis
+from transformer_dynamics.nulls.matched_walk import matched_walk
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.recording.recording import Recording
@@ -117,6 +120,22 @@ def draw(evidence: xr.Dataset) -> list[Drawing]:
     return [lines, statistic_intervals(evidence, "ln of the ratio of errors, mean over lags (1)")]
 
 
+def walk_that_is_read(recording: Recording) -> Callable[[int], Recording]:
+    """Random walks of the samples and sites that the statistic reads, `seed -> recording`."""
+    fitted, predicted = sides(recording)
+    sites = chosen_sites(recording.shape[1])
+    samples = np.concatenate([fitted, predicted])
+    walk = matched_walk(recording, recording.values[samples, 0], sites=sites)
+    read = Recording.from_array(
+        recording.values[np.ix_(samples, sites)],
+        sites=[recording.sites[site] for site in sites],
+        # Two texts, so that the sides stay as they are.
+        coords={"text": np.repeat([0, 1], [len(fitted), len(predicted)])},
+        provenance=recording.provenance,
+    )
+    return lambda seed: read.with_values(walk.draw(seed), null="random_walk", seed=seed)
+
+
 CLAIM = Claim(
     id="C13",
     statement="Singular vectors and values predict how states rotate and stretch with depth.",
@@ -138,6 +157,7 @@ CLAIM = Claim(
         "untrained": UNTRAINED,
     },
     shown=SHUFFLED,
+    quick_draws={"random_walk": walk_that_is_read},
     note=note,
     caveat=(
         "Growth of the residual does not decide: it follows the growth of the states' variance "

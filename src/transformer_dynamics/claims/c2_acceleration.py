@@ -7,11 +7,14 @@ Source: arXiv 2502.12131 (speeds from below 1 to about 24).
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.curves import Curve
+from transformer_dynamics.claims.drawn_nulls import draws_of
 from transformer_dynamics.measures.paths.steps import speed
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.recording import Recording
@@ -41,6 +44,13 @@ def note(recording: Recording, evidence: xr.Dataset) -> str:
     )
 
 
+def path_lengths(recording: Recording) -> Recording:
+    """Length of the path up to each site, as a recording of one unit with the same speeds."""
+    lengths = np.zeros(recording.shape[:2])
+    lengths[:, 1:] = np.cumsum(speed(recording.values), axis=1)
+    return recording.isel(unit=[0]).with_values(lengths[..., np.newaxis])
+
+
 CLAIM = Claim(
     id="C2",
     statement="The stream accelerates over depth.",
@@ -60,6 +70,7 @@ CLAIM = Claim(
         ),
         **SHUFFLED,
     },
+    quick_draws={"permuted_layers": partial(draws_of, "permuted_layers", path_lengths)},
     note=note,
     caveat=(
         "Growth of speed describes the size of the updates and not their direction: a random walk "

@@ -13,14 +13,14 @@ import xarray as xr
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.curves import Curve
-from transformer_dynamics.measures.units.gaussian_information import copula_information
-from transformer_dynamics.numerics.arrays import Floats, defined_mean
+from transformer_dynamics.measures.units.gaussian_information import mean_copula_information
+from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.recording import Recording
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Mean information over units, `(draw, step)`, in nats."""
-    return defined_mean(copula_information(recording.values, weights))
+    return mean_copula_information(recording.values, weights)
 
 
 def summary(profile: Floats) -> Floats:

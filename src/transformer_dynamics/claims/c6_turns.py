@@ -14,14 +14,16 @@ import xarray as xr
 
 from transformer_dynamics.claims.claim import SHUFFLED, Claim, OwnNull
 from transformer_dynamics.claims.figures import null_groups, null_name, statistic_intervals
-from transformer_dynamics.claims.profiles import mean_path, mean_traces, text_mean
+from transformer_dynamics.claims.profiles import mean_traces, mean_traces_of_units, text_mean
 from transformer_dynamics.measures.orbits.rotation import (
+    CONSTANT,
     RANDOM_WALK_TURNS,
     permuted_points_rotation_count,
     phase_gradient,
     rotation_count,
 )
-from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.measures.orbits.turns import over_traces, tangent_turns
+from transformer_dynamics.numerics.arrays import Floats, warn_undefined
 from transformer_dynamics.plots.backend import Drawing, Group, Histogram, Path, Paths
 from transformer_dynamics.recording.recording import Recording
 
@@ -37,7 +39,11 @@ WHITE_NOISE_TURNS = 0.2394
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Magnitude of the rotation count of every unit's mean trace, `(draw, unit)`, in turns."""
-    return np.abs(rotation_count(np.swapaxes(mean_path(recording, weights), 1, 2)))
+    counts = np.empty((len(weights), recording.shape[2]))
+    for units, traces in mean_traces_of_units(recording, weights):
+        counts[:, units] = np.abs(over_traces(tangent_turns, traces))
+    warn_undefined({"rotation_count": counts}, CONSTANT, stacklevel=1)
+    return counts
 
 
 def permuted_points(recording: Recording, seed: int) -> Floats:

@@ -10,16 +10,21 @@ Source: arXiv 2502.12131. Cost: one PCA of the first half of the texts per draw.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim, Condition
 from transformer_dynamics.claims.curves import Curve, standard_figures
+from transformer_dynamics.claims.drawn_nulls import draws_of
 from transformer_dynamics.claims.figures import null_name
 from transformer_dynamics.claims.turning import (
-    half_path,
+    half_means,
+    half_steps,
     halves,
     plane_path,
     smoothed_path,
@@ -27,7 +32,8 @@ from transformer_dynamics.claims.turning import (
     total_turning,
 )
 from transformer_dynamics.measures.paths.polygons import tortuosity
-from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.nulls.matched_walk import matched_walk
+from transformer_dynamics.numerics.arrays import Floats, lengths, ratio
 from transformer_dynamics.numerics.principal_axes import principal_axes
 from transformer_dynamics.plots.backend import Drawing, Path, Paths
 from transformer_dynamics.recording.recording import Recording
@@ -51,21 +57,19 @@ def profile(recording: Recording, weights: Floats) -> Floats:
     NaN for a draw that holds no text of one half.
     """
     lag = sublayers_per_layer(recording)
-    first, second = (
-        np.diff(half_path(recording, weights, half), axis=1) for half in halves(recording)
-    )
-    across = [
-        _cosine(before[:, :-lag], after[:, lag:])
-        for before, after in ((first, second), (second, first))
-    ]
-    mean: Floats = (across[0] + across[1]) / 2
-    return mean
+    steps = zip(*(half_steps(recording, weights, half) for half in halves(recording)), strict=True)
+    recent: deque[tuple[Floats, ...]] = deque(maxlen=lag)
+    cosines = []
+    for first, second in steps:
+        if len(recent) == lag:
+            first_before, second_before = recent[0]
+            cosines.append((_cosine(first_before, second) + _cosine(second_before, first)) / 2)
+        recent.append((first, second))
+    return np.stack(cosines, axis=1)
 
 
 def _cosine(before: Floats, after: Floats) -> Floats:
-    products = np.einsum("...u,...u->...", before, after)
-    sizes = np.linalg.norm(before, axis=-1) * np.linalg.norm(after, axis=-1)
-    return ratio(products, sizes)
+    return ratio(np.einsum("bu,bu->b", before, after), lengths(before) * lengths(after))
 
 
 def illustration(recording: Recording) -> xr.DataArray:
@@ -128,6 +132,14 @@ def coords(recording: Recording) -> dict[str, object]:
     return {"step": recording.step_coords["step"][1][: -sublayers_per_layer(recording)]}
 
 
+def walk_of_halves(recording: Recording) -> Callable[[int], Recording]:
+    """Mean paths of the two halves under the random walk: `seed -> recording` of two samples."""
+    means = half_means(recording)
+    sizes = [len(half) for half in halves(recording)]
+    walk = matched_walk(recording, means.values[:, 0], sizes=sizes)
+    return lambda seed: means.with_values(walk.draw(seed), null="random_walk", seed=seed)
+
+
 CLAIM = Claim(
     id="C7",
     statement="In reduced dimensions the mean stream follows a curved trajectory.",
@@ -154,6 +166,10 @@ CLAIM = Claim(
             threshold=np.pi / 4,
         ),
     ),
+    quick_draws={
+        "permuted_layers": partial(draws_of, "permuted_layers", half_means),
+        "random_walk": walk_of_halves,
+    },
     illustration=illustration,
     note=note,
     draw=draw,

@@ -95,6 +95,8 @@ class Claim:
         own_nulls: nulls of this claim alone, by name.
         conditions: further statistics that have to lie beyond their thresholds.
         drawn_from: source of the null draws: the recording, or a part or mean of it.
+        quick_draws: by null, `recording -> (seed -> recording)`: draws of the part or mean that the
+            profile reads, with the same distribution of the profile and at a lower cost.
         illustration: `subject -> array` for the figures, of the subject and of a draw of each null.
         perturbation: perturbation whose result is tested instead of a recording.
         subjects: of a perturbation's result, the tested part as `model`, and its nulls by name;
@@ -120,6 +122,9 @@ class Claim:
     own_nulls: Mapping[str, OwnNull] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
     drawn_from: Callable[[Recording], Recording] = whole_recording
+    quick_draws: Mapping[str, Callable[[Recording], Callable[[int], Recording]]] = field(
+        default_factory=dict
+    )
     illustration: Callable[[Any], xr.DataArray] | None = None
     perturbation: str | None = None
     subjects: Callable[[xr.Dataset], Mapping[str, xr.Dataset]] = by_system

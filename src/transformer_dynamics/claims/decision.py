@@ -41,13 +41,9 @@ def decide(
         subject: the data that it was tested on.
     """
     evidence = as_dataset(claim, gathered, subject)
-    rules: list[tuple[Claim | Condition, Estimate]] = [
-        (claim, gathered.estimate),
-        *zip(claim.conditions, gathered.conditions, strict=True),
-    ]
     placed: list[Placed] = [
         (rule, place_of(rule, estimate), estimate.value, estimate.interval)
-        for rule, estimate in rules
+        for rule, estimate in _rules(claim, gathered)
     ]
     missing = untested(claim, comparisons)
     why = reasons(claim, placed, comparisons, adjusted_p, missing)
@@ -66,6 +62,14 @@ def decide(
     )
 
 
+def _rules(claim: Claim, gathered: Gathered) -> list[tuple[Claim | Condition, Estimate]]:
+    """The claim and its conditions, with their statistics."""
+    return [
+        (claim, gathered.estimate),
+        *zip(claim.conditions, gathered.conditions, strict=True),
+    ]
+
+
 def place_of(rule: Claim | Condition, estimate: Estimate) -> str:
     """Place of an interval: `beyond` the threshold, `across` it, `short` of it, `undefined`."""
     low, high = estimate.interval
@@ -76,6 +80,16 @@ def place_of(rule: Claim | Condition, estimate: Estimate) -> str:
     if far <= threshold:
         return "short"
     return "across" if near <= threshold else "beyond"
+
+
+def is_settled(claim: Claim, gathered: Gathered, comparisons: Mapping[str, NullComparison]) -> bool:
+    """Whether no further null can change the verdict: an interval or a deciding null settles it."""
+    places = {place_of(rule, estimate) for rule, estimate in _rules(claim, gathered)}
+    return places != {"beyond"} or _is_not_exceeded(comparisons)
+
+
+def _is_not_exceeded(comparisons: Mapping[str, NullComparison]) -> bool:
+    return any(null.decides and not null.p <= LEVEL for null in comparisons.values())
 
 
 def untested(claim: Claim, comparisons: Mapping[str, NullComparison]) -> list[str]:
@@ -99,7 +113,7 @@ def _verdict(
         return "not reproduced"
     if "across" in places:
         return "undecided"
-    if any(null.decides and not null.p <= LEVEL for null in comparisons.values()):
+    if _is_not_exceeded(comparisons):
         return BEYOND_NO_NULL
     if missing:
         return "undecided"

@@ -1,24 +1,27 @@
-"""Gather the evidence for claims: bootstrap over texts, and the statistic under every null."""
+"""Gather the evidence for claims: bootstrap over texts, and the statistic under every null.
+
+All profiles are computed in one pool of threads with one BLAS thread each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from typing import Any
 
 import numpy as np
 
 from transformer_dynamics.claims.claim import Claim
+from transformer_dynamics.claims.decision import is_settled
+from transformer_dynamics.claims.drawn_nulls import draw_seed, drawn_nulls
 from transformer_dynamics.claims.evidence import Estimate, Gathered, NullEvidence
-from transformer_dynamics.claims.null_draws import (
-    DrawPlan,
-    Progress,
-    draw_nulls,
-    draw_seed,
-    drawn_nulls,
-)
+from transformer_dynamics.claims.null_comparison import compare
+from transformer_dynamics.claims.null_draws import DrawPlan, Progress, draw_nulls
+from transformer_dynamics.claims.null_illustrations import null_illustrations
 from transformer_dynamics.claims.recorded_nulls import RecordedNull
 from transformer_dynamics.claims.subjects import Subject
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.parallel import thread_pool
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.stats.bootstrap import left_out_weights, text_weights, uniform_weights
 
@@ -26,6 +29,8 @@ from transformer_dynamics.stats.bootstrap import left_out_weights, text_weights,
 N_ERROR = 199
 # Number of texts, or groups, below which intervals are corrected for bias and skew.
 FEW = 100
+
+Profile = Callable[[Any, Floats], Floats]
 
 
 def gather(
@@ -38,73 +43,107 @@ def gather(
     on_progress: Progress | None = None,
 ) -> dict[str, Gathered]:
     """Evidence for every claim, by its id."""
-    gathered = {
-        claim.id: _of_subject(claim, subjects[claim.id], n_bootstrap, plan.seed) for claim in claims
-    }
-    values = {name: each.estimate.value for name, each in gathered.items()}
-    nulls = drawn_nulls([claim for claim in claims if claim.perturbation is None])
-    with closing(draw_nulls(nulls, recording, values, plan, on_progress)) as drawing:
-        for null, drawn in drawing:
+    with thread_pool(plan.n_threads) as pool:
+        gathered = _of_subjects(claims, subjects, n_bootstrap, plan.seed, pool)
+        nulls = drawn_nulls([claim for claim in claims if claim.perturbation is None])
+        drawn = draw_nulls(
+            nulls,
+            recording,
+            {name: each.estimate.value for name, each in gathered.items()},
+            plan,
+            pool,
+            settled={claim.id for claim in claims if _is_settled(claim, gathered[claim.id])},
+            on_progress=on_progress,
+        )
+        for null, profiles in zip(nulls, drawn, strict=True):
             for claim in null.claims:
                 own = gathered[claim.id]
-                own.nulls[null.name] = _of_draws(claim, drawn[claim.id], own.estimate.value)
-                if claim.illustration is not None and null.own is None:
-                    seed = draw_seed(plan.seed, null.name, 0)
-                    first = null.draw(null.source(recording), seed)
-                    own.illustrations[null.name] = claim.illustration(first).values
+                own.nulls[null.name] = _of_draws(claim, profiles[claim.id], own.estimate.value)
+        shown = null_illustrations(claims, subjects, recording, plan.seed, pool)
+    for name, illustrations in shown.items():
+        gathered[name].illustrations.update(illustrations)
     return gathered
 
 
-def _of_subject(claim: Claim, subject: Subject, n_bootstrap: int, seed: int) -> Gathered:
-    """The claim's profile, statistic and conditions, and its nulls that are recordings."""
-    seed = draw_seed(seed, "bootstrap", 0)
+def _is_settled(claim: Claim, gathered: Gathered) -> bool:
+    return is_settled(claim, gathered, compare(claim, gathered))
+
+
+def _of_subjects(
+    claims: Sequence[Claim],
+    subjects: Mapping[str, Subject],
+    n_bootstrap: int,
+    seed: int,
+    pool: Executor,
+) -> dict[str, Gathered]:
+    """Profiles, statistics and conditions of the claims, and their nulls that are recordings.
+
+    Claims that share a profile share its bootstrap.
+    """
+    seed, n_draws = draw_seed(seed, "bootstrap", 0), 1 + n_bootstrap
+    profiles: dict[tuple[int, Profile], Future[Floats]] = {}
+    nulls: list[tuple[Claim, str, Future[NullEvidence]]] = []
+    for claim in claims:
+        subject = subjects[claim.id]
+        for profile in (claim.profile, *(each.profile for each in claim.conditions)):
+            key = id(subject.data), profile
+            if key not in profiles:
+                profiles[key] = pool.submit(_resampled, profile, subject, n_bootstrap, seed)
+        for name in claim.all_nulls:
+            if name in subject.nulls:
+                task = pool.submit(_of_recordings, claim, subject, subject.nulls[name], seed)
+                nulls.append((claim, name, task))
+    gathered = {}
+    for claim in claims:
+        data = id(subjects[claim.id].data)
+        values = profiles[data, claim.profile].result()
+        conditions = [
+            _estimate(each.summary(profiles[data, each.profile].result()), n_draws)
+            for each in claim.conditions
+        ]
+        estimate = _estimate(claim.summary(values), n_draws)
+        gathered[claim.id] = Gathered(values[0], values[1:n_draws], estimate, conditions)
+    for claim, name, task in nulls:
+        gathered[claim.id].nulls[name] = task.result()
+    return gathered
+
+
+def _resampled(profile: Profile, subject: Subject, n_bootstrap: int, seed: int) -> Floats:
+    """Profile for equal weights, then of bootstrap draws, then without each of few texts."""
     weights = [
         uniform_weights(len(subject.groups)),
         text_weights(subject.groups, n_bootstrap, seed=seed),
     ]
     if len(np.unique(subject.groups)) < FEW:
         weights.append(left_out_weights(subject.groups))
-    profiles = [claim.profile(subject.data, each) for each in weights]
-    conditions = [
-        _estimate([each.summary(each.profile(subject.data, rows)) for rows in weights])
-        for each in claim.conditions
-    ]
-    estimate = _estimate([claim.summary(profile) for profile in profiles])
-    gathered = Gathered(profiles[0][0], profiles[1], estimate, conditions)
-    for name in claim.all_nulls:
-        if name in subject.nulls:
-            null = subject.nulls[name]
-            gathered.nulls[name] = _of_recordings(claim, subject, null, seed)
-            if claim.illustration is not None:
-                gathered.illustrations[name] = claim.illustration(null.recordings[0]).values
-    return gathered
+    return profile(subject.data, np.concatenate(weights))
 
 
-def _estimate(statistics: Sequence[Floats]) -> Estimate:
-    left_out = statistics[2] if len(statistics) > 2 else None
-    return Estimate(float(statistics[0][0]), statistics[1], left_out)
+def _estimate(statistics: Floats, n_draws: int) -> Estimate:
+    """Estimate from statistics of `_resampled` profiles; those after `n_draws` leave out texts."""
+    left_out = statistics[n_draws:] if len(statistics) > n_draws else None
+    return Estimate(float(statistics[0]), statistics[1:n_draws], left_out)
 
 
 def _of_recordings(claim: Claim, subject: Subject, null: RecordedNull, seed: int) -> NullEvidence:
     """Evidence of a null that is one recording, or several."""
-    shared = null.shared(subject.data)
     groups = subject.groups[null.rows]
-    equal, weights = uniform_weights(len(groups)), text_weights(groups, N_ERROR, seed=seed)
-    own = float(claim.summary(claim.profile(shared, equal))[0])
-    profiles = np.concatenate([claim.profile(each, equal) for each in null.recordings])
-    resampled = [claim.profile(each, weights) for each in null.recordings]
-    statistics = np.stack([claim.summary(each) for each in resampled])
-    differences = claim.summary(claim.profile(shared, weights)) - statistics.mean(axis=0)
-    plain = claim.summary(profiles)
-    several = len(null.recordings) > 1
+    weights = np.concatenate(
+        [uniform_weights(len(groups)), text_weights(groups, N_ERROR, seed=seed)]
+    )
+    # The first row holds all texts alike, the others resample them.
+    own = claim.summary(claim.profile(null.shared(subject.data), weights))
+    profiles = [claim.profile(each, weights) for each in null.recordings]
+    statistics = np.stack([claim.summary(each) for each in profiles])
+    plain, several = np.stack([each[0] for each in profiles]), len(null.recordings) > 1
     return NullEvidence(
         "seeds" if several else "texts",
-        profiles,
         plain,
-        profiles if several else resampled[0],
-        plain if several else statistics[0],
-        own,
-        differences,
+        statistics[:, 0],
+        plain if several else profiles[0][1:],
+        statistics[:, 0] if several else statistics[0, 1:],
+        float(own[0]),
+        own[1:] - statistics[:, 1:].mean(axis=0),
         len(np.unique(groups)),
     )
 

@@ -11,7 +11,7 @@ from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.claims.evidence import Gathered, NullEvidence
 from transformer_dynamics.claims.null_draws import N_EXCEEDING
 from transformer_dynamics.claims.verdict import NullComparison
-from transformer_dynamics.stats.significance import sequential_p, student_p
+from transformer_dynamics.stats.significance import has_exceeded, sequential_p, student_p
 
 # A standard error below this share of the values is rounding.
 ROUNDING = 1e-9
@@ -31,9 +31,10 @@ def _comparison(claim: Claim, null: NullEvidence, *, decides: bool, least: float
     difference = null.own - mean
     if null.spread == "draws":
         sd = _sd(null.statistics, null.own)
-        p = sequential_p(
-            null.own, null.statistics, direction=claim.direction, n_exceeding=N_EXCEEDING
-        )
+        stopping: dict[str, Any] = {"direction": claim.direction, "n_exceeding": N_EXCEEDING}
+        p = sequential_p(null.own, null.statistics, **stopping)
+        stopped = has_exceeded(null.own, null.statistics, **stopping)
+        estimator = "sequential" if stopped else "monte carlo"
     else:
         n_groups = null.n_groups
         error = _sd(null.differences, null.own) * math.sqrt(n_groups / max(1, n_groups - 1))
@@ -42,9 +43,9 @@ def _comparison(claim: Claim, null: NullEvidence, *, decides: bool, least: float
             sd, degrees = _sd(null.statistics, null.own), count - 1
             error = math.hypot(sd * math.sqrt(1 + 1 / count), error)
         p = student_p(difference, error, degrees, direction=claim.direction, least=least)
-        count = count if null.spread == "seeds" else n_groups
+        count, estimator = count if null.spread == "seeds" else n_groups, "student"
     effect = difference / sd if sd > 0 else math.nan
-    return NullComparison(mean, sd, p, effect, decides, null.spread, count, null.own)
+    return NullComparison(mean, sd, p, effect, decides, null.spread, count, null.own, estimator)
 
 
 def _sd(draws: np.ndarray[Any, np.dtype[np.float64]], value: float) -> float:

@@ -1,70 +1,38 @@
-"""Draws of nulls from a recording, shared by all claims that name the null.
+"""Draws of nulls in rounds, until the verdicts no longer depend on them.
 
-Each draw has its own seed, made from the run's seed, the null's name and the draw's number. Draws
-come in batches of fixed size, and drawing ends once `N_EXCEEDING` draws exceed the recording, or
-after `N_SHOWN` draws of a null that is only shown. The numbers therefore do not depend on the
-number of threads. Threads of our own: joblib cannot be stopped between two draws.
+In each round every open null is drawn `BATCH` times. Between rounds a null closes for a claim
 
-Cost: each null is drawn and measured at most `n_null` times. Memory: two recordings per thread.
+    where `N_EXCEEDING` of its draws reach the recording (Besag and Clifford 1991)
+    after `N_SHOWN` draws, where it is only shown or the verdict is settled without it
+    after `n_null` draws
+
+A verdict is settled by its intervals, or by a deciding null that is not exceeded. A supported claim
+is never settled, so the p-values that support it are those of full sequences. Draws have seeds of
+their own and nulls close between rounds: the results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
-import threadpoolctl
 
 from transformer_dynamics.claims.claim import Claim
+from transformer_dynamics.claims.drawn_nulls import Draw, DrawnNull, Profiles, draw_seed
+from transformer_dynamics.claims.verdict import LEVEL
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.registry import NULLS
-from transformer_dynamics.stats.bootstrap import uniform_weights
-from transformer_dynamics.stats.significance import has_exceeded
+from transformer_dynamics.stats.significance import has_exceeded, sequential_p
 
 # p is then known to about a fifth of its value.
 N_EXCEEDING = 20
-# Enough for the mean and the spread of a null that is only shown.
+# Enough for mean and spread where the verdict does not depend on the null.
 N_SHOWN = 100
 BATCH = 20
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class DrawnNull:
-    """A null with the claims that share its draws.
-
-    Attributes:
-        name: name of the null.
-        source: `recording -> recording` that the null is drawn from.
-        claims: the claims.
-        own: `(recording, seed) -> profile` of a null of one claim alone.
-    """
-
-    name: str
-    source: Callable[[Recording], Recording]
-    claims: tuple[Claim, ...]
-    own: Callable[[Recording, int], Floats] | None = None
-
-    def draw(self, recording: Recording, seed: int) -> Recording:
-        """One draw, as a recording."""
-        drawn: Recording = NULLS.get(self.name).function(recording, seed=seed)
-        return drawn
-
-    def profiles(
-        self, recording: Recording, seed: int, claims: Sequence[Claim]
-    ) -> dict[str, Floats]:
-        """Profiles of one draw, by claim."""
-        if self.own is not None:
-            return {claim.id: self.own(recording, seed) for claim in claims}
-        drawn = self.draw(recording, seed)
-        weights = uniform_weights(drawn.shape[0])
-        return {claim.id: claim.profile(drawn, weights)[0] for claim in claims}
 
 
 @dataclass(frozen=True)
@@ -82,85 +50,116 @@ class DrawPlan:
     n_threads: int
 
 
-def drawn_nulls(claims: Sequence[Claim]) -> list[DrawnNull]:
-    """Nulls that are drawn from the recording, with the claims that name them."""
-    shared: dict[tuple[str, Callable[[Recording], Recording]], list[Claim]] = {}
-    own = []
-    for claim in claims:
-        for name in claim.all_nulls:
-            if not NULLS.get(name).needs_model:
-                shared.setdefault((name, claim.drawn_from), []).append(claim)
-        own += [
-            DrawnNull(name, claim.drawn_from, (claim,), null.profile)
-            for name, null in claim.own_nulls.items()
-        ]
-    return [DrawnNull(name, source, tuple(users)) for (name, source), users in shared.items()] + own
-
-
 def draw_nulls(
     nulls: Sequence[DrawnNull],
     recording: Recording,
     values: Mapping[str, float],
     plan: DrawPlan,
+    pool: Executor,
+    *,
+    settled: Set[str] = frozenset(),
     on_progress: Progress | None = None,
-) -> Generator[tuple[DrawnNull, dict[str, Floats]]]:
+) -> list[Profiles]:
     """Draw all nulls, and give for each the profiles of its draws, `(draw, ...)`, by claim.
 
     Args:
         nulls: the nulls.
         recording: the recording.
         values: statistic of the recording, by claim.
-        plan: numbers of draws and threads, and the seed.
+        plan: numbers of draws, and the seed.
+        pool: threads that make the draws.
+        settled: ids of the claims whose verdict does not depend on these nulls.
         on_progress: called with the number of draws done and their largest number.
     """
-    counter = _Counter(len(nulls) * plan.n_null, on_progress)
-    # One thread per draw and one BLAS thread each: draws are independent, matrix products small.
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), _pool(plan.n_threads) as pool:
-        for index, null in enumerate(nulls):
-            profiles = _draw(null, null.source(recording), values, pool, plan, counter)
-            counter.reach((index + 1) * plan.n_null)
-            yield null, profiles
-
-
-def draw_seed(seed: int, name: str, number: int) -> int:
-    """Seed of one draw, whatever thread makes it and in whatever order."""
-    entropy = (seed, zlib.crc32(name.encode()), number)
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
-
-
-def _draw(
-    null: DrawnNull,
-    source: Recording,
-    values: Mapping[str, float],
-    pool: ThreadPoolExecutor,
-    plan: DrawPlan,
-    counter: _Counter,
-) -> dict[str, Floats]:
-    """Profiles of the draws of one null, `(draw, ...)`, by claim."""
-    profiles: dict[str, list[Floats]] = {claim.id: [] for claim in null.claims}
-    open_claims = null.claims
+    prepared = pool.map(lambda null: null.prepare(recording), nulls)
+    series = [_Series(null, draw) for null, draw in zip(nulls, prepared, strict=True)]
+    counter, settled = _Counter(len(nulls) * plan.n_null, on_progress), set(settled)
     for start in range(0, plan.n_null, BATCH):
         stop = min(start + BATCH, plan.n_null)
-        seeds = [draw_seed(plan.seed, null.name, number) for number in range(start, stop)]
-        tasks = [pool.submit(null.profiles, source, each, open_claims) for each in seeds]
-        for task in tasks:
-            for name, profile in task.result().items():
-                profiles[name].append(profile)
+        still = [each for each in series if each.claims]
+        tasks = [
+            (
+                each,
+                pool.submit(each.draw, draw_seed(plan.seed, each.null.name, number), each.claims),
+            )
+            for each in still
+            for number in range(start, stop)
+        ]
+        for each, task in tasks:
+            each.add(task.result())
             counter.add()
-        open_claims = tuple(
+        for each in still:
+            settled |= each.settled_by(values)
+        for each in still:
+            each.close(values, settled)
+        n_open = sum(bool(each.claims) for each in series)
+        counter.reach(n_open * stop + (len(series) - n_open) * plan.n_null)
+        if not n_open:
+            break
+    counter.reach(len(nulls) * plan.n_null)
+    return [each.stacked() for each in series]
+
+
+class _Series:
+    """Draws of one null so far, and the claims that need more of them."""
+
+    def __init__(self, null: DrawnNull, draw: Draw) -> None:
+        self.null, self.draw, self.claims = null, draw, null.claims
+        self._profiles: dict[str, list[Floats]] = {claim.id: [] for claim in null.claims}
+
+    def add(self, drawn: Profiles) -> None:
+        """Keep the profiles of one draw."""
+        for name, profile in drawn.items():
+            self._profiles[name].append(profile)
+
+    def seed(self, plan: DrawPlan, number: int) -> int:
+        """Seed of one draw."""
+        return draw_seed(plan.seed, self.null.name, number)
+
+    def stacked(self) -> Profiles:
+        """Profiles of all draws, `(draw, ...)`, by claim."""
+        return {name: np.stack(each) for name, each in self._profiles.items()}
+
+    def settled_by(self, values: Mapping[str, float]) -> set[str]:
+        """Claims that this null decides and that do not exceed it."""
+        return {
+            claim.id
+            for claim in self.claims
+            if self.null.name in claim.nulls
+            and self._has_exceeded(claim, values)
+            and not self._p(claim, values) <= LEVEL
+        }
+
+    def close(self, values: Mapping[str, float], settled: Set[str]) -> None:
+        """Leave the claims that need more draws."""
+        self.claims = tuple(
             claim
-            for claim in open_claims
-            if (null.name in claim.nulls or start + BATCH < N_SHOWN)
-            and not has_exceeded(
-                values[claim.id],
-                claim.summary(np.stack(profiles[claim.id])),
-                direction=claim.direction,
-                n_exceeding=N_EXCEEDING,
+            for claim in self.claims
+            if not self._has_exceeded(claim, values)
+            and (
+                len(self._profiles[claim.id]) < N_SHOWN
+                or (self.null.name in claim.nulls and claim.id not in settled)
             )
         )
-        if not open_claims:
-            break
-    return {name: np.stack(each) for name, each in profiles.items()}
+
+    def _statistics(self, claim: Claim) -> Floats:
+        return claim.summary(np.stack(self._profiles[claim.id]))
+
+    def _has_exceeded(self, claim: Claim, values: Mapping[str, float]) -> bool:
+        return has_exceeded(
+            values[claim.id],
+            self._statistics(claim),
+            direction=claim.direction,
+            n_exceeding=N_EXCEEDING,
+        )
+
+    def _p(self, claim: Claim, values: Mapping[str, float]) -> float:
+        return sequential_p(
+            values[claim.id],
+            self._statistics(claim),
+            direction=claim.direction,
+            n_exceeding=N_EXCEEDING,
+        )
 
 
 class _Counter:
@@ -177,13 +176,3 @@ class _Counter:
 
     def add(self) -> None:
         self.reach(self._done + 1)
-
-
-@contextmanager
-def _pool(n_threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that finish their present draw on an error or Ctrl-C, and begin no other."""
-    pool = ThreadPoolExecutor(n_threads)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)

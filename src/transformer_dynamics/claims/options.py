@@ -22,8 +22,9 @@ class ClaimOptions:
 
     Attributes:
         n_null: largest number of draws of each null. Drawing ends earlier where 20 draws exceed the
-            recording, and after about 100 draws of a null that is only shown. The smallest possible
-            p-value is 1/(n_null + 1). By default the number with which a single claim among those
+            recording, and after 100 draws where the verdict does not depend on the null: it is only
+            shown, or an interval or another null settles the verdict. The smallest possible p-value
+            is 1/(n_null + 1). By default the number with which a single claim among those
             tested together can be supported after adjustment.
         n_bootstrap: bootstrap draws over texts, or over groups of texts where these are known.
         n_twins: number of untrained twins, each with its own seed.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_dynamics.claims.profiles import mean_path
 from transformer_dynamics.model.labels import parse
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.numerics.principal_axes import principal_axes
+from transformer_dynamics.numerics.weighting import SampleWeights
 from transformer_dynamics.recording.recording import Recording
 
 # Pieces of equal length into which a path is divided.
@@ -31,12 +33,29 @@ def sublayers_per_layer(recording: Recording) -> int:
     return max(1, round(len(recording.sites) / n_layers))
 
 
-def half_path(recording: Recording, weights: Floats, half: NDArray[np.int64]) -> Floats:
-    """Mean path over one half of the texts, `(draw, site, unit)`."""
+def half_steps(recording: Recording, weights: Floats, half: NDArray[np.int64]) -> Iterator[Floats]:
+    """Iterate over the steps of the mean path over one half of the texts, `(draw, unit)`."""
+    values, average = recording.values, _half_weights(weights, half)
+    before = average.means(values[half, 0].astype(np.float64))
+    for site in range(1, values.shape[1]):
+        after = average.means(values[half, site].astype(np.float64))
+        yield after - before
+        before = after
+
+
+def half_means(recording: Recording) -> Recording:
+    """The mean paths of the two halves of the texts, as a recording of two samples."""
+    path = np.empty((2, *recording.shape[1:]))
+    for row, half in enumerate(halves(recording)):
+        path[row] = recording.values[half].mean(axis=0, dtype=np.float64)
+    return Recording.from_array(path, sites=recording.sites, provenance=recording.provenance)
+
+
+def _half_weights(weights: Floats, half: NDArray[np.int64]) -> SampleWeights:
+    """Weights within one half of the texts; NaN for a draw that holds none of its texts."""
     own = weights[:, half]
     with np.errstate(invalid="ignore"):
-        own = own / own.sum(axis=1, keepdims=True)
-    return mean_path(recording.isel(sample=half), own)
+        return SampleWeights(own / own.sum(axis=1, keepdims=True))
 
 
 def plane_path(recording: Recording, weights: Floats) -> Floats:
@@ -46,8 +65,9 @@ def plane_path(recording: Recording, weights: Floats) -> Floats:
     """
     scored, fitted = halves(recording)
     axes = principal_axes(recording.values[fitted], min(3, recording.shape[2]))
-    path = half_path(recording, weights, scored)
-    return np.asarray(axes.project(path), dtype=np.float64)
+    scores = axes.project(recording.values[scored])
+    path = _half_weights(weights, scored).means(scores.reshape(len(scores), -1))
+    return path.reshape(-1, *scores.shape[1:])
 
 
 def smoothed_path(recording: Recording, weights: Floats) -> Floats:

@@ -32,6 +32,9 @@ class NullComparison:
             differences between recording and null.
         count: number of draws, seeds or texts.
         value: statistic of the recording on the samples that it shares with the null.
+        estimator: source of p: `sequential`, h over the number of draws up to the h-th that reached
+            the recording; `monte carlo`, (1 + draws that reached it)/(1 + draws); `student`; empty
+            in files of earlier versions.
     """
 
     mean: float
@@ -42,6 +45,7 @@ class NullComparison:
     spread: str = "draws"
     count: int = 0
     value: float = math.nan
+    estimator: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class Verdict:
                 decides=name in deciding,
                 spread=null["spread"],
                 count=null["count"],
+                estimator=null.get("estimator", ""),
             )
             for name, null in entry["nulls"].items()
         }
@@ -104,6 +109,7 @@ class Verdict:
                 **{key: _number(getattr(comparison, key)) for key in NUMBERS},
                 "spread": comparison.spread,
                 "count": comparison.count,
+                "estimator": comparison.estimator,
             }
             for name, comparison in self.nulls.items()
         }

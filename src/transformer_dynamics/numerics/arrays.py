@@ -132,11 +132,23 @@ def warn_undefined(results: Mapping[str, NDArray[Any]], reason: str, *, stacklev
         reason: cause of undefined values, a clause that follows "because".
         stacklevel: 2 to point at the caller of the function that calls this one, and so on up.
     """
-    counts = {name: int(np.count_nonzero(np.isnan(result))) for name, result in results.items()}
+    counts = {
+        name: (int(np.count_nonzero(np.isnan(result))), result.size)
+        for name, result in results.items()
+    }
+    warn_counts(counts, reason, stacklevel=stacklevel + 1)
+
+
+def warn_counts(counts: Mapping[str, tuple[int, int]], reason: str, *, stacklevel: int) -> None:
+    """Report the number of undefined values in one `UndefinedWarning`, if there are any.
+
+    Args:
+        counts: number of undefined values and of all values, by name.
+        reason: see `warn_undefined`.
+        stacklevel: see `warn_undefined`.
+    """
     undefined = [
-        f"{count} of {results[name].size} values of {name}"
-        for name, count in counts.items()
-        if count
+        f"{count} of {total} values of {name}" for name, (count, total) in counts.items() if count
     ]
     if undefined:
         warnings.warn(

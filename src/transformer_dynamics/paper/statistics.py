@@ -13,10 +13,10 @@ import numpy as np
 import scipy.stats
 
 from transformer_dynamics.measures.paths.steps import cosine, speed
-from transformer_dynamics.measures.units.gaussian_information import copula_information
+from transformer_dynamics.measures.units.gaussian_information import mean_copula_information
 from transformer_dynamics.measures.units.information import mutual_information
-from transformer_dynamics.measures.units.weighted_correlation import adjacent_correlation
-from transformer_dynamics.numerics.arrays import Floats, defined_mean
+from transformer_dynamics.measures.units.weighted_correlation import mean_adjacent_correlation
+from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.paper.conditions import N_BOOTSTRAP, Condition
 from transformer_dynamics.recording.recording import Recording
 
@@ -52,7 +52,7 @@ def correlation_at(share: float) -> Measured:
 
     def statistic(recording: Recording, weights: Floats) -> Floats:
         states = _pair(recording, _step_at(recording, share)).values
-        return np.asarray(defined_mean(adjacent_correlation(states, weights))[:, 0])
+        return mean_adjacent_correlation(states, weights)[:, 0]
 
     return over_texts(statistic)
 
@@ -61,7 +61,7 @@ def correlation_of(kind: str) -> Measured:
     """Mean of r over units and steps of a kind; over all steps if there are none of that kind."""
 
     def statistic(recording: Recording, weights: Floats) -> Floats:
-        means = defined_mean(adjacent_correlation(recording.values, weights))
+        means = mean_adjacent_correlation(recording.values, weights)
         chosen = recording.step_kinds == kind
         return np.asarray(means[:, chosen if chosen.any() else slice(None)].mean(axis=1))
 
@@ -91,7 +91,7 @@ def copula_at(step: int) -> Measured:
 
     def statistic(recording: Recording, weights: Floats) -> Floats:
         states = _pair(recording, _step(recording, step)).values
-        return np.asarray(defined_mean(copula_information(states, weights))[:, 0])
+        return mean_copula_information(states, weights)[:, 0]
 
     return over_texts(statistic)
 

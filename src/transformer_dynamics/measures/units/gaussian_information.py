@@ -10,6 +10,7 @@ Known answers for a bivariate normal with r = .5, .8, .9, .95: .144, .511, .830,
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,19 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.units.weighted_correlation import (
-    correlate_steps,
     moment_correlation,
     require_steps,
     site_moments,
+    step_correlations,
 )
 from transformer_dynamics.numerics.arrays import Floats, centered, check_weights, defined_mean
 from transformer_dynamics.numerics.ranks import site_scores
+from transformer_dynamics.numerics.weighting import SampleWeights
 
 # Fisher's z of a correlation has the variance 1 / (N - 3).
 MIN_SAMPLES = 4
 UNDEFINED = "the unit does not vary over the samples, or its states are not finite"
+FEW_DRAWN = f", or a draw has fewer than {MIN_SAMPLES} different samples"
 
 
 def gaussian_information(correlation: NDArray[Any]) -> Floats:
@@ -49,8 +52,8 @@ def gaussian_information(correlation: NDArray[Any]) -> Floats:
             "gaussian_information(np.clip(correlation, -1, 1))"
         )
     with np.errstate(divide="ignore"):
-        # One logarithm per factor of 1 - r^2: the difference would lose digits near |r| = 1.
-        information: Floats = -0.5 * (np.log1p(-r) + np.log1p(r))
+        # The product of the factors of 1 - r^2 loses no digits near |r| = 1, the difference would.
+        information: Floats = -0.5 * np.log((1 - r) * (1 + r))
     return information
 
 
@@ -84,16 +87,41 @@ def copula_information(values: NDArray[Any], weights: Floats | None = None) -> F
     Raises:
         InputError: `values` or `weights` have the wrong shape, or a row does not sum to one.
     """
-    require_steps(values.shape)
-    correlation = correlate_steps(
-        lambda site: centered_scores(values[:, site]), values.shape[1], weights
-    )
-    counts = (check_weights(weights, len(values)) > 0).sum(axis=1)
-    information = information_of_correlation(correlation, len(values))
-    information[counts < MIN_SAMPLES] = np.nan
-    also = f", or a draw has fewer than {MIN_SAMPLES} different samples"
-    reason = f"{UNDEFINED}{also if weights is not None else ''}"
+    information = np.stack(list(_copula_steps(values, weights)), axis=1)
+    reason = UNDEFINED if weights is None else f"{UNDEFINED}{FEW_DRAWN}"
     return defined_information(information, len(values), reason=reason, stacklevel=2)
+
+
+def mean_copula_information(values: NDArray[Any], weights: Floats | None = None) -> Floats:
+    """Compute the mean of `copula_information` over the units where it is defined.
+
+    The arguments, errors and warnings are the same; one step is in memory at a time.
+
+    Returns:
+        `(draw, step)`, in nats.
+    """
+    means, determined, undefined = [], [], []
+    for information in _copula_steps(values, weights):
+        determined.append(np.isinf(information))
+        information[determined[-1] | (len(values) < MIN_SAMPLES)] = np.nan
+        undefined.append(np.isnan(information))
+        means.append(defined_mean(information))
+    reason = UNDEFINED if weights is None else f"{UNDEFINED}{FEW_DRAWN}"
+    both = np.stack(determined, axis=1), np.stack(undefined, axis=1)
+    _warn(*both, len(values), reason=reason, stacklevel=2)
+    return np.stack(means, axis=1)
+
+
+def _copula_steps(values: NDArray[Any], weights: Floats | None) -> Iterator[Floats]:
+    """Iterate over steps: information `(draw, unit)`, infinite where the order does not change."""
+    require_steps(values.shape)
+    few = (check_weights(weights, len(values)) > 0).sum(axis=1) < MIN_SAMPLES
+    for correlation in step_correlations(
+        lambda site: centered_scores(values[:, site]), values.shape[1], weights
+    ):
+        information = information_of_correlation(correlation, len(values))
+        information[few] = np.nan
+        yield information
 
 
 def copula_share(values: NDArray[Any], *, reference: int, weights: Floats | None = None) -> Floats:
@@ -117,13 +145,14 @@ def copula_share(values: NDArray[Any], *, reference: int, weights: Floats | None
     require_steps(values.shape)
     rows = check_weights(weights, len(values))
     size = 1 / (rows**2).sum(axis=1)[:, np.newaxis]
-    first = site_moments(centered_scores(values[:, reference]), rows)
+    average = SampleWeights(rows)
+    first = site_moments(centered_scores(values[:, reference]), average)
     shares = np.ones((len(rows), values.shape[1]))
     for site in range(values.shape[1]):
         if site == reference:
             continue
-        other = site_moments(centered_scores(values[:, site]), rows)
-        squares = moment_correlation(first, other, rows) ** 2
+        other = site_moments(centered_scores(values[:, site]), average)
+        squares = moment_correlation(first, other, average) ** 2
         with np.errstate(divide="ignore", invalid="ignore"):
             adjusted = squares - (1 - squares) / np.where(size > 2, size - 2, np.nan)
         shares[:, site] = defined_mean(adjusted)
@@ -142,10 +171,21 @@ def defined_information(
         stacklevel: 2 to point at the caller of the function that calls this one, and so on up.
     """
     determined = np.isinf(information)
-    too_few = n_samples < MIN_SAMPLES
-    defined = np.where(determined | too_few, np.nan, information)
-    undefined = np.isnan(defined)
-    if too_few:
+    defined = np.where(determined | (n_samples < MIN_SAMPLES), np.nan, information)
+    _warn(determined, np.isnan(defined), n_samples, reason=reason, stacklevel=stacklevel + 1)
+    return defined
+
+
+def _warn(
+    determined: NDArray[np.bool_],
+    undefined: NDArray[np.bool_],
+    n_samples: int,
+    *,
+    reason: str,
+    stacklevel: int,
+) -> None:
+    """Report undefined values, `(..., step, unit)`, in one `UndefinedWarning`, if there are any."""
+    if n_samples < MIN_SAMPLES:
         reasons = [f"got {n_samples} samples, and it takes {MIN_SAMPLES} or more"]
     else:
         units, steps = determined.any(axis=-2), determined.any(axis=-1)
@@ -157,9 +197,8 @@ def defined_information(
         reasons += [reason] if (undefined & ~determined).any() else []
     if undefined.any():
         warnings.warn(
-            f"{undefined.sum()} of {defined.size} values of information are undefined (NaN): "
+            f"{undefined.sum()} of {undefined.size} values of information are undefined (NaN): "
             f"{'; '.join(reasons)}",
             UndefinedWarning,
             stacklevel=stacklevel + 1,
         )
-    return defined

@@ -9,14 +9,22 @@ weights `(draw, sample)`, so all draws of one site cost three matrix products
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.numerics.arrays import Floats, centered, check_weights, warn_undefined
+from transformer_dynamics.numerics.arrays import (
+    Floats,
+    centered,
+    check_weights,
+    defined_mean,
+    warn_counts,
+    warn_undefined,
+)
+from transformer_dynamics.numerics.weighting import SampleWeights
 
 # Cancellation leaves about this share of the mean square as variance of a constant unit.
 VARIANCE_FLOOR = 1e-12
@@ -50,30 +58,30 @@ def require_steps(shape: tuple[int, ...]) -> None:
         )
 
 
-def site_moments(columns: Floats, weights: Floats) -> SiteMoments:
+def site_moments(columns: Floats, weights: SampleWeights) -> SiteMoments:
     """Compute weighted mean and variance `(draw, unit)` of centered states `(sample, unit)`."""
     with np.errstate(invalid="ignore", over="ignore"):
-        mean = weights @ columns
-        square = weights @ (columns * columns)
+        mean = weights.means(columns)
+        square = weights.means(columns * columns)
         variance = square - mean * mean
         variance[~(variance > VARIANCE_FLOOR * square)] = np.nan
     return SiteMoments(columns, mean, variance)
 
 
-def moment_correlation(first: SiteMoments, second: SiteMoments, weights: Floats) -> Floats:
+def moment_correlation(first: SiteMoments, second: SiteMoments, weights: SampleWeights) -> Floats:
     """Compute the weighted correlation `(draw, unit)` of two sites."""
     with np.errstate(invalid="ignore", over="ignore"):
-        covariance = weights @ (first.values * second.values)
+        covariance = weights.means(first.values * second.values)
         covariance -= first.mean * second.mean
         # One root of the product gives exactly 1 for a unit that does not change.
         covariance /= np.sqrt(first.variance * second.variance)
     return np.clip(covariance, -1.0, 1.0, out=covariance)
 
 
-def correlate_steps(
+def step_correlations(
     site_values: Callable[[int], Floats], n_sites: int, weights: Floats | None
-) -> Floats:
-    """Compute the correlation `(draw, step, unit)` of neighboring sites, two sites in memory.
+) -> Iterator[Floats]:
+    """Iterate over the correlations `(draw, unit)` of neighboring sites, two sites in memory.
 
     Args:
         site_values: function from the index of a site to its centered states `(sample, unit)`.
@@ -81,14 +89,19 @@ def correlate_steps(
         weights: `(draw, sample)`, or None for the plain mean.
     """
     columns = site_values(0)
-    weights = check_weights(weights, len(columns))
-    result = np.empty((len(weights), n_sites - 1, columns.shape[1]))
-    previous = site_moments(columns, weights)
+    rows = SampleWeights(check_weights(weights, len(columns)))
+    previous = site_moments(columns, rows)
     for step in range(n_sites - 1):
-        current = site_moments(site_values(step + 1), weights)
-        result[:, step] = moment_correlation(previous, current, weights)
+        current = site_moments(site_values(step + 1), rows)
+        yield moment_correlation(previous, current, rows)
         previous = current
-    return result
+
+
+def correlate_steps(
+    site_values: Callable[[int], Floats], n_sites: int, weights: Floats | None
+) -> Floats:
+    """Compute the correlations of all steps, `(draw, step, unit)`; see `step_correlations`."""
+    return np.stack(list(step_correlations(site_values, n_sites, weights)), axis=1)
 
 
 def adjacent_correlation(values: NDArray[Any], weights: Floats | None = None) -> Floats:
@@ -114,3 +127,24 @@ def adjacent_correlation(values: NDArray[Any], weights: Floats | None = None) ->
     result = correlate_steps(lambda site: centered(values[:, site]), values.shape[1], weights)
     warn_undefined({"correlation": result}, UNVARYING, stacklevel=2)
     return result
+
+
+def mean_adjacent_correlation(values: NDArray[Any], weights: Floats | None = None) -> Floats:
+    """Compute the mean of `adjacent_correlation` over the units where it is defined.
+
+    The arguments, errors and warnings are the same; one step is in memory at a time.
+
+    Returns:
+        `(draw, step)`, dimensionless.
+    """
+    require_steps(values.shape)
+    rows = check_weights(weights, len(values))
+    n_sites, n_undefined = values.shape[1], 0
+    means = np.empty((len(rows), n_sites - 1))
+    steps = step_correlations(lambda site: centered(values[:, site]), n_sites, rows)
+    for step, correlation in enumerate(steps):
+        means[:, step] = defined_mean(correlation)
+        n_undefined += int(np.count_nonzero(np.isnan(correlation)))
+    total = means.size * values.shape[2]
+    warn_counts({"correlation": (n_undefined, total)}, UNVARYING, stacklevel=2)
+    return means

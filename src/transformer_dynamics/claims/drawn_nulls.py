@@ -1,0 +1,95 @@
+"""Nulls that are drawn from a recording, and the claims that share their draws."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from transformer_dynamics.claims.claim import Claim
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.registry import NULLS
+from transformer_dynamics.stats.bootstrap import uniform_weights
+
+Profiles = dict[str, Floats]
+Prepare = Callable[[Recording], Callable[[int], Recording]]
+# Profiles of one draw by claim, given its seed and the claims that still need it.
+Draw = Callable[[int, Sequence[Claim]], Profiles]
+
+
+@dataclass(frozen=True)
+class DrawnNull:
+    """A null with the claims that share its draws.
+
+    Attributes:
+        name: name of the null.
+        claims: the claims.
+        prepare: function of the recording that does the work all draws share; it gives the draws.
+    """
+
+    name: str
+    claims: tuple[Claim, ...]
+    prepare: Callable[[Recording], Draw]
+
+
+def drawn_nulls(claims: Sequence[Claim]) -> list[DrawnNull]:
+    """Nulls that are drawn from the recording, with the claims that name them."""
+    shared: dict[tuple[str, Any, Any], list[Claim]] = {}
+    own = []
+    for claim in claims:
+        for name in claim.all_nulls:
+            if not NULLS.get(name).needs_model:
+                key = (name, claim.drawn_from, claim.quick_draws.get(name))
+                shared.setdefault(key, []).append(claim)
+        own += [
+            DrawnNull(name, (claim,), partial(_own_draws, claim, null.profile))
+            for name, null in claim.own_nulls.items()
+        ]
+    return [
+        DrawnNull(name, tuple(users), partial(_draws, quick or partial(draws_of, name, source)))
+        for (name, source, quick), users in shared.items()
+    ] + own
+
+
+def draws_of(
+    name: str, source: Callable[[Recording], Recording], recording: Recording
+) -> Callable[[int], Recording]:
+    """Draws of a registered null from the source: `seed -> recording`."""
+    return partial(_seeded, NULLS.get(name).function, source(recording))
+
+
+def _seeded(function: Callable[..., Recording], source: Recording, seed: int) -> Recording:
+    return function(source, seed=seed)
+
+
+def _draws(
+    prepare: Callable[[Recording], Callable[[int], Recording]], recording: Recording
+) -> Draw:
+    """Draws that are recordings, measured by each claim."""
+    draw = prepare(recording)
+
+    def profiles(seed: int, claims: Sequence[Claim]) -> Profiles:
+        drawn = draw(seed)
+        weights = uniform_weights(drawn.shape[0])
+        return {claim.id: claim.profile(drawn, weights)[0] for claim in claims}
+
+    return profiles
+
+
+def _own_draws(
+    claim: Claim, profile: Callable[[Recording, int], Floats], recording: Recording
+) -> Draw:
+    """Draws that are profiles of one claim."""
+    source = claim.drawn_from(recording)
+    return lambda seed, claims: {claim.id: profile(source, seed)}
+
+
+def draw_seed(seed: int, name: str, number: int) -> int:
+    """Seed of one draw, whatever thread makes it and in whatever order."""
+    entropy = (seed, zlib.crc32(name.encode()), number)
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
