@@ -14,15 +14,24 @@ import toy
 from transformer_dynamics.claims.options import draws_needed
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment import Experiment, Settings, load_verdicts, report_run
-from transformer_dynamics.experiment import experiment as stages
-from transformer_dynamics.experiment import verdicts as testing
-from transformer_dynamics.experiment.measurements import COMPARISON
+from transformer_dynamics.experiment.costs import QUICK_MEASURES
+from transformer_dynamics.experiment.page import RunPage
+from transformer_dynamics.experiment.stages import claim_tests
+from transformer_dynamics.experiment.stages.measurements import COMPARISON
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS
 from transformer_dynamics.storage.results import load_result, save_result
 
 QUICK = Settings(n_null=9, n_bootstrap=19, n_twins=2, seed=4, n_perturbed=4)
+
+
+# Stage that tests the claims of each perturbation that has any.
+CLAIMS_OF = {
+    claim.perturbation: f"claims of {claim.perturbation}"
+    for claim in CLAIMS.all().values()
+    if claim.perturbation is not None
+}
 
 
 class Told:
@@ -53,11 +62,38 @@ def texts():
     return tiny.words(tiny.token_lists(14))
 
 
+class Saving(Told):
+    """A reporter that keeps a copy of every page."""
+
+    def __init__(self, out):
+        super().__init__()
+        self._out, self._pages = out, out.parent / "pages"
+        self._pages.mkdir()
+
+    @contextmanager
+    def stage(self, name, unit):
+        with super().stage(name, unit) as advance:
+            yield advance
+        if name == "report":
+            number = len(list(self._pages.iterdir()))
+            shutil.copy(self._out / "report.html", self._pages / f"{number}.html")
+
+
 @pytest.fixture(scope="module")
-def finished(model, texts, tmp_path_factory):
+def whole_run(model, texts, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "a"
-    verdicts = Experiment(model, texts, out, QUICK).run()
-    return out, verdicts
+    told = Saving(out)
+    return out, Experiment(model, texts, out, QUICK, told).run(), told.begun
+
+
+@pytest.fixture(scope="module")
+def finished(whole_run):
+    return whole_run[:2]
+
+
+@pytest.fixture(scope="module")
+def begun(whole_run):
+    return whole_run[2]
 
 
 def test_a_run_leaves_everything(finished, texts):
@@ -75,7 +111,41 @@ def test_a_run_leaves_everything(finished, texts):
     run = json.loads((out / "run.json").read_text())
     assert run["seed"] == 4
     assert run["model"] == "tiny-llama"
-    assert {"record", "untrained", "test", "report"} <= set(run["stages"])
+    assert {"record", "untrained", "claims", "report"} <= set(run["stages"])
+    assert run["pending"] == []
+
+
+def test_the_page_grows_in_the_order_of_the_stages(finished, begun):
+    """Each page but the last names what is still to come, and shows nothing of it."""
+    order = [name for name in begun if name not in CLAIMS_OF.values()]
+    slow = sorted(set(MEASURES.all()) - set(QUICK_MEASURES))
+    assert order[:4] == ["record", "measure", "report", "shuffled_tokens"]
+    assert order[4:8] == ["untrained", "claims", "report", "measure"]
+    assert order[8:10] == [COMPARISON, "report"]
+    assert order[10:-1:2] == list(PERTURBATIONS.all())
+    assert set(order[11::2]) == {"report"}
+    pages = finished[0].parent / "pages"
+    first, second, third, *others = (
+        (pages / f"{n}.html").read_text() for n in range(len(list(pages.iterdir())))
+    )
+    for name in QUICK_MEASURES:
+        assert f'id="measure-{name}"' in first
+    assert "No claim is tested yet." in first
+    assert '<h2 id="C1">' in second
+    assert '<h2 id="C8">' not in second
+    for page, shown in ((first, False), (second, False), (third, True)):
+        for name in slow:
+            assert (f'id="measure-{name}"' in page) == shown
+            assert (f"<td>{name}</td>" in pending_part(page)) != shown
+    for n_done, page in enumerate(others, 1):
+        for number, name in enumerate(PERTURBATIONS.all()):
+            assert (f'id="measure-{name}"' in page) == (number < n_done)
+            assert (f"<td>{name}</td>" in pending_part(page)) == (number >= n_done)
+    assert '<h2 id="C8">' in others[-1]
+
+
+def pending_part(page):
+    return page.split('<table id="pending-table">')[-1].split("</table>")[0]
 
 
 def test_verdicts_read_back_are_those_that_were_given(finished):
@@ -94,9 +164,10 @@ def test_what_is_done_is_not_done_again(finished, model, texts):
     assert told.begun == []
     perturbations = list(PERTURBATIONS.all())
     nulls = ["shuffled_tokens", "untrained"]
-    compared = "similarity.between_recordings"
-    done = ["record", *nulls, "measure", compared, *perturbations, "test", "report"]
-    assert told.skips == done
+    done = ["record", "measure", *nulls, "claims", "measure", COMPARISON]
+    for name in perturbations:
+        done += [name, CLAIMS_OF[name]] if name in CLAIMS_OF else [name]
+    assert told.skips == [*done, "report"]
     assert [v.as_json() for v in again] == [v.as_json() for v in verdicts]
 
 
@@ -105,7 +176,7 @@ def test_what_changed_is_done_again_and_nothing_else(finished, model, texts, tmp
     shutil.copytree(finished[0], out)
     told = Told()
     Experiment(model, texts, out, replace(QUICK, n_null=7), told).run()
-    assert told.begun == ["test", "report"]
+    assert set(told.begun) == {"claims", *CLAIMS_OF.values(), "report"}
 
 
 def test_other_texts_in_the_same_folder_are_refused(finished, model):
@@ -126,14 +197,15 @@ def test_a_run_interrupted_in_any_stage_goes_on(finished, model, texts, tmp_path
         raise KeyboardInterrupt
 
     run = Experiment(model, texts, out, QUICK)
-    for module, name in ((testing, "evaluate_claims"), (stages, "report_run")):
+    for place, name in ((claim_tests, "evaluate_claims"), (RunPage, "write")):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, interrupt)
+            patch.setattr(place, name, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 run.run()
     told = Told()
     Experiment(model, texts, out, QUICK, told).run()
-    assert told.begun == ["report"]
+    # The claims of the recording were stored before the page that was interrupted.
+    assert set(told.begun) == {*CLAIMS_OF.values(), "report"}
     assert (out / "claims.json").read_bytes() == (finished[0] / "claims.json").read_bytes()
 
 
@@ -191,7 +263,7 @@ def test_chosen_claims_measures_and_perturbations_are_all_that_is_done(model, te
     one = replace(chosen, claims=["C4"], n_null=None)
     told = Told()
     (verdict,) = Experiment(model, texts, out, one, told).run()
-    assert told.begun == ["test", "report"]
+    assert told.begun == ["claims", "report"]
     assert json.loads((out / "run.json").read_text())["n_null"] == draws_needed(1)
     alone = {claim.id: claim for claim in verdicts}["C4"]
     assert verdict.value == alone.value
@@ -211,7 +283,7 @@ def test_a_run_without_claims_measures_and_perturbations(model, texts, tmp_path)
     told = Told()
     nothing = replace(QUICK, claims=[], measures=[], perturbations=[])
     assert list(Experiment(model, texts, tmp_path / "none", nothing, told).run()) == []
-    assert told.begun == ["record", "untrained", COMPARISON, "test", "report"]
+    assert told.begun == ["record", "untrained", "report", COMPARISON, "report"]
     assert json.loads((tmp_path / "none" / "claims.json").read_text()) == []
 
 
@@ -266,7 +338,7 @@ def test_claims_of_an_earlier_version_are_refused_and_written_again(
             read(out)
     told = Told()
     Experiment(model, texts, out, QUICK, told).run()
-    assert told.begun == ["test"]
+    assert set(told.begun) == {"claims", "report"}
     assert (out / "claims.json").read_bytes() == (finished[0] / "claims.json").read_bytes()
 
 

@@ -13,67 +13,123 @@ The first rule that applies gives the verdict:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from transformer_dynamics.claims.claim import Claim, Condition
-from transformer_dynamics.claims.evidence import Estimate, Gathered, as_dataset
+from transformer_dynamics.claims.evidence import Gathered, as_dataset
 from transformer_dynamics.claims.reasons import Placed, reasons
 from transformer_dynamics.claims.subjects import Subject
-from transformer_dynamics.claims.verdict import BEYOND_NO_NULL, LEVEL, NullComparison, Verdict
+from transformer_dynamics.claims.verdict import (
+    BEYOND_NO_NULL,
+    LEVEL,
+    NullComparison,
+    ValueInterval,
+    Verdict,
+    largest_p,
+)
+from transformer_dynamics.claims.verdicts import Verdicts
+from transformer_dynamics.registry import CLAIMS
+from transformer_dynamics.stats.false_discovery import benjamini_hochberg
+from transformer_dynamics.storage.attributes import plain_attributes
 
 
 def decide(
     claim: Claim,
     gathered: Gathered,
     comparisons: Mapping[str, NullComparison],
-    adjusted_p: float,
     subject: Subject,
 ) -> Verdict:
-    """Verdict on one claim.
+    """Verdict on one claim as the only one of its family; see `judged`.
 
     Args:
         claim: the claim.
         gathered: its evidence.
         comparisons: comparison with each null.
-        adjusted_p: largest p-value of the deciding nulls, adjusted over the claims.
         subject: the data that it was tested on.
     """
     evidence = as_dataset(claim, gathered, subject)
-    placed: list[Placed] = [
-        (rule, place_of(rule, estimate), estimate.value, estimate.interval)
-        for rule, estimate in _rules(claim, gathered)
-    ]
-    missing = untested(claim, comparisons)
-    why = reasons(claim, placed, comparisons, adjusted_p, missing)
-    sentences = [why, claim.note(subject.data, evidence), claim.caveat]
-    places = {place for _, place, _, _ in placed}
-    return Verdict(
+    notes = [claim.note(subject.data, evidence), claim.caveat]
+    note = " ".join(each for each in notes if each)
+    conditions = tuple((each.value, each.interval) for each in gathered.conditions)
+    kept = {
+        "conditions": [{"value": value, "interval": ends} for value, ends in conditions],
+        "note": note,
+    }
+    verdict = Verdict(
         claim.id,
         claim.statement,
         claim.statistic,
         gathered.estimate.value,
         gathered.estimate.interval,
         comparisons,
-        _verdict(places, comparisons, adjusted_p, missing),
-        " ".join(sentence for sentence in sentences if sentence),
-        evidence,
+        "undecided",
+        "",
+        evidence.assign_attrs(plain_attributes(kept)),
+        conditions,
+        note,
+    )
+    return judged(verdict, claim, largest_p(comparisons.values()))
+
+
+def judged(verdict: Verdict, claim: Claim, adjusted_p: float) -> Verdict:
+    """The verdict with another adjustment.
+
+    Args:
+        verdict: the verdict, of any adjustment.
+        claim: its claim.
+        adjusted_p: largest p-value of the deciding nulls, adjusted over a family of claims.
+    """
+    rules = zip(_rules(claim), _estimates(verdict), strict=True)
+    placed: list[Placed] = [
+        (rule, place_of(rule, value, interval), value, interval)
+        for rule, (value, interval) in rules
+    ]
+    # In the order of the claim, whatever the order in a file.
+    order = [*claim.all_nulls, *claim.own_nulls]
+    nulls = dict(sorted(verdict.nulls.items(), key=lambda item: order.index(item[0])))
+    missing = untested(claim, nulls)
+    sentences = reasons(claim, placed, nulls, adjusted_p, missing), verdict.note
+    places = {place for _, place, _, _ in placed}
+    return replace(
+        verdict,
+        nulls=nulls,
+        verdict=_verdict(places, nulls, adjusted_p, missing),
+        why=" ".join(sentence for sentence in sentences if sentence),
     )
 
 
-def _rules(claim: Claim, gathered: Gathered) -> list[tuple[Claim | Condition, Estimate]]:
-    """The claim and its conditions, with their statistics."""
-    return [
-        (claim, gathered.estimate),
-        *zip(claim.conditions, gathered.conditions, strict=True),
-    ]
+def adjusted_together(verdicts: Sequence[Verdict], *, n_to_come: int = 0) -> Verdicts:
+    """Verdicts of claims that were tested in several calls, with p-values adjusted as one family.
+
+    Args:
+        verdicts: the verdicts, of any adjustment; that of a claim that is not registered stays.
+        n_to_come: number of claims of the family that are not tested yet. They count with p = 1: a
+            claim that is supported now keeps its verdict, whatever the others give.
+    """
+    largest = [largest_p(verdict.nulls.values()) for verdict in verdicts]
+    adjusted = benjamini_hochberg(np.concatenate([largest, np.ones(n_to_come)]))
+    known = CLAIMS.all()
+    return Verdicts(
+        judged(verdict, known[verdict.id], float(p)) if verdict.id in known else verdict
+        for verdict, p in zip(verdicts, adjusted, strict=False)
+    )
 
 
-def place_of(rule: Claim | Condition, estimate: Estimate) -> str:
+def _rules(claim: Claim) -> list[Claim | Condition]:
+    return [claim, *claim.conditions]
+
+
+def _estimates(verdict: Verdict) -> list[ValueInterval]:
+    return [(verdict.value, verdict.interval), *verdict.conditions]
+
+
+def place_of(rule: Claim | Condition, value: float, interval: tuple[float, float]) -> str:
     """Place of an interval: `beyond` the threshold, `across` it, `short` of it, `undefined`."""
-    low, high = estimate.interval
-    if not np.isfinite([estimate.value, low, high]).all():
+    low, high = interval
+    if not np.isfinite([value, low, high]).all():
         return "undefined"
     near, far = (low, high) if rule.direction == "greater" else (-high, -low)
     threshold = rule.threshold if rule.direction == "greater" else -rule.threshold
@@ -84,7 +140,9 @@ def place_of(rule: Claim | Condition, estimate: Estimate) -> str:
 
 def is_settled(claim: Claim, gathered: Gathered, comparisons: Mapping[str, NullComparison]) -> bool:
     """Whether no further null can change the verdict: an interval or a deciding null settles it."""
-    places = {place_of(rule, estimate) for rule, estimate in _rules(claim, gathered)}
+    estimates = (gathered.estimate, *gathered.conditions)
+    rules = zip(_rules(claim), estimates, strict=True)
+    places = {place_of(rule, estimate.value, estimate.interval) for rule, estimate in rules}
     return places != {"beyond"} or _is_not_exceeded(comparisons)
 
 

@@ -6,11 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim
-from transformer_dynamics.claims.decision import decide
+from transformer_dynamics.claims.decision import adjusted_together, decide
 from transformer_dynamics.claims.gathering import gather
 from transformer_dynamics.claims.model_runs import ModelRuns, Nulls
 from transformer_dynamics.claims.null_comparison import compare
@@ -18,12 +17,10 @@ from transformer_dynamics.claims.null_draws import DrawPlan, Progress
 from transformer_dynamics.claims.options import ClaimOptions, check_size
 from transformer_dynamics.claims.recorded_nulls import pair_nulls
 from transformer_dynamics.claims.subjects import subject_of
-from transformer_dynamics.claims.verdict import largest_p
 from transformer_dynamics.claims.verdicts import Verdicts
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
-from transformer_dynamics.stats.false_discovery import benjamini_hochberg
 
 DEFAULT_OPTIONS = ClaimOptions()
 
@@ -81,11 +78,13 @@ def evaluate_claims(
         plan=DrawPlan(options.draws(len(tested)), seed, options.n_threads or os.cpu_count() or 1),
         on_progress=on_progress,
     )
-    comparisons = {claim.id: compare(claim, gathered[claim.id]) for claim in tested}
-    largest = np.array([largest_p(comparisons[claim.id].values()) for claim in tested])
-    return Verdicts(
-        decide(claim, gathered[claim.id], comparisons[claim.id], float(q), subjects[claim.id])
-        for claim, q in zip(tested, benjamini_hochberg(largest), strict=True)
+    return adjusted_together(
+        [
+            decide(
+                claim, gathered[claim.id], compare(claim, gathered[claim.id]), subjects[claim.id]
+            )
+            for claim in tested
+        ]
     )
 
 

@@ -16,6 +16,7 @@ LEVEL = 0.05
 BEYOND_NO_NULL = "reproduced, not beyond null"
 VERDICTS = ("supported", BEYOND_NO_NULL, "not reproduced", "undecided")
 NUMBERS = ("mean", "sd", "p", "effect", "value")
+ValueInterval = tuple[float, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Verdict:
         verdict: one of `VERDICTS`.
         why: reason for the verdict in a few sentences.
         evidence: profile and statistic of the recording and of each null, for the figures.
+        conditions: value and interval of each further condition of the claim, in its order.
+        note: sentences of `why` that do not depend on the adjustment.
     """
 
     id: str
@@ -73,6 +76,8 @@ class Verdict:
     verdict: str
     why: str
     evidence: xr.Dataset
+    conditions: tuple[ValueInterval, ...] = ()
+    note: str = ""
 
     def ordered_nulls(self) -> list[tuple[str, NullComparison]]:
         """The nulls by name, the deciding ones first."""
@@ -92,14 +97,16 @@ class Verdict:
             )
             for name, null in entry["nulls"].items()
         }
-        low, high = (_float(end) for end in entry["interval"])
         texts = {key: entry[key] for key in ("id", "statement", "statistic", "verdict", "why")}
+        value, interval = _value_interval(entry)
         return cls(
             **texts,
-            value=_float(entry["value"]),
-            interval=(low, high),
+            value=value,
+            interval=interval,
             nulls=nulls,
             evidence=evidence,
+            conditions=tuple(map(_value_interval, attribute(evidence, "conditions", ()))),
+            note=attribute(evidence, "note", ""),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -132,6 +139,11 @@ def largest_p(comparisons: Iterable[NullComparison]) -> float:
     """
     deciding = [comparison.p for comparison in comparisons if comparison.decides]
     return float(np.max(deciding)) if deciding else math.nan
+
+
+def _value_interval(entry: Mapping[str, Any]) -> ValueInterval:
+    low, high = map(_float, entry["interval"])
+    return _float(entry["value"]), (low, high)
 
 
 def _float(value: float | None) -> float:

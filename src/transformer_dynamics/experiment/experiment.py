@@ -20,26 +20,36 @@ import xarray as xr
 
 from transformer_dynamics.claims import Verdicts
 from transformer_dynamics.claims.options import ClaimOptions, check_size
-from transformer_dynamics.environment import version
 from transformer_dynamics.errors import TdynError
-from transformer_dynamics.experiment.measurements import compare, measure
-from transformer_dynamics.experiment.page import report_run
-from transformer_dynamics.experiment.panels import make_panels
-from transformer_dynamics.experiment.perturbations import known_perturbations, perturb
-from transformer_dynamics.experiment.recordings import (
+from transformer_dynamics.experiment.costs import QUICK_MEASURES
+from transformer_dynamics.experiment.pages import Pages
+from transformer_dynamics.experiment.run import Run
+from transformer_dynamics.experiment.settings import select
+from transformer_dynamics.experiment.stages.claim_tests import ClaimTests
+from transformer_dynamics.experiment.stages.measurements import (
+    COMPARISON,
+    compare,
+    is_compared,
+    is_measured,
+    measure,
+)
+from transformer_dynamics.experiment.stages.panels import make_panels
+from transformer_dynamics.experiment.stages.perturbations import (
+    is_perturbed,
+    known_perturbations,
+    perturb,
+)
+from transformer_dynamics.experiment.stages.recordings import (
     UNTRAINED,
     nulls_of_claims,
+    nulls_to_record,
     record_model,
     record_nulls,
 )
-from transformer_dynamics.experiment.run import Run
-from transformer_dynamics.experiment.settings import select
-from transformer_dynamics.experiment.verdicts import verdicts_of
-from transformer_dynamics.paper import CONTROLS
+from transformer_dynamics.experiment.verdicts import CLAIM_TESTS
+from transformer_dynamics.paper import CONTROLS, PAPER
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.storage.files import make_folder
-
-REPORT = "report"
 
 
 @dataclass
@@ -57,6 +67,9 @@ class Experiment(Run):
     def run(self) -> Verdicts:
         """Do every stage that is not done yet, and return the verdicts.
 
+        The page is written after the quick measures, after the claims of the recording, after the
+        other measures and after each perturbation, and names what is still to come.
+
         Raises:
             TdynError: an error that the user can correct; the finished stages are kept.
         """
@@ -64,16 +77,37 @@ class Experiment(Run):
         options = ClaimOptions(n_null=settings.n_null, n_bootstrap=settings.n_bootstrap)
         check_size(self.n_texts, self.model.sites, options)
         chosen = select(settings)
-        recording = self._recording()
+        slow = [name for name in chosen.measures if name not in QUICK_MEASURES]
+        panels = [PAPER] if settings.panels else []
+        last = [COMPARISON, *chosen.perturbations, *panels]
+        recording, pages = self._recording(), Pages(self)
+        measure(self, recording, [name for name in chosen.measures if name in QUICK_MEASURES])
         controls = {UNTRAINED, *(CONTROLS if settings.panels else ())}
-        nulls = record_nulls(self, recording, nulls_of_claims(chosen.claims) | controls)
-        measure(self, recording, chosen.measures)
-        compare(self, recording, nulls[UNTRAINED][0])
-        perturbed = perturb(self, recording, nulls[UNTRAINED], chosen.perturbations)
+        needed = nulls_of_claims(chosen.claims) | controls
+        unrecorded = nulls_to_record(self, recording, needed)
+        if unrecorded:
+            pages.write([*unrecorded, CLAIM_TESTS, *slow, *last])
+        nulls = record_nulls(self, recording, needed)
+        tests = ClaimTests(self, recording, nulls)
+        tests.test({})
+        twins = nulls[UNTRAINED]
+        measured = [name for name in slow if not is_measured(self, recording, name)]
+        compared = [] if is_compared(self, recording, twins[0]) else [COMPARISON]
+        to_come = [*self._to_perturb(chosen.perturbations, recording, twins), *panels]
+        pages.write([*measured, *compared, *to_come])
+        measure(self, recording, slow)
+        compare(self, recording, twins[0])
+        pages.write(to_come)
+        perturbed: dict[str, xr.Dataset] = {}
+        for name, result in perturb(self, recording, twins, chosen.perturbations):
+            perturbed[name] = result
+            tests.test(perturbed)
+            to_come = [each for each in to_come if each != name]
+            pages.write(to_come)
         if settings.panels:
             make_panels(self, recording, nulls)
-        verdicts = verdicts_of(self, recording, nulls, perturbed)
-        self._report()
+        verdicts = tests.finished()
+        pages.finish()
         return verdicts
 
     def perturb(self, names: Sequence[str] | None = None) -> dict[str, xr.Dataset]:
@@ -85,22 +119,33 @@ class Experiment(Run):
         chosen = known_perturbations(names)
         recording = self._recording()
         twins = record_nulls(self, recording, {UNTRAINED})[UNTRAINED]
-        perturbed = perturb(self, recording, twins, chosen)
+        perturbed = dict(perturb(self, recording, twins, chosen))
         if not perturbed:
             refused = self.ledger.entries().get("refused", {})
             raise TdynError("; ".join(f"{name}: {why}" for name, why in refused.items()))
-        self._report()
+        Pages(self).finish()
         return perturbed
 
     def paper(self) -> None:
         """Record, and compute the panels and the table of arXiv 2502.12131 alone."""
         recording = self._recording()
         make_panels(self, recording, record_nulls(self, recording, set(CONTROLS)))
-        self._report()
+        Pages(self).finish()
 
     def measure(self, recording: Recording, names: Sequence[str] | None = None) -> None:
         """Run measures with their defaults and store their results; by default all measures."""
         measure(self, recording, names)
+
+    def _to_perturb(
+        self, names: Sequence[str], recording: Recording, twins: Sequence[Recording]
+    ) -> list[str]:
+        """Perturbations without a result, and not refused by this model before."""
+        refused = self.ledger.entries().get("refused", {})
+        return [
+            name
+            for name in names
+            if name not in refused and not is_perturbed(self, name, recording, twins)
+        ]
 
     def _recording(self) -> Recording:
         make_folder(self.out)
@@ -108,14 +153,3 @@ class Experiment(Run):
         recording = record_model(self)
         self.note_provenance(recording)
         return recording
-
-    def _report(self) -> None:
-        """Write the page, unless it shows the present results already."""
-        shown = {**self.ledger.entries(), "version": version()}
-        stages = shown.pop("stages", {})
-        inputs = [shown, {name: stages[name]["inputs"] for name in stages if name != REPORT}]
-        if self.ledger.is_done(REPORT, inputs) and (self.out / "report.html").exists():
-            self.reporter.skipped(REPORT)
-            return
-        with self.reporter.stage(REPORT, "pages"), self.ledger.timed(REPORT, inputs):
-            report_run(self.out)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,12 @@ class Ledger:
 
     @contextmanager
     def timed(self, stage: str, inputs: Any) -> Iterator[None]:
-        """Note the time and the inputs of a stage when it ends without an error."""
+        """Note duration, end and inputs of a stage when it ends without an error."""
         start = time.perf_counter()
         yield
-        seconds = round(time.perf_counter() - start, 2)
-        stages = self.entries().get("stages", {})
-        self.note(stages={**stages, stage: {"seconds": seconds, "inputs": fingerprint(inputs)}})
+        done = {
+            "seconds": round(time.perf_counter() - start, 2),
+            "ended": datetime.now(UTC).isoformat(),
+            "inputs": fingerprint(inputs),
+        }
+        self.note(stages={**self.entries().get("stages", {}), stage: done})

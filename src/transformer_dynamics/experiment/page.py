@@ -11,7 +11,7 @@ import xarray as xr
 
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment.ledger import Ledger
-from transformer_dynamics.experiment.verdicts import load_verdicts
+from transformer_dynamics.experiment.verdicts import CLAIM_TESTS, load_verdicts
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.registry import result_names
 from transformer_dynamics.report.figures import FigureCache
@@ -41,8 +41,15 @@ class RunPage:
     _results: dict[str, tuple[Any, xr.Dataset | None]] = field(default_factory=dict)
     _figures: FigureCache = field(default_factory=FigureCache)
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.out / "report.html"
+
     def write(self) -> Path:
         """Write the page with the present results, whole or not at all.
+
+        Results of stages that the ledger calls pending are those of an earlier run and left out.
 
         Raises:
             TdynError: as `report_run`.
@@ -55,12 +62,14 @@ class RunPage:
             )
         run = Ledger(self.out / "run.json").entries()
         report = Report(open_recording(recording), run=run, figures=self._figures)
-        report.add(load_verdicts(self.out, self._result))
+        pending = {stage["stage"] for stage in run.get("pending", [])}
+        if CLAIM_TESTS not in pending:
+            report.add(load_verdicts(self.out, self._result))
         for name in self._known_names():
-            result = self._result(name)
+            result = None if name in pending else self._result(name)
             if result is not None:
                 report.add(result, name=name)
-        return report.save(self.out / "report.html")
+        return report.save(self.path)
 
     def _known_names(self) -> list[str]:
         known, names = result_names(), saved_names(self.out / "results.zarr")

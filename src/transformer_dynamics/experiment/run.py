@@ -59,8 +59,8 @@ class Run:
         return Ledger(self.out / "run.json")
 
     def note_provenance(self, recording: Recording) -> None:
-        """Write model, texts, settings and versions to the ledger; keep the stages."""
-        provenance, stages = recording.provenance, self.ledger.entries().get("stages", {})
+        """Write model, texts, settings and versions to the ledger; keep what is known of stages."""
+        provenance, before = recording.provenance, self.ledger.entries()
         settings = self.settings
         write_json(
             self.ledger.path,
@@ -88,7 +88,9 @@ class Run:
                 "preset": dict(settings.preset),
                 "config": dict(settings.config),
                 "system": system_information(),
-                "stages": stages,
+                "refused": before.get("refused", {}),
+                "pending": before.get("pending", []),
+                "stages": before.get("stages", {}),
             },
         )
 

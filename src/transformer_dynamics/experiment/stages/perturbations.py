@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import xarray as xr
 
 from transformer_dynamics.environment import version
-from transformer_dynamics.errors import InputError, ModelError
+from transformer_dynamics.errors import InputError, ModelError, TdynError
 from transformer_dynamics.experiment.run import Run, identity
 from transformer_dynamics.experiment.settings import known_names
 from transformer_dynamics.perturbation.systems import System, systems
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import PERTURBATIONS
-from transformer_dynamics.storage.results import load_result, save_result
+from transformer_dynamics.storage.results import load_result, result_stamp, save_result
 
 
 def known_perturbations(names: Sequence[str] | None) -> list[str]:
@@ -28,34 +28,38 @@ def known_perturbations(names: Sequence[str] | None) -> list[str]:
 
 def perturb(
     run: Run, recording: Recording, twins: Sequence[Recording], names: Sequence[str]
-) -> dict[str, xr.Dataset]:
-    """Run perturbations and store their results.
+) -> Iterator[tuple[str, xr.Dataset]]:
+    """Run perturbations one by one, store and yield the result of each with its name.
 
-    Perturbations that the model does not allow are noted as refused.
-
-    Returns:
-        Name of the perturbation to its result.
+    Perturbations that the model does not allow are noted as refused. All share their systems, and
+    with these the contexts of the texts.
     """
-    results: dict[str, xr.Dataset] = {}
-    pending = []
+    perturbed: Sequence[System] = ()
     for name in names:
-        result = load_result(run.store, name)
-        if result is not None and run.ledger.is_done(name, inputs_of(run, name, recording, twins)):
+        inputs = inputs_of(run, name, recording, twins)
+        if is_perturbed(run, name, recording, twins):
             run.reporter.skipped(name)
-            results[name] = result
-        else:
-            pending.append(name)
-    refused = {}
-    if pending:
-        perturbed = systems(run.model, recording, twins=twins, seed=run.settings.seed)
-    for name in pending:
+            yield name, _stored(run, name)
+            continue
         try:
-            results[name] = _result(run, name, perturbed, inputs_of(run, name, recording, twins))
+            perturbed = perturbed or systems(
+                run.model, recording, twins=twins, seed=run.settings.seed
+            )
+            result = _result(run, name, perturbed, inputs)
         except (ModelError, InputError) as error:
-            refused[name] = str(error)
+            refused = run.ledger.entries().get("refused", {})
+            run.ledger.note(refused={**refused, name: str(error)})
             run.reporter.refused(name, str(error))
-    run.ledger.note(refused=refused)
-    return results
+        else:
+            refused = run.ledger.entries().get("refused", {})
+            run.ledger.note(refused={key: why for key, why in refused.items() if key != name})
+            yield name, result
+
+
+def is_perturbed(run: Run, name: str, recording: Recording, twins: Sequence[Recording]) -> bool:
+    """Whether there is a result of a perturbation with these recordings and settings."""
+    is_done = run.ledger.is_done(name, inputs_of(run, name, recording, twins))
+    return is_done and result_stamp(run.store, name) is not None
 
 
 def inputs_of(
@@ -80,5 +84,14 @@ def _result(run: Run, name: str, perturbed: Sequence[System], inputs: dict[str, 
         )
         save_result(run.store, name, result)
     # As stored: the rounding of sums depends on the memory order of an array.
-    stored: xr.Dataset = load_result(run.store, name) or result
-    return stored
+    return _stored(run, name)
+
+
+def _stored(run: Run, name: str) -> xr.Dataset:
+    result = load_result(run.store, name)
+    if result is None:
+        raise TdynError(
+            f"the result {name} in {run.store} was removed while the run went on; run the same "
+            "command again"
+        )
+    return result

@@ -38,6 +38,16 @@ def nulls_of_claims(claims: Iterable[str]) -> set[str]:
     return {name for claim in claims for name in CLAIMS.get(claim).all_nulls}
 
 
+def nulls_to_record(run: Run, recording: Recording, named: set[str]) -> list[str]:
+    """Those of the named nulls that run a model and are not recorded yet."""
+    return [
+        name
+        for name in sorted(named)
+        if NULLS.get(name).needs_model
+        and not all(path.exists() for path in _recorder(run, recording, name)[0])
+    ]
+
+
 def record_nulls(run: Run, recording: Recording, named: set[str]) -> dict[str, list[Recording]]:
     """Record those of the named nulls that run a model.
 

@@ -1,0 +1,1 @@
+"""Stages of a run, each done once for its inputs."""

@@ -1,0 +1,133 @@
+"""Claims of a run, tested as soon as there is what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import xarray as xr
+
+from transformer_dynamics.claims import ClaimOptions, Verdict, Verdicts, evaluate_claims
+from transformer_dynamics.claims.decision import adjusted_together
+from transformer_dynamics.claims.options import draws_needed
+from transformer_dynamics.environment import version
+from transformer_dynamics.experiment.run import Run, identity
+from transformer_dynamics.experiment.settings import select
+from transformer_dynamics.experiment.stages.perturbations import inputs_of
+from transformer_dynamics.experiment.verdicts import CLAIM_TESTS, readable_verdicts
+from transformer_dynamics.recording import Recording
+from transformer_dynamics.registry import CLAIMS
+from transformer_dynamics.storage.files import write_json
+from transformer_dynamics.storage.results import save_result
+
+
+class ClaimTests:
+    """Tests of the chosen claims, by what they need: the recording alone, or a perturbation.
+
+    The claims that need the same are tested together and stored. P-values are adjusted over all
+    chosen claims; those that are not tested yet count with p = 1.
+    """
+
+    def __init__(
+        self, run: Run, recording: Recording, nulls: Mapping[str, list[Recording]]
+    ) -> None:
+        self._run, self._recording, self._nulls = run, recording, nulls
+        chosen = select(run.settings)
+        for claim, perturbation in chosen.left_out.items():
+            run.reporter.refused(claim, f"its perturbation, {perturbation}, is not chosen")
+        self._chosen = chosen.claims
+        self._verdicts = self._done_before()
+        self._visited: set[str | None] = set()
+
+    def test(self, perturbed: Mapping[str, xr.Dataset], *, n_to_come: int | None = None) -> None:
+        """Test the claims of the recording or of new results of perturbations, and store them.
+
+        Args:
+            perturbed: results of perturbations so far, by name.
+            n_to_come: number of claims still to be tested; by default all others that are chosen.
+        """
+        for need in (None, *perturbed):
+            claims = self._claims_of(need)
+            if not claims or need in self._visited:
+                continue
+            self._visited.add(need)
+            if claims[0] in self._verdicts:
+                self._run.reporter.skipped(stage_of(need))
+            else:
+                self._test(need, claims, perturbed)
+        if n_to_come is None:
+            n_to_come = len(self._chosen) - len(self._verdicts)
+        self._write(n_to_come)
+
+    def finished(self) -> Verdicts:
+        """Verdicts adjusted over the claims that were tested, when no other can be."""
+        self.test({}, n_to_come=0)
+        return Verdicts(self._verdicts.values())
+
+    def _done_before(self) -> dict[str, Verdict]:
+        """Stored verdicts of the present inputs."""
+        stored = readable_verdicts(self._run.out)
+        verdicts: dict[str, Verdict] = {}
+        for need in dict.fromkeys(CLAIMS.get(name).perturbation for name in self._chosen):
+            claims = self._claims_of(need)
+            is_done = self._run.ledger.is_done(stage_of(need), self._inputs(need, claims))
+            if is_done and set(claims) <= set(stored):
+                verdicts |= {name: stored[name] for name in claims}
+        return verdicts
+
+    def _claims_of(self, need: str | None) -> list[str]:
+        return [name for name in self._chosen if CLAIMS.get(name).perturbation == need]
+
+    def _test(
+        self, need: str | None, claims: list[str], perturbed: Mapping[str, xr.Dataset]
+    ) -> None:
+        run, stage = self._run, stage_of(need)
+        inputs, settings = self._inputs(need, claims), run.settings
+        with run.reporter.stage(stage, "draws") as progress, run.ledger.timed(stage, inputs):
+            verdicts = evaluate_claims(
+                self._recording,
+                model_nulls=self._nulls,
+                perturbed=perturbed,
+                claims=claims,
+                options=ClaimOptions(n_null=self._n_null, n_bootstrap=settings.n_bootstrap),
+                seed=settings.seed,
+                on_progress=progress,
+            )
+            for verdict in verdicts:
+                save_result(run.store, f"claims/{verdict.id}", verdict.evidence)
+            self._verdicts |= {verdict.id: verdict for verdict in verdicts}
+            self._write(len(self._chosen) - len(self._verdicts))
+
+    def _write(self, n_to_come: int) -> None:
+        """Adjust the verdicts so far as one family, and write them in the order of the claims."""
+        tested = [self._verdicts[name] for name in self._chosen if name in self._verdicts]
+        adjusted = adjusted_together(tested, n_to_come=n_to_come)
+        self._verdicts = {verdict.id: verdict for verdict in adjusted}
+        write_json(self._run.out / "claims.json", [verdict.as_json() for verdict in adjusted])
+
+    @property
+    def _n_null(self) -> int:
+        """Largest number of draws; by default that for all chosen claims together."""
+        return self._run.settings.n_null or draws_needed(len(self._chosen))
+
+    def _inputs(self, need: str | None, claims: Sequence[str]) -> dict[str, Any]:
+        """Inputs of the verdicts on the claims that need the same."""
+        run, settings = self._run, self._run.settings
+        perturbed = need and inputs_of(run, need, self._recording, self._nulls["untrained"])
+        return {
+            "recording": identity(self._recording),
+            "nulls": {
+                name: [identity(each) for each in drawn] for name, drawn in self._nulls.items()
+            },
+            "perturbed": perturbed,
+            "claims": list(claims),
+            "seed": settings.seed,
+            "n_null": self._n_null,
+            "n_bootstrap": settings.n_bootstrap,
+            "version": version(),
+        }
+
+
+def stage_of(perturbation: str | None) -> str:
+    """Name of the stage that tests the claims of a perturbation, or of the recording."""
+    return CLAIM_TESTS if perturbation is None else f"{CLAIM_TESTS} of {perturbation}"
