@@ -15,7 +15,7 @@ from transformer_dynamics.cli.options.flags import OutputFlags, PerturbFlags, Re
 from transformer_dynamics.cli.options.presets import PRESETS
 from transformer_dynamics.cli.options.signature import parameters_of
 from transformer_dynamics.errors import TdynError
-from transformer_dynamics.experiment import Settings
+from transformer_dynamics.experiment import Settings, select
 from transformer_dynamics.paper import preset as paper
 
 
@@ -289,6 +289,14 @@ def test_presets_hold_options_of_the_run_and_ascend_in_cost():
     assert PRESETS["standard"].values == {}
     samples = [PRESETS[name].values["samples"] for name in ("quick", "paper", "full")]
     assert samples[0] < 512 < samples[1] < samples[2]
+
+
+def test_the_first_look_has_every_perturbation_that_a_claim_needs():
+    chosen = select(Settings(perturbations=PRESETS["quick"].values["perturbations"]))
+    assert chosen.left_out == {}
+    command = PRESETS["quick"].command
+    assert ",perturbation.recovery," in command
+    assert "--samples 64" in command
 
 
 def test_the_preset_of_the_paper_is_that_of_its_texts():
