@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -13,7 +14,8 @@ from transformer_dynamics.cli.options.configuration import allowed_keys, configu
 from transformer_dynamics.cli.options.flags import OutputFlags, PerturbFlags, RecordFlags, RunFlags
 from transformer_dynamics.cli.options.presets import PRESETS
 from transformer_dynamics.cli.options.signature import parameters_of
-from transformer_dynamics.experiment import Settings
+from transformer_dynamics.errors import TdynError
+from transformer_dynamics.experiment import Settings, select
 from transformer_dynamics.paper import preset as paper
 
 
@@ -140,6 +142,38 @@ def test_every_option_reaches_the_experiment(settings_of_run, tmp_path):
     assert settings.config["out"] == str(tmp_path / "r")
 
 
+def test_every_option_of_a_model_reaches_its_loader(tdyn, monkeypatch):
+    given = {}
+
+    def loader(name, **options):
+        given.update(options, name=name)
+        raise TdynError("enough")
+
+    monkeypatch.setattr("transformer_dynamics.model.loading.load_model", loader)
+    words = ("--revision", "v1", "--trust-remote-code", "--offline", "--device", "cuda:1")
+    assert "enough" in refusal(tdyn, "run", "some/model", *words)
+    rare = given.pop("options")
+    assert rare.trust_remote_code
+    expected = {"revision": "v1", "offline": True, "device": "cuda:1", "dtype": "float32"}
+    assert given == {"name": "some/model", "sites": None, **expected}
+
+
+def test_every_option_of_the_texts_has_its_effect(settings_of_run, tdyn, folder, tmp_path):
+    lines = [f"{'w1 ' * (3 + number)},{number // 2}" for number in range(8)]
+    file = written(tmp_path / "t.csv", "\n".join(["doc,page", *lines]))
+    words = ("--texts", file, "--column", "doc", "--group", "page", "--cut", "none")
+    texts = settings_of_run(*words, "--min-chars", 12, "--max-chars", 20)[1]
+    assert [len(text) for text in texts] == [14, 17, 20]
+    assert list(texts.groups) == ["1", "1", "2"]
+    words = (*words, "--texts-revision", "main")
+    assert "belongs to a dataset of the hub" in refusal(tdyn, "run", folder, *words)
+
+
+def test_the_folder_is_named_by_model_and_preset(settings_of_run):
+    assert settings_of_run()[2] == Path("runs/tiny-llama")
+    assert settings_of_run("--preset", "quick", "--samples", 5)[2] == Path("runs/tiny-llama-quick")
+
+
 def test_without_options_the_settings_are_the_defaults(settings_of_run):
     settings = settings_of_run()[3]
     expected = Settings()
@@ -255,6 +289,14 @@ def test_presets_hold_options_of_the_run_and_ascend_in_cost():
     assert PRESETS["standard"].values == {}
     samples = [PRESETS[name].values["samples"] for name in ("quick", "paper", "full")]
     assert samples[0] < 512 < samples[1] < samples[2]
+
+
+def test_the_first_look_has_every_perturbation_that_a_claim_needs():
+    chosen = select(Settings(perturbations=PRESETS["quick"].values["perturbations"]))
+    assert chosen.left_out == {}
+    command = PRESETS["quick"].command
+    assert ",perturbation.recovery," in command
+    assert "--samples 64" in command
 
 
 def test_the_preset_of_the_paper_is_that_of_its_texts():

@@ -79,6 +79,12 @@ def test_the_cache_is_where_the_variable_says(cache):
     assert cache_dir() == cache
 
 
+def test_the_variable_may_name_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TDYN_CACHE", "~/tdyn")
+    assert cache_dir() == tmp_path / "tdyn"
+
+
 def test_without_the_variable_the_cache_is_the_users(monkeypatch):
     monkeypatch.delenv("TDYN_CACHE", raising=False)
     assert "transformer-dynamics" in cache_dir().parts

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformer_dynamics.cli.options.flags import ModelFlags, PerturbFlags, RunFlags, SharedFlags
-from transformer_dynamics.cli.options.presets import PAPER, PRESETS
+from transformer_dynamics.cli.options.presets import PAPER, PRESETS, STANDARD
 from transformer_dynamics.cli.output.output import Output
 from transformer_dynamics.errors import TdynError, TextsError
 
@@ -22,8 +22,11 @@ NONE = "none"
 
 
 def run_folder(options: PerturbFlags, model_name: str) -> Path:
-    """Folder of a run, by default `runs/NAME`."""
-    return options.out or Path("runs") / (Path(model_name).name.strip(".") or "model")
+    """Folder of a run, by default `runs/NAME`, or `runs/NAME-PRESET` for other texts."""
+    name = Path(model_name).name.strip(".") or "model"
+    if isinstance(options, RunFlags) and options.preset != STANDARD:
+        name = f"{name}-{options.preset}"
+    return options.out or Path("runs") / name
 
 
 def names_in(given: Sequence[str] | None) -> tuple[str, ...] | None:

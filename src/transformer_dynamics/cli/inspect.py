@@ -106,7 +106,7 @@ def _presets() -> Table:
     table = Table(
         Column("preset", no_wrap=True),
         "a run with it",
-        "options",
+        Column("options", overflow="fold"),
         Column("cost", justify="right"),
         title="Presets of `tdyn run --preset`",
         caption="Cost: time of the run in forward passes of the model over the preset's own texts, "

@@ -11,4 +11,6 @@ import platformdirs
 def cache_dir() -> Path:
     """Return the folder of the variable TDYN_CACHE, or the user's cache folder."""
     named = os.environ.get("TDYN_CACHE")
-    return Path(named) if named else platformdirs.user_cache_path("transformer-dynamics")
+    return (
+        Path(named).expanduser() if named else platformdirs.user_cache_path("transformer-dynamics")
+    )

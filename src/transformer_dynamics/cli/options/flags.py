@@ -152,7 +152,10 @@ class RecordFlags(SharedFlags):
 class PerturbFlags(SharedFlags):
     """Options of `tdyn perturb`, which `tdyn run` shares."""
 
-    out: Annotated[Path | None, _run(help="Folder of the run; by default runs/<model>.")] = None
+    out: Annotated[
+        Path | None,
+        _run(help="Folder of the run; by default runs/<model>, or runs/<model>-<preset>."),
+    ] = None
     perturbations: Annotated[
         list[str] | None,
         _experiment(
