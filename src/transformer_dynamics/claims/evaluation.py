@@ -11,16 +11,18 @@ import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.claims.decision import decide
+from transformer_dynamics.claims.evidence import Gathered
 from transformer_dynamics.claims.gathering import gather
 from transformer_dynamics.claims.model_runs import ModelRuns, Nulls
 from transformer_dynamics.claims.null_comparison import compare
 from transformer_dynamics.claims.null_draws import DrawPlan, Progress
 from transformer_dynamics.claims.options import ClaimOptions, check_size
 from transformer_dynamics.claims.recorded_nulls import pair_nulls
-from transformer_dynamics.claims.subjects import subject_of
-from transformer_dynamics.claims.verdict import largest_p
+from transformer_dynamics.claims.subjects import Subject, subject_of
+from transformer_dynamics.claims.verdict import Verdict, largest_p
 from transformer_dynamics.claims.verdicts import Verdicts
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.numerics.parallel import thread_pool
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 from transformer_dynamics.stats.false_discovery import benjamini_hochberg
@@ -66,27 +68,46 @@ def evaluate_claims(
     results = dict(perturbed or {})
     tested = _chosen(claims, results, model)
     nulls: Nulls = dict(model_nulls or {})
-    pair_nulls(recording, nulls)
+    paired = pair_nulls(recording, nulls)
     if model is not None:
         runs = ModelRuns(_loaded(model), recording, options.n_twins, seed)
         nulls = runs.nulls(tested, nulls)
         results = runs.perturbed(tested, results, nulls)
-    sublayers, paired = recording.sublayers.load(), pair_nulls(recording, nulls)
+        made = {name: null for name, null in nulls.items() if name not in paired}
+        paired |= pair_nulls(recording, made)
+    sublayers = recording.sublayers.load()
     subjects = {claim.id: subject_of(claim, sublayers, paired, results) for claim in tested}
+    n_threads = options.n_threads or os.cpu_count() or 1
     gathered = gather(
         tested,
         subjects,
         sublayers,
         n_bootstrap=options.n_bootstrap,
-        plan=DrawPlan(options.draws(len(tested)), seed, options.n_threads or os.cpu_count() or 1),
+        plan=DrawPlan(options.draws(len(tested)), seed, n_threads),
         on_progress=on_progress,
     )
+    return _verdicts(tested, gathered, subjects, n_threads)
+
+
+def _verdicts(
+    tested: Sequence[Claim],
+    gathered: Mapping[str, Gathered],
+    subjects: Mapping[str, Subject],
+    n_threads: int,
+) -> Verdicts:
+    """Verdicts of claims that are tested together; their notes are computed in parallel."""
     comparisons = {claim.id: compare(claim, gathered[claim.id]) for claim in tested}
     largest = np.array([largest_p(comparisons[claim.id].values()) for claim in tested])
-    return Verdicts(
-        decide(claim, gathered[claim.id], comparisons[claim.id], float(q), subjects[claim.id])
-        for claim, q in zip(tested, benjamini_hochberg(largest), strict=True)
-    )
+    adjusted = {
+        claim.id: float(q) for claim, q in zip(tested, benjamini_hochberg(largest), strict=True)
+    }
+
+    def verdict(claim: Claim) -> Verdict:
+        evidence = gathered[claim.id], comparisons[claim.id]
+        return decide(claim, *evidence, adjusted[claim.id], subjects[claim.id])
+
+    with thread_pool(n_threads) as pool:
+        return Verdicts(pool.map(verdict, tested))
 
 
 def _check_options(options: object) -> None:
