@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from transformer_dynamics.nulls import random_walk
-from transformer_dynamics.nulls.matched_walk import matched_walk
+from transformer_dynamics.nulls.random_walk import matched_walk
 from transformer_dynamics.recording.recording import Recording
 
 SITES = np.array([2, 5])

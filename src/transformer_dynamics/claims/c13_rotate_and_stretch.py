@@ -20,7 +20,7 @@ from transformer_dynamics.claims.figures import null_series, statistic_intervals
 from transformer_dynamics.claims.stretch_errors import Site, log_error_ratio
 from transformer_dynamics.measures.dynamics.rotate_and_stretch import published_growth
 from transformer_dynamics.measures.dynamics.singular_bases import singular_basis
-from transformer_dynamics.nulls.matched_walk import matched_walk
+from transformer_dynamics.nulls.random_walk import matched_walk
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.recording.recording import Recording
