@@ -25,7 +25,7 @@ from transformer_dynamics.measures.dimension.components.held_out_squares import 
     captured_squares,
     held_out_squares,
 )
-from transformer_dynamics.nulls.matched_walk import matched_walk
+from transformer_dynamics.nulls.random_walk import matched_walk
 from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.numerics.principal_axes import principal_axes
 from transformer_dynamics.numerics.splits import split_texts

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_series, statistic_intervals
 from transformer_dynamics.claims.stretch_errors import Site, log_error_ratio
-from transformer_dynamics.measures.dynamics.rotate_and_stretch import rotate_and_stretch
+from transformer_dynamics.measures.dynamics.rotate_and_stretch import published_growth
 from transformer_dynamics.measures.dynamics.singular_bases import singular_basis
-from transformer_dynamics.nulls.matched_walk import matched_walk
+from transformer_dynamics.nulls.random_walk import matched_walk
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.recording.recording import Recording
@@ -82,8 +82,8 @@ def note(recording: Recording, evidence: xr.Dataset) -> str:
     if not np.isfinite(float(evidence["statistic"])):
         return ""
     subsample = recording.isel(sample=_subsampled(np.arange(recording.shape[0]), N_NOTED))
-    result = rotate_and_stretch(subsample, lags=NOTE_LAGS)
-    fit = result.sel(fit="published", average="geometric")
+    result = published_growth(subsample, lags=NOTE_LAGS)
+    fit = result.sel(average="geometric")
     alpha, growth, unit = float(fit["alpha"]), float(fit["lambda"]), fit["time"].attrs["units"]
     low, high = fit["lambda_interval"].values
     first, last = fit["alpha_interval"].values

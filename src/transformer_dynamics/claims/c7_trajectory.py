@@ -32,7 +32,7 @@ from transformer_dynamics.claims.turning import (
     total_turning,
 )
 from transformer_dynamics.measures.paths.polygons import tortuosity
-from transformer_dynamics.nulls.matched_walk import matched_walk
+from transformer_dynamics.nulls.random_walk import matched_walk
 from transformer_dynamics.numerics.arrays import Floats, lengths, ratio
 from transformer_dynamics.numerics.principal_axes import principal_axes
 from transformer_dynamics.plots.backend import Drawing, Path, Paths

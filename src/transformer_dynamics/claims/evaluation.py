@@ -17,8 +17,10 @@ from transformer_dynamics.claims.null_draws import DrawPlan, Progress
 from transformer_dynamics.claims.options import ClaimOptions, check_size
 from transformer_dynamics.claims.recorded_nulls import pair_nulls
 from transformer_dynamics.claims.subjects import subject_of
+from transformer_dynamics.claims.verdict import Verdict
 from transformer_dynamics.claims.verdicts import Verdicts
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.numerics.parallel import thread_pool
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 
@@ -63,29 +65,31 @@ def evaluate_claims(
     results = dict(perturbed or {})
     tested = _chosen(claims, results, model)
     nulls: Nulls = dict(model_nulls or {})
-    pair_nulls(recording, nulls)
+    paired = pair_nulls(recording, nulls)
     if model is not None:
         runs = ModelRuns(_loaded(model), recording, options.n_twins, seed)
         nulls = runs.nulls(tested, nulls)
         results = runs.perturbed(tested, results, nulls)
-    sublayers, paired = recording.sublayers.load(), pair_nulls(recording, nulls)
+        made = {name: null for name, null in nulls.items() if name not in paired}
+        paired |= pair_nulls(recording, made)
+    sublayers = recording.sublayers.load()
     subjects = {claim.id: subject_of(claim, sublayers, paired, results) for claim in tested}
+    n_threads = options.n_threads or os.cpu_count() or 1
     gathered = gather(
         tested,
         subjects,
         sublayers,
         n_bootstrap=options.n_bootstrap,
-        plan=DrawPlan(options.draws(len(tested)), seed, options.n_threads or os.cpu_count() or 1),
+        plan=DrawPlan(options.draws(len(tested)), seed, n_threads),
         on_progress=on_progress,
     )
-    return adjusted_together(
-        [
-            decide(
-                claim, gathered[claim.id], compare(claim, gathered[claim.id]), subjects[claim.id]
-            )
-            for claim in tested
-        ]
-    )
+
+    def verdict(claim: Claim) -> Verdict:
+        own = gathered[claim.id]
+        return decide(claim, own, compare(claim, own), subjects[claim.id])
+
+    with thread_pool(n_threads) as pool:
+        return adjusted_together(list(pool.map(verdict, tested)))
 
 
 def _check_options(options: object) -> None:

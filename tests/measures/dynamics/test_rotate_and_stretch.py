@@ -9,7 +9,10 @@ from sklearn.decomposition import TruncatedSVD
 
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, UndefinedWarning
-from transformer_dynamics.measures.dynamics.rotate_and_stretch import rotate_and_stretch
+from transformer_dynamics.measures.dynamics.rotate_and_stretch import (
+    published_growth,
+    rotate_and_stretch,
+)
 from transformer_dynamics.measures.dynamics.singular_bases import (
     SingularBasis,
     aligned,
@@ -47,6 +50,15 @@ def test_alpha_and_lambda_are_recovered_within_their_intervals(simulated):
                 assert low < float(one[name]) < high
                 hits[place] += low <= truth <= high
         assert (hits >= at_least).all(), (fit, hits)
+
+
+def test_the_published_fit_alone_is_that_of_all_fits():
+    recording = rotate_and_stretch_law(n_samples=40, n_sites=8, seed=0)
+    whole = rotate_and_stretch(recording, lags=(1, 3, 20)).sel(fit="published", drop=True)
+    alone = published_growth(recording, lags=(1, 3, 20))
+    for name, variable in alone.data_vars.items():
+        np.testing.assert_array_equal(variable.values, whole[name].values, err_msg=name)
+    assert alone["time"].attrs == whole["time"].attrs
 
 
 def test_the_residual_depends_on_the_later_site_alone_and_is_isotropic_and_gaussian(simulated):

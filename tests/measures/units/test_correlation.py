@@ -9,8 +9,12 @@ from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.measures.units import site_pairs
 from transformer_dynamics.measures.units.correlation import correlation
 from transformer_dynamics.measures.units.site_pairs import correlation_by_lag, correlation_pairs
-from transformer_dynamics.measures.units.weighted_correlation import adjacent_correlation
+from transformer_dynamics.measures.units.weighted_correlation import (
+    adjacent_correlation,
+    mean_adjacent_correlation,
+)
 from transformer_dynamics.model.labels import transformer_labels
+from transformer_dynamics.numerics.arrays import defined_mean
 from transformer_dynamics.plots.units.correlation import draw_correlation, draw_correlation_by_lag
 from transformer_dynamics.recording.recording import Recording
 
@@ -123,6 +127,9 @@ def test_a_unit_constant_where_the_weights_are_is_undefined():
     assert np.isnan(result[0, :, 1]).all()
     assert np.isfinite(result[1]).all()
     assert np.isfinite(result[0][:, [0, 2, 3]]).all()
+    means, of_means = caught(lambda: mean_adjacent_correlation(values, weights))
+    assert str(of_means[0].message) == str(given_warnings[0].message)
+    np.testing.assert_array_equal(means, defined_mean(result))
 
 
 def test_states_that_are_not_finite_are_undefined():

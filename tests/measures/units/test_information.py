@@ -13,9 +13,11 @@ from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.units.gaussian_information import (
     copula_information,
     gaussian_information,
+    mean_copula_information,
 )
 from transformer_dynamics.measures.units.information import information_between, mutual_information
 from transformer_dynamics.measures.units.weighted_correlation import adjacent_correlation
+from transformer_dynamics.numerics.arrays import defined_mean
 from transformer_dynamics.numerics.ranks import normal_scores
 from transformer_dynamics.plots.units.information import draw_mutual_information
 from transformer_dynamics.recording.moments.moments import Moments
@@ -109,8 +111,9 @@ def test_normal_scores_with_ties_are_scipys(values):
     np.testing.assert_array_equal(normal_scores(values[:, 0]), normal_scores(values)[:, 0])
 
 
-def test_normal_scores_of_constant_infinite_and_missing_values():
-    values = np.array([[1.0, 2.0, np.nan], [1.0, -np.inf, 0.0], [1.0, np.inf, 1.0]])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_normal_scores_of_constant_infinite_and_missing_values(dtype):
+    values = np.array([[1.0, 2.0, np.nan], [1.0, -np.inf, 0.0], [1.0, np.inf, 1.0]], dtype)
     third = ndtri(0.75)
     np.testing.assert_allclose(
         normal_scores(values),
@@ -283,8 +286,13 @@ def test_fewer_than_four_samples_define_no_information(n_samples, options):
 
 def test_bootstrap_draws_of_few_samples_define_no_information():
     weights = np.array([[0.25, 0.25, 0.25, 0.25, 0.0], [0.5, 0.25, 0.25, 0.0, 0.0]])
-    found, given_warnings = caught(lambda: copula_information(random_walk(5, 3, 40), weights))
+    values = random_walk(5, 3, 40)
+    found, given_warnings = caught(lambda: copula_information(values, weights))
     assert_one_undefined_warning(given_warnings)
+    means, of_means = caught(lambda: mean_copula_information(values, weights))
+    assert_one_undefined_warning(of_means)
+    assert str(of_means[0].message) == str(given_warnings[0].message)
+    np.testing.assert_array_equal(means, defined_mean(found))
     assert np.isnan(found[1]).all()
     assert np.isfinite(found[0]).any()
     assert not np.isinf(found).any()

@@ -29,6 +29,8 @@ from transformer_dynamics.numerics.weighting import SampleWeights
 
 # Fisher's z of a correlation has the variance 1 / (N - 3).
 MIN_SAMPLES = 4
+# Below, 1 - r^2 is so near to 1 that its logarithm needs `log1p`, which takes five times as long.
+SMALL = 0.1
 UNDEFINED = "the unit does not vary over the samples, or its states are not finite"
 FEW_DRAWN = f", or a draw has fewer than {MIN_SAMPLES} different samples"
 
@@ -53,7 +55,10 @@ def gaussian_information(correlation: NDArray[Any]) -> Floats:
         )
     with np.errstate(divide="ignore"):
         # The product of the factors of 1 - r^2 loses no digits near |r| = 1, the difference would.
-        information: Floats = -0.5 * np.log((1 - r) * (1 + r))
+        logarithm = np.asarray(np.log((1 - r) * (1 + r)))
+    small = np.abs(r) < SMALL
+    logarithm[small] = np.log1p(-(r[small] ** 2))
+    information: Floats = -0.5 * logarithm
     return information
 
 
