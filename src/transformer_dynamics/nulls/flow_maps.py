@@ -21,7 +21,6 @@ from scipy.stats import ortho_group
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.registry import null
-from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
 
 @null(
@@ -30,14 +29,36 @@ from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
     destroys="every response to a deviation: each layer adds its update of the unperturbed state",
     of="flow",
 )
-def zero_update(flow: FlowMap) -> LinearFlowMap:
+def zero_update(flow: FlowMap) -> FlowMap:
     """Flow whose updates do not depend on the state, so that a deviation never changes.
 
     Its recovery ratio is 1 at every depth; the deviation over the stream's norm falls as the norm
     grows.
     """
-    identity = np.broadcast_to(np.eye(flow.n_units), (len(flow.sites) - 1,) + 2 * (flow.n_units,))
-    return LinearFlowMap.around(flow, identity, name=f"{flow.name}, zero update")
+    return _ZeroUpdate(flow)
+
+
+class _ZeroUpdate(FlowMap):
+    """Flow that moves every state as far as the unperturbed one; final states are read by it."""
+
+    def __init__(self, flow: FlowMap) -> None:
+        self.sites, self.clean, self.name = flow.sites, flow.clean, f"{flow.name}, zero update"
+        self._head = flow
+
+    def _advance(self, states: Floats, start: str, stop: str, keep: tuple[str, ...]) -> Floats:
+        kept = self.clean[[self.sites.index(label) for label in keep]]
+        moved: Floats = states[:, np.newaxis] + (kept - self.clean[self.sites.index(start)])
+        return moved
+
+    def _log_probabilities(self, states: Floats, start: str) -> Floats:
+        final = self._advance(states, start, self.sites[-1], self.sites[-1:])[:, 0]
+        return self._head.log_probabilities(final, self.sites[-1])
+
+    def _vjp(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
+        return vectors.copy()
+
+    def _jvp(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
+        return vectors.copy()
 
 
 @null(
