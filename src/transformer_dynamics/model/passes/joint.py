@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-# Fixed cost of a pass, and of every layer in it, in states that one layer could carry meanwhile
+# Fixed cost of a pass, and of every layer in it, in tokens that one layer could carry meanwhile
 # (SmolLM2-135M on a CPU).
 PASS_COST = 36
 LAYER_COST = 18
@@ -17,7 +17,11 @@ Batch = list[tuple[str, slice]]
 
 
 def joint_passes(
-    sizes: Mapping[str, tuple[int, int]], stop: int, states_per_pass: int
+    sizes: Mapping[str, tuple[int, int]],
+    stop: int,
+    states_per_pass: int,
+    *,
+    tokens_per_state: int = 1,
 ) -> Iterator[Batch]:
     """Divide states among passes.
 
@@ -25,6 +29,7 @@ def joint_passes(
         sizes: number of states and layer of each start, in order of depth.
         stop: layer at which the passes end.
         states_per_pass: largest number of states of a pass.
+        tokens_per_state: tokens that a pass runs for each state.
 
     Yields:
         Starts of one pass with their rows among the states of the start, in order of depth.
@@ -36,7 +41,7 @@ def joint_passes(
             n_rows = rows.stop - rows.start
             own_pass = PASS_COST + LAYER_COST * (stop - layer)
             is_full = n_states + n_rows > states_per_pass
-            if batch and (is_full or n_rows * (layer - first) > own_pass):
+            if batch and (is_full or n_rows * tokens_per_state * (layer - first) > own_pass):
                 yield batch
                 batch, n_states = [], 0
             if not batch:
