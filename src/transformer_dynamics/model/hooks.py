@@ -21,7 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from transformer_dynamics.model.checks.wrappers import is_compiled, lock_of
+from transformer_dynamics.model.checks.wrappers import is_compiled, lock_of, modules_of
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def evaluating(
         if is_compiled(model):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(_named_outputs(getattr(model, "config", None)))
-        training = [module for module in model.modules() if module.training]
+        training = [module for module in modules_of(model) if module.training]
         try:
             for module in training:
                 module.training = False

@@ -84,6 +84,11 @@ class ModelFlowMap(FlowMap):
             self._context = self._runner.run_clean(tokens, cached=False)
             self.strategy = "repeated"
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the context and the unperturbed trajectory."""
+        return self.clean.nbytes + self._context.n_bytes
+
     def _reproduces_clean_trajectory(self) -> bool:
         first = self._context.clean[:1]
         try:

@@ -29,6 +29,13 @@ class Context:
     outputs: list[Any]
     cache: Any
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the states, keys and values."""
+        layers = [] if self.cache is None else self.cache.layers
+        kept = [self.clean, *(each for layer in layers for each in (layer.keys, layer.values))]
+        return sum(each.untyped_storage().nbytes() for each in kept)
+
     def inputs(self, n_states: int) -> dict[str, Any]:
         """Return the arguments of a pass with `n_states` copies of the last token."""
         if self.cache is None:

@@ -30,7 +30,11 @@ from transformer_dynamics.perturbation.driver import (
 from transformer_dynamics.perturbation.jacobians.normality import normal_part
 from transformer_dynamics.perturbation.jacobians.ranks import composed_ranks
 from transformer_dynamics.perturbation.jacobians.spectrum import labeled, spectrum, spectrum_from
-from transformer_dynamics.perturbation.jacobians.steps import step_jacobians, text_seed
+from transformer_dynamics.perturbation.jacobians.steps import (
+    step_jacobians,
+    steps_of_text,
+    text_seed,
+)
 from transformer_dynamics.perturbation.systems import (
     RANDOM_UPDATES,
     System,
@@ -104,9 +108,9 @@ def spectra(
 
 def _of_both_modes(system: System, text: int, sites: Sequence[str]) -> tuple[Floats, Floats]:
     """Step Jacobians of one text in context and isolated."""
-    flow = system.flow(text)
+    in_context = steps_of_text(system, text, sites)
     alone = system.require_model().flow_map(system.tokens(text)[-1:], bos="never")
-    return step_jacobians(flow, sites), step_jacobians(alone, sites, at=flow.clean)
+    return in_context, step_jacobians(alone, sites, at=system.flow(text).clean)
 
 
 def _complete(matrices: Floats) -> xr.Dataset:

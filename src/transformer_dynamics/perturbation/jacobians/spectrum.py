@@ -16,13 +16,14 @@ import scipy.linalg
 import xarray as xr
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.perturbation.driver import stacked
 from transformer_dynamics.perturbation.jacobians.normality import (
     Complex,
-    commutator_norm,
+    commutator,
     complex_share,
+    frobenius_norm,
     henrici,
     imaginary_weight,
     numerical_abscissa,
@@ -74,14 +75,18 @@ def spectrum_from(given: Floats, eigenvalues: Complex) -> xr.Dataset:
     """Compute the result of `spectrum` from steps and their eigenvalues."""
     identity = np.eye(given.shape[-1])
     eigenvalues = np.take_along_axis(eigenvalues, np.argsort(-np.abs(eigenvalues), axis=-1), -1)
+    update = given - identity
+    # The identity changes neither the commutator nor the order of the abscissas.
+    commutators, abscissas = commutator(update), numerical_abscissa(update)
     readings = []
-    for matrix, values in ((given, eigenvalues), (given - identity, eigenvalues - 1)):
+    for matrix, values, shift in ((given, eigenvalues, 1), (update, eigenvalues - 1, 0)):
         singular = np.stack(map_in_threads(scipy.linalg.svdvals, matrix))
+        norms = frobenius_norm(matrix)
         quantities = {
-            "norm": np.linalg.norm(matrix, axis=(-1, -2)),
+            "norm": norms,
             "symmetric_energy": symmetric_energy(matrix),
-            "commutator_norm": commutator_norm(matrix),
-            "numerical_abscissa": numerical_abscissa(matrix),
+            "commutator_norm": ratio(commutators, norms**2),
+            "numerical_abscissa": abscissas + shift,
             "henrici": henrici(matrix, values),
             "spectral_radius": np.abs(values).max(axis=-1),
             "spectral_norm": singular[:, 0],

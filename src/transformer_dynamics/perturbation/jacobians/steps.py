@@ -10,6 +10,10 @@ import numpy as np
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.depths import layer_sites
+from transformer_dynamics.perturbation.systems import System, is_further_twin
+
+# Texts of a system whose step Jacobians stay in memory.
+TEXTS_KEPT = 2
 
 
 def step_jacobians(
@@ -34,6 +38,30 @@ def step_jacobians(
             for start, stop in pairwise(chosen)
         ]
     )
+    return matrices
+
+
+def steps_of_text(
+    system: System, text: int, sites: Sequence[str] | None = None
+) -> Floats:
+    """Jacobians of the steps along one text, computed once for several perturbations.
+
+    The first `TEXTS_KEPT` texts of the model and of its first twin stay in memory: 40 MB each for
+    30 layers of 576 units in float32, in which a model of that precision gives them.
+
+    Args:
+        system: the system.
+        text: index of the text.
+        sites: ends of the steps; by default those of whole layers.
+    """
+    chosen = layer_sites(system.sites) if sites is None else tuple(sites)
+    kept = system.steps.get((text, chosen))
+    if kept is not None:
+        return kept.astype(np.float64)
+    matrices = step_jacobians(system.flow(text), chosen)
+    if len(system.steps) < TEXTS_KEPT and not is_further_twin(system.name):
+        single = matrices.astype(np.float32)
+        system.steps[text, chosen] = single if np.array_equal(single, matrices) else matrices
     return matrices
 
 
