@@ -298,7 +298,9 @@ class FlowMap(ABC):
     def _advance_many(
         self, states: Mapping[str, Floats], stop: str, keep: Mapping[str, tuple[str, ...]]
     ) -> dict[str, Floats]:
-        return {start: self._advance(each, start, stop, keep[start]) for start, each in states.items()}
+        return {
+            start: self._advance(each, start, stop, keep[start]) for start, each in states.items()
+        }
 
     def _linearize(self, at: Floats, start: str, stop: str) -> tuple[Floats, Pullback]:
         end = self._advance(at[np.newaxis], start, stop, (stop,))[0, 0]

@@ -39,7 +39,6 @@ from transformer_dynamics.model.passes.joint import joint_passes
 from transformer_dynamics.model.sites import Sites
 from transformer_dynamics.numerics.arrays import Floats
 
-
 # Tokens per pass: fewer read the weights more often, more exceed the processor's caches.
 TOKENS_PER_PASS = 384
 

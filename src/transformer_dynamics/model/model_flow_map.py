@@ -14,7 +14,6 @@ Limits: no models that are not causal, no sites named by hand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -173,9 +172,7 @@ class ModelFlowMap(FlowMap):
                 result[rows] = _as_numpy(gradient).reshape(len(batch), -1)
         return result
 
-    def _pulled_back_by_copies(
-        self, vectors: Floats, at: Floats, start: str, stop: str
-    ) -> Floats:
+    def _pulled_back_by_copies(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
         """Products u^T J from one backward pass over a copy of the state per vector."""
         self._runner.require_derivatives()
         result = np.empty_like(vectors)

@@ -6,8 +6,8 @@
     moved    layer l's update is kept, and a random displacement of its norm is added
 
 `moved` is the control matched to `skip` in size. Cost: 2 L passes over the tokens of every text,
-and half a pass over L texts for a twin that is only skipped. Source: arXiv 2406.19384; random controls and untrained twin: ours. Documentation:
-docs/measures/perturbation.skip_and_swap.md.
+and L / 2 for a twin that is only skipped. Source: arXiv 2406.19384; random controls and untrained
+twin: ours. Documentation: docs/measures/perturbation.skip_and_swap.md.
 """
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ def skip_and_swap(
     return over_texts(systems, texts, prepare, followed=followed, on_progress=on_progress)
 
 
-def _edited(
-    system: System, tokens: Sequence[int], seed: int, kinds: Sequence[str]
-) -> xr.Dataset:
+def _edited(system: System, tokens: Sequence[int], seed: int, kinds: Sequence[str]) -> xr.Dataset:
     """Agreement and divergence of one text, `(edit, layer)`; NaN for edits that are not made."""
     model = system.require_model()
     edits = LayerEdits(model.hf_model, model.found_sites, tokens)

@@ -16,7 +16,7 @@ from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 
 # States per pass: each has logits over the whole vocabulary.
-STATES_PER_PASS = 32
+STATES_PER_PASS = 64
 
 
 def divergences(flow: FlowMap, states: Floats, start: str) -> Floats:
@@ -31,14 +31,17 @@ def divergences(flow: FlowMap, states: Floats, start: str) -> Floats:
         InputError: as `FlowMap.log_probabilities`.
     """
     clean = flow.log_probabilities(flow.clean[-1:], flow.sites[-1])[0]
-    possible = np.exp(clean) > 0  # 0 log 0 = 0
-    probability, reference = np.exp(clean[possible]), clean[possible]
+    probability = np.exp(clean)
+    possible = probability > 0  # 0 log 0 = 0
+    chosen = slice(None) if possible.all() else possible
+    probability = probability[chosen]
+    expected = float(clean[chosen] @ probability)
     kl = np.full(len(states), np.nan)
     finite = np.flatnonzero(np.isfinite(states).all(axis=1))
     for begin in range(0, finite.size, STATES_PER_PASS):
         rows = finite[begin : begin + STATES_PER_PASS]
-        perturbed = flow.log_probabilities(states[rows], start)[:, possible]
-        kl[rows] = np.maximum((reference - perturbed) @ probability, 0.0)
+        perturbed = flow.log_probabilities(states[rows], start)[:, chosen]
+        kl[rows] = np.maximum(expected - perturbed @ probability, 0.0)
     return kl
 
 

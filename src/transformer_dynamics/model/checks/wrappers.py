@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
@@ -46,9 +47,14 @@ def trunk_of(hf_model: nn.Module) -> nn.Module:
 
 def is_compiled(hf_model: nn.Module) -> bool:
     """Return whether a pass through the model would run compiled code."""
+    return holds_compiled(modules_of(hf_model))
+
+
+def holds_compiled(modules: Iterable[nn.Module]) -> bool:
+    """Return whether one of the modules is compiled."""
     return any(
         "_orig_mod" in module._modules or module._compiled_call_impl is not None
-        for module in (hf_model, *modules_of(trunk_of(hf_model)))
+        for module in modules
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 
-class batched_derivatives(TorchFunctionMode):  # noqa: N801  # used as a context manager
+class batched_derivatives(TorchFunctionMode):  # used as a context manager
     """Replace fused operations of a pass of one state inside the block."""
 
     def __torch_function__(

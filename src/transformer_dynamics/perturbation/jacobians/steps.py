@@ -41,9 +41,7 @@ def step_jacobians(
     return matrices
 
 
-def steps_of_text(
-    system: System, text: int, sites: Sequence[str] | None = None
-) -> Floats:
+def steps_of_text(system: System, text: int, sites: Sequence[str] | None = None) -> Floats:
     """Jacobians of the steps along one text, computed once for several perturbations.
 
     The first `TEXTS_KEPT` texts of the model and of its first twin stay in memory: 40 MB each for
