@@ -114,13 +114,15 @@ class ModelFlowMap(FlowMap):
             given = {start: self._tensor(states[start][rows]) for start, rows in batch}
             labels = {stop, *(label for start, _ in batch for label in keep[start])}
             carried = self._runner.run_many(self._context, given, tuple(labels))
-            numbers = {label: _as_numpy(each) for label, each in carried.items()}
             first = 0
             for start, rows in batch:
                 last = first + len(given[start])
                 for index, label in enumerate(keep[start]):
-                    own = states[start][rows] if label == start else numbers[label][first:last]
-                    results[start][rows, index] = own
+                    results[start][rows, index] = (
+                        states[start][rows]
+                        if label == start
+                        else _as_numpy(carried[label][first:last])
+                    )
                 first = last
         return results
 

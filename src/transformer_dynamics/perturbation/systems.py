@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
+from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.flow_map import FlowMap
@@ -23,7 +24,6 @@ from transformer_dynamics.nulls.reruns import (
     token_lists,
     untrained_twins,
 )
-from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.recording import Recording
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from transformer_dynamics.model.model_flow_map import ModelFlowMap
 
 # Memory of the flow maps of the model that stay for further perturbations.
-FLOW_BYTES = 128 * 2**20
+FLOW_BYTES = 64 * 2**20
 
 MODEL, UNTRAINED, ZERO_UPDATE, RANDOM_UPDATES, SPECTRUM_MATCHED_UPDATES = (
     "model",
@@ -59,7 +59,7 @@ class System:
     recording: Recording
     flow: Callable[[int], FlowMap]
     load: Callable[[], Model] | None = None
-    steps: dict[tuple[int, tuple[str, ...]], Floats] = field(default_factory=dict)
+    steps: dict[tuple[int, tuple[str, ...]], NDArray[Any]] = field(default_factory=dict)
 
     @property
     def sites(self) -> tuple[str, ...]:

@@ -45,12 +45,14 @@ def _symmetric_share(matrix: Floats) -> float:
 
 def frobenius_norm(matrices: Floats) -> Floats:
     """Frobenius norm, `(...)`."""
-    return _of_each(np.linalg.norm, matrices)
+    return _of_each(lambda each: float(np.linalg.norm(each)), matrices)
 
 
 def _of_each(function: Callable[[Floats], float], matrices: Floats) -> Floats:
     """A number of every matrix `(..., unit, unit)`, `(...)`: one at a time stays in the caches."""
     stack = np.asarray(matrices)
+    if stack.ndim == 2:
+        return np.float64(function(stack))  # type: ignore[return-value]
     shape, flat = stack.shape[:-2], stack.reshape(-1, *stack.shape[-2:])
     values: Floats = np.array(map_in_threads(function, flat), dtype=np.float64).reshape(shape)[()]
     return values
@@ -83,17 +85,16 @@ def commutator_norm(matrices: Floats) -> Floats:
 
 def commutator(matrices: Floats) -> Floats:
     """Norm of A A^T - A^T A, `(...)`; the same for A and for A - I."""
-    return _of_each(lambda each: np.linalg.norm(each @ each.T - each.T @ each), matrices)
+    return _of_each(
+        lambda each: float(np.linalg.norm(each @ each.T - each.T @ each)), matrices
+    )
 
 
 def numerical_abscissa(matrices: Floats) -> Floats:
-    """Largest eigenvalue of the symmetric part, `(step)`."""
+    """Largest eigenvalue of the symmetric part, `(...)`."""
     last = [matrices.shape[-1] - 1] * 2
-    return np.array(
-        map_in_threads(
-            lambda matrix: scipy.linalg.eigvalsh((matrix + matrix.T) / 2, subset_by_index=last)[0],
-            matrices,
-        )
+    return _of_each(
+        lambda each: scipy.linalg.eigvalsh((each + each.T) / 2, subset_by_index=last)[0], matrices
     )
 
 

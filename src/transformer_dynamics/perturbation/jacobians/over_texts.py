@@ -107,23 +107,34 @@ def jacobians(
 
 def _chain(matrices: Floats) -> xr.Dataset:
     """Quantities of one text's steps that need no eigenvalues."""
-    updates = matrices - np.eye(matrices.shape[-1])
     # The chain of QR factorizations takes one core, the ranks the others.
     tasks: list[Callable[[Floats], Any]] = [lyapunov_exponents, composed_ranks]
     exponents, (ranks, values) = map_in_threads(lambda task: task(matrices), tasks)
+    norms, energies, traceless = zip(*map_in_threads(_sizes, matrices), strict=True)
     readings = {
-        name: labeled(
-            {"norm": frobenius_norm(each), "symmetric_energy": symmetric_energy(each)}, ("step",)
+        name: labeled({"norm": norm, "symmetric_energy": energy}, ("step",))
+        for name, norm, energy in zip(
+            READINGS, np.transpose(norms), np.transpose(energies), strict=True
         )
-        for name, each in zip(READINGS, (matrices, updates), strict=True)
     }
-    traceless = {"traceless_symmetric_energy": traceless_symmetric_energy(updates)}
-    result = stacked(readings, "reading").assign(labeled({**ranks, **traceless}, ("step",)))
+    of_steps = {**ranks, "traceless_symmetric_energy": np.array(traceless)}
+    result = stacked(readings, "reading").assign(labeled(of_steps, ("step",)))
     nats = {"units": "nats per step", "definition": "by QR of the chain of Jacobians"}
     result["lyapunov_exponent"] = ("exponent", exponents, nats)
     shares = {"units": "1", "denominator": "the largest singular value of the whole product"}
     result["composed_singular_value"] = ("exponent", values, shares)
     return result
+
+
+def _sizes(matrix: Floats) -> tuple[list[float], list[float], float]:
+    """Norm and symmetric energy of a step and of its update, and energy of the traceless update."""
+    update = matrix - np.eye(len(matrix))
+    both = (matrix, update)
+    return (
+        [float(frobenius_norm(each)) for each in both],
+        [float(symmetric_energy(each)) for each in both],
+        float(traceless_symmetric_energy(update)),
+    )
 
 
 def _warn(result: xr.Dataset) -> None:

@@ -118,7 +118,7 @@ def _complete(matrices: Floats) -> xr.Dataset:
     surrogates, eigenvalues = zip(*map_in_threads(normal_part, matrices), strict=True)
     result = spectrum_from(matrices, np.stack(eigenvalues))
     result = result.assign(labeled(composed_ranks(matrices)[0], ("step",)))
-    ranks = composed_ranks(np.stack(surrogates))[0]
+    ranks = composed_ranks(surrogates)[0]
     return result.assign({f"surrogate_{name}": ("step", values) for name, values in ranks.items()})
 
 

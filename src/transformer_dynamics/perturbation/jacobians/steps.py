@@ -32,12 +32,10 @@ def step_jacobians(
     """
     chosen = layer_sites(flow.sites) if sites is None else tuple(sites)
     states = flow.clean if at is None else at
-    matrices: Floats = np.stack(
-        [
-            flow.jacobian(start, stop, at=states[flow.sites.index(start)]).values
-            for start, stop in pairwise(chosen)
-        ]
-    )
+    matrices = np.empty((len(chosen) - 1, flow.n_units, flow.n_units))
+    for step, (start, stop) in enumerate(pairwise(chosen)):
+        at_start = states[flow.sites.index(start)] if start in flow.sites else None
+        matrices[step] = flow.jacobian(start, stop, at=at_start).values
     return matrices
 
 
@@ -59,7 +57,8 @@ def steps_of_text(system: System, text: int, sites: Sequence[str] | None = None)
     matrices = step_jacobians(system.flow(text), chosen)
     if len(system.steps) < TEXTS_KEPT and not is_further_twin(system.name):
         single = matrices.astype(np.float32)
-        system.steps[text, chosen] = single if np.array_equal(single, matrices) else matrices
+        is_exact = all(map(np.array_equal, single, matrices))
+        system.steps[text, chosen] = single if is_exact else matrices
     return matrices
 
 
