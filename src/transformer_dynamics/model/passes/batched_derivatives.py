@@ -7,7 +7,7 @@ last key and value of an attention carry gradients: the context's do not depend 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -47,24 +47,25 @@ def _attention(
     asked = query * (options.get("scale") or query.shape[-1] ** -0.5)
     n_heads, n_groups, n_keys = query.shape[1], key.shape[1], key.shape[2]
     bias = None if attn_mask is None else _bias(attn_mask, query.dtype)
-    (keys, own_key), (values, own_value) = _parted(key), _parted(value)
+    (keys, own_keys), (values, own_values) = _parted(key), _parted(value)
     results = []
-    for head in range(n_heads):
+    for head, own_query in enumerate(asked.squeeze(0).unbind()):
         group = head * n_groups // n_heads
-        scores = [asked[0, head] @ each[0, group].T for each in (keys, own_key)]
+        scores = [own_query @ each[group].T for each in (keys, own_keys)]
         biased = torch.cat(scores, dim=1)
         if bias is not None:
             biased = biased + bias.expand(1, n_heads, -1, n_keys)[0, head]
         weights = torch.exp(biased - biased.detach().amax(dim=1, keepdim=True))
         weights = weights / weights.sum(dim=1, keepdim=True)
-        from_context = weights[:, :-1] @ values[0, group]
-        results.append(from_context + weights[:, -1:] * own_value[0, group])
+        from_context = weights[:, :-1] @ values[group]
+        results.append(from_context + weights[:, -1:] * own_values[group])
     return torch.stack(results)[None]
 
 
-def _parted(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Context's keys or values, and the state's own, `(1, head, key, unit)`."""
-    return rows[..., :-1, :].detach(), rows[..., -1:, :]
+def _parted(rows: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Context's keys or values, and the state's own, by head, each `(key, unit)`."""
+    # The backward pass of `unbind` is one operation, that of an index one per head.
+    return rows[0, :, :-1].detach().unbind(), rows[..., -1:, :].squeeze(0).unbind()
 
 
 def _bias(mask: Tensor, dtype: torch.dtype) -> Tensor:

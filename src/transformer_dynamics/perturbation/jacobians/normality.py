@@ -85,9 +85,7 @@ def commutator_norm(matrices: Floats) -> Floats:
 
 def commutator(matrices: Floats) -> Floats:
     """Norm of A A^T - A^T A, `(...)`; the same for A and for A - I."""
-    return _of_each(
-        lambda each: float(np.linalg.norm(each @ each.T - each.T @ each)), matrices
-    )
+    return _of_each(lambda each: float(np.linalg.norm(each @ each.T - each.T @ each)), matrices)
 
 
 def numerical_abscissa(matrices: Floats) -> Floats:

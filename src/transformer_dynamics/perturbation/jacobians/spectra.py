@@ -88,13 +88,14 @@ def spectra(
         sums: list[Floats] = [np.zeros(())] * len(MODES)
 
         def experiment(text: int) -> dict[str, xr.Dataset]:
-            matrices = _of_both_modes(system, text, chosen)
+            matrices = list(_of_both_modes(system, text, chosen))
             sums[:] = [total + each / n_texts for total, each in zip(sums, matrices, strict=True)]
             if text == texts[-1]:
                 averages[system.name] = _by_mode([spectrum(total) for total in sums])
-            results = {system.name: _by_mode([_complete(each) for each in matrices])}
+            isolated = _complete(matrices.pop())  # a chain of Jacobians takes much memory
+            results = {system.name: _by_mode([_complete(matrices[0]), isolated])}
             if system is systems[0]:
-                drawn = random_updates(matrices[0], seed=text_seed(seed, text))
+                drawn = random_updates(matrices.pop(), seed=text_seed(seed, text))
                 results[RANDOM_UPDATES] = _by_mode([_complete(drawn)])
             return results
 
