@@ -41,6 +41,30 @@ def test_a_residual_stack_of_known_weights():
     np.testing.assert_allclose(moved - flow.clean[4], STATES @ expected.T)
 
 
+def test_states_of_several_starts_follow_the_algebra():
+    matrices = np.random.default_rng(1).standard_normal((3, 3, 3))
+    flow = LinearFlowMap(matrices, np.ones((3, 3)))
+    given = {"2.state": STATES, "0.state": STATES[:1], "3.state": STATES}
+    found = flow.advance_many(given, "3.state")
+    assert [each.shape for each in found.values()] == [(2, 2, 3), (1, 4, 3), (2, 1, 3)]
+    np.testing.assert_allclose(found["2.state"][:, -1], STATES @ matrices[2].T + 1)
+    expected = STATES[:1]
+    for matrix in matrices:
+        expected = expected @ matrix.T + 1
+    np.testing.assert_allclose(found["0.state"][:, -1], expected)
+    given = {"0.state": STATES, "2.state": STATES}
+    kept = flow.advance_many(given, "3.state", keep=["1.state", "3.state"])
+    assert {start: each.shape[1] for start, each in kept.items()} == {"0.state": 2, "2.state": 1}
+    np.testing.assert_array_equal(kept["2.state"][:, 0], found["2.state"][:, -1])
+
+
+def test_a_linearized_step_of_known_weights():
+    flow = LinearFlowMap([np.array([[2.0, 5.0], [0.0, 3.0]])], [[1.0, 0.0]])
+    end, pull_back = flow.linearize("0.state", "1.state", at=[1.0, 1.0])
+    np.testing.assert_allclose(end, [8, 3])
+    np.testing.assert_allclose(pull_back(np.eye(2)), [[2, 5], [0, 3]])
+
+
 def test_a_jacobian_is_labeled_with_outputs_in_rows():
     flow = LinearFlowMap([np.array([[2.0, 5.0], [0.0, 3.0]])], name="shear")
     jacobian = flow.jacobian("0.state", "1.state")

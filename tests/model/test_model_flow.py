@@ -124,6 +124,73 @@ def test_advancing_equals_a_whole_run_with_the_state_in_place(family):
         np.testing.assert_array_equal(found[:, 0], states)
 
 
+@pytest.mark.parametrize(
+    ("family", "n_tokens"),
+    [("llama", 7), ("gpt2", 7), ("gpt_neox", 7), ("gemma3_text", 3), ("gemma3_text", 7),
+     ("mixtral", 7), ("olmo2", 7), ("opt-350m", 7), ("mamba", 7), ("bloom", 7)],
+)  # fmt: skip
+def test_states_of_several_starts_travel_as_they_do_alone(family, n_tokens):
+    flow = tiny.model(family).flow_map(TOKENS[:n_tokens])
+    states = {
+        start: states_at(flow, start, n_states=1 + place % 3, seed=place)
+        for place, start in enumerate(reversed(flow.sites))
+    }
+    together = flow.advance_many(states)
+    assert list(together) == list(states)
+    for start, given in states.items():
+        alone = flow.advance(given, start)
+        np.testing.assert_array_equal(together[start][:, 0], given)
+        assert relative(together[start], alone).max() < 1e-5, start
+    stop = flow.sites[-2]
+    del states["final"]
+    for start, found in flow.advance_many(states, stop, keep=[stop]).items():
+        alone = flow.advance(states[start], start, stop)[:, -1:]
+        assert found.shape == alone.shape
+        assert relative(found, alone).max() < 1e-5, start
+
+
+def test_a_shared_pass_begins_at_its_first_start():
+    model = tiny.model("llama")
+    flow = model.flow_map(TOKENS)
+    runs = []
+    hooks = [
+        layer.self_attn.register_forward_hook(lambda *_, index=index: runs.append(index))
+        for index, layer in enumerate(model.trunk.layers)
+    ]
+    states = {start: states_at(flow, start) for start in ("1.pre_attn", "1.pre_mlp", "2.pre_attn")}
+    flow.advance_many(states)
+    for hook in hooks:
+        hook.remove()
+    assert runs == [1, 2]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "gemma2", "opt-350m", "mamba"])
+def test_a_linearized_step_has_the_end_and_the_products_of_the_step(family):
+    flow = tiny.model(family).flow_map(TOKENS[:3])
+    start, stop = flow.sites[1], flow.sites[-1]
+    (state,) = states_at(flow, start, n_states=1)
+    end, pull_back = flow.linearize(start, stop, at=state)
+    assert relative(end, flow.advance(state[None], start)[0, -1]) < 1e-5
+    vectors = np.random.default_rng(0).standard_normal((4, flow.n_units))
+    by_copies = flow._pulled_back_by_copies(vectors, state, start, stop)
+    for rows in (slice(0, 1), slice(0, 4)):
+        for found in (pull_back(vectors[rows]), flow.vjp(vectors[rows], start, stop, at=state)):
+            np.testing.assert_allclose(found, by_copies[rows], atol=1e-5 * abs(by_copies).max())
+
+
+def test_a_backward_pass_of_many_vectors_that_fails_is_replaced_by_copies(monkeypatch):
+    flow = tiny.model("llama").flow_map(TOKENS)
+    expected = flow.jacobian("0.pre_attn", "final").values
+
+    def refuse(*_):
+        raise RuntimeError("no batching rule")
+
+    monkeypatch.setattr(type(flow), "_pulled_back", refuse)
+    found = flow.jacobian("0.pre_attn", "final").values
+    np.testing.assert_allclose(found, expected, atol=1e-5 * abs(expected).max())
+    assert not flow._runner.batches_derivatives
+
+
 @pytest.mark.parametrize("family", DECODERS)
 def test_the_clean_state_changes_nothing(family):
     flow = tiny.model(family).flow_map(TOKENS)
@@ -308,6 +375,15 @@ def test_what_stands_behind_the_last_site_does_not_run():
             lambda flow: flow.advance(np.ones((1, 16)), start="1.pre_attn", keep=["0.pre_attn"]),
             "keep=",
         ),
+        (
+            lambda flow: flow.advance_many({"1.pre_attn": np.ones((1, 16))}, keep=["0.pre_attn"]),
+            "keep=",
+        ),
+        (
+            lambda flow: flow.advance_many({"1.pre_attn": np.ones((1, 16))}, keep=["9.pre_attn"]),
+            "keep=",
+        ),
+        (lambda flow: flow.advance_many({"9.pre_attn": np.ones((1, 16))}), "no site '9.pre_attn'"),
     ],
 )
 def test_bad_input_is_refused(call, message):

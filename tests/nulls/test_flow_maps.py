@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import ortho_group
 
 from transformer_dynamics.nulls import (
     moved_displacement,
@@ -9,8 +10,10 @@ from transformer_dynamics.nulls import (
     spectrum_matched_updates,
     turned_updates,
 )
+from transformer_dynamics.nulls.flow_maps import zero_update
 from transformer_dynamics.perturbation.jacobians.normality import traceless_symmetric_energy
 from transformer_dynamics.registry import NULLS
+from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
 RNG = np.random.default_rng(0)
 IDENTITY = np.eye(60)
@@ -107,3 +110,24 @@ def test_an_update_of_zero_stays():
     np.testing.assert_array_equal(moved_displacement(np.zeros((2, 3))), 0)
     identity = np.eye(4)[np.newaxis]
     np.testing.assert_array_equal(spectrum_matched_updates(identity), identity)
+
+
+def test_new_bases_are_those_of_scipy():
+    given = low_rank_steps()
+    rng = np.random.default_rng(5)
+    drawn = spectrum_matched_updates(given, seed=5)
+    for step, matrix in enumerate(given):
+        left, right = (ortho_group.rvs(60, random_state=rng) for _ in range(2))
+        uniform = np.trace(matrix) / 60 * IDENTITY
+        values = np.linalg.svd(matrix - uniform, compute_uv=False)
+        np.testing.assert_allclose(drawn[step], uniform + (left * values) @ right.T, atol=1e-12)
+
+
+def test_zero_update_moves_every_state_as_the_unperturbed_one():
+    flow = LinearFlowMap(RNG.standard_normal((3, 4, 4)), RNG.standard_normal((3, 4)))
+    still, states = zero_update(flow), RNG.standard_normal((2, 4))
+    carried = still.advance(states, "1.state", "3.state", keep=["3.state"])[:, 0]
+    np.testing.assert_allclose(carried, states + flow.clean[3] - flow.clean[1])
+    np.testing.assert_array_equal(still.clean, flow.clean)
+    np.testing.assert_array_equal(still.jacobian("0.state", "2.state"), np.eye(4))
+    np.testing.assert_array_equal(still.jvp(states, "0.state", "2.state"), states)

@@ -9,6 +9,7 @@ import torch
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.model import layer_edits
 from transformer_dynamics.model.layer_edits import LayerEdits
 from transformer_dynamics.nulls.layer_updates import moved_displacement, turned_updates
 from transformer_dynamics.perturbation import skip_and_swap
@@ -56,6 +57,21 @@ def test_swapping_equals_a_model_in_that_order(family):
     layers[0], layers[1] = layers[1], layers[0]
     np.testing.assert_allclose(edits.swap(0), logits(other), atol=2e-5)
     assert not np.allclose(edits.swap(0), edits.clean, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_edits_that_run_together_have_the_predictions_of_each_alone(family, monkeypatch):
+    _, edits = edits_of(family)
+    n_layers, update = edits.n_layers, 2 * edits.update(1)
+    alone = [edits.skip(n_layers - 1), edits.swap(0), edits.skip(0), edits.replace(1, update)]
+    made = [edits.skipped(n_layers - 1), edits.swapped(0), edits.skipped(0)]
+    made.append(edits.replaced(1, update))
+    for most in (1000, 1):
+        monkeypatch.setattr(layer_edits, "TOKENS_PER_PASS", most)
+        together = dict(edits.log_probabilities(made))
+        assert sorted(together) == [0, 1, 2, 3]
+        for index, expected in enumerate(alone):
+            np.testing.assert_allclose(together[index], expected, atol=2e-5)
 
 
 def test_the_updates_own_place_changes_nothing():
@@ -109,6 +125,18 @@ def test_agreement_and_divergence_by_hand():
     for drawing in result.td.drawings:
         assert drawing.figure().data
         assert any(series.name == "model, moved" for series in drawing.series)
+
+
+def test_further_twins_are_skipped_alone():
+    model = tiny.model()
+    recording = td.record(model, tiny.token_lists(5))
+    result = skip_and_swap(
+        td.perturbation.systems(model, recording, n_twins=2), n_texts=2, n_tokens=6
+    )
+    further = result.sel(system="untrained 1")
+    assert further["agreement"].sel(edit="skip").notnull().all()
+    assert further["kl"].sel(edit=["swap", "turned", "moved"]).isnull().all()
+    assert result["kl"].sel(system="untrained", edit="moved").notnull().all()
 
 
 def test_what_cannot_be_edited_is_refused():

@@ -11,7 +11,7 @@ outputs in rows: dF(s -> t)_i / dx_j.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ from numpy.typing import ArrayLike
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.labels import FINAL
 from transformer_dynamics.numerics.arrays import Floats
+
+# Function of vectors `(vector, unit)` at the end of a step: their products with its Jacobian.
+Pullback = Callable[[Floats], Floats]
 
 
 def as_floats(states: Any) -> Floats:
@@ -86,19 +89,45 @@ class FlowMap(ABC):
             InputError: a site does not exist or lies outside `start` to `stop`, or the states have
                 another width or are not finite.
         """
-        between = self._between(start, stop)
-        kept = between if keep is None else tuple(label for label in between if label in keep)
-        unknown = [] if keep is None else [label for label in keep if label not in between]
-        if unknown or not kept:
-            raise InputError(
-                f"got keep={list(keep or [])}; allowed are sites from {start} to {stop}, at least "
-                "one: "
-                f"flow.advance(states, start={start!r}, stop={stop!r}, keep=[{stop!r}])"
-            )
-        checked = self._states(states)
+        checked, kept = self._checked(states, start, stop, keep)
         if start == stop:
             return checked[:, np.newaxis].copy()
         return self._advance(checked, start, stop, kept)
+
+    def advance_many(
+        self,
+        states: Mapping[str, ArrayLike],
+        stop: str = FINAL,
+        *,
+        keep: Sequence[str] | None = None,
+    ) -> dict[str, Floats]:
+        """Carry states from several sites to a later one, all in the same passes.
+
+        Args:
+            states: states `(state, unit)` by the site where they start.
+            stop: last site of interest; later layers do not run.
+            keep: sites to return; by default all from each start to `stop`.
+
+        Returns:
+            By start, the result of `advance`: `(state, site, unit)`, with the sites of `keep` that
+            do not lie before this start.
+
+        Raises:
+            InputError: as in `advance`, or none of the sites of `keep` follows a start.
+        """
+        given, kept = {}, {}
+        for start, each in states.items():
+            self._between(start, stop)
+            first = self.sites.index(start)
+            behind = keep and [
+                label
+                for label in keep
+                if label not in self.sites or self.sites.index(label) >= first
+            ]
+            given[start], kept[start] = self._checked(each, start, stop, behind)
+        moving = {start: each for start, each in given.items() if start != stop}
+        carried = self._advance_many(moving, stop, kept) if moving else {}
+        return {start: carried.get(start, each[:, np.newaxis]) for start, each in given.items()}
 
     def log_probabilities(self, states: ArrayLike, start: str) -> Floats:
         """Natural logarithms of the next token's probabilities, `(state, token)`, in nats.
@@ -162,6 +191,29 @@ class FlowMap(ABC):
         """
         return self._differentiate(self._vjp, vectors, start, stop, at)
 
+    def linearize(
+        self, start: str, stop: str, *, at: ArrayLike | None = None
+    ) -> tuple[Floats, Pullback]:
+        """Carry one state, and give the derivative of its end as a function of vectors.
+
+        Args:
+            start: site of the state.
+            stop: site of its end.
+            at: state at `start`, `(unit)`; by default the unperturbed one.
+
+        Returns:
+            The state at `stop`, `(unit)`, and the function that computes the products u^T J for
+            vectors u at `stop`, `(vector, unit)`. A model runs forward once for both.
+
+        Raises:
+            InputError: as in `advance`.
+        """
+        (base,) = self._states(self._base(start, stop, at)[np.newaxis])
+        if start == stop:
+            return base.copy(), lambda vectors: self._states(vectors).copy()
+        end, pull_back = self._linearize(base, start, stop)
+        return end, lambda vectors: pull_back(self._states(vectors))
+
     def jvp(
         self, vectors: ArrayLike, start: str, stop: str, *, at: ArrayLike | None = None
     ) -> Floats:
@@ -186,11 +238,14 @@ class FlowMap(ABC):
         stop: str,
         at: ArrayLike | None,
     ) -> Floats:
-        self._between(start, stop)
+        state = self._base(start, stop, at)
         checked = self._states(vectors)
-        state = self.clean[self.sites.index(start)] if at is None else as_floats(at)
         (base,) = self._states(state[np.newaxis])
         return checked.copy() if start == stop else derivative(checked, base, start, stop)
+
+    def _base(self, start: str, stop: str, at: ArrayLike | None) -> Floats:
+        self._between(start, stop)
+        return self.clean[self.sites.index(start)] if at is None else as_floats(at)
 
     def _between(self, start: str, stop: str) -> tuple[str, ...]:
         for label in (start, stop):
@@ -206,6 +261,21 @@ class FlowMap(ABC):
                 f"forward: start={stop!r}, stop={start!r}"
             )
         return self.sites[first : last + 1]
+
+    def _checked(
+        self, states: ArrayLike, start: str, stop: str, keep: Sequence[str] | None
+    ) -> tuple[Floats, tuple[str, ...]]:
+        """States as an array, and the sites to return, in order of depth."""
+        between = self._between(start, stop)
+        kept = between if keep is None else tuple(label for label in between if label in keep)
+        unknown = [] if keep is None else [label for label in keep if label not in between]
+        if unknown or not kept:
+            raise InputError(
+                f"got keep={list(keep or [])}; allowed are sites from {start} to {stop}, at least "
+                "one: "
+                f"flow.advance(states, start={start!r}, stop={stop!r}, keep=[{stop!r}])"
+            )
+        return self._states(states), kept
 
     def _states(self, states: ArrayLike) -> Floats:
         checked = as_floats(states)
@@ -224,6 +294,17 @@ class FlowMap(ABC):
 
     @abstractmethod
     def _advance(self, states: Floats, start: str, stop: str, keep: tuple[str, ...]) -> Floats: ...
+
+    def _advance_many(
+        self, states: Mapping[str, Floats], stop: str, keep: Mapping[str, tuple[str, ...]]
+    ) -> dict[str, Floats]:
+        return {
+            start: self._advance(each, start, stop, keep[start]) for start, each in states.items()
+        }
+
+    def _linearize(self, at: Floats, start: str, stop: str) -> tuple[Floats, Pullback]:
+        end = self._advance(at[np.newaxis], start, stop, (stop,))[0, 0]
+        return end, lambda vectors: self._vjp(vectors, at, start, stop)
 
     @abstractmethod
     def _log_probabilities(self, states: Floats, start: str) -> Floats: ...

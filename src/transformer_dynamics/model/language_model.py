@@ -183,6 +183,16 @@ class Model:
             "attention": self.attention_implementation,
         }
 
+    @property
+    def findings(self) -> dict[str, Any]:
+        """Sites, strategy and context length as far as they are known, for `adopt`."""
+        names = ("found_sites", "_strategy", "context_length")
+        return {name: self.__dict__[name] for name in names if name in self.__dict__}
+
+    def adopt(self, findings: Mapping[str, Any]) -> None:
+        """Take over the findings of another model with the same weights, which are not repeated."""
+        self.__dict__.update(findings)
+
     def untrained_twin(self, seed: int = 0) -> Model:
         """Return the same architecture with freshly initialized weights.
 

@@ -13,7 +13,7 @@ Limits: no models that are not causal, no sites named by hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,10 @@ from torch import Tensor
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.checks.derivatives import differentiating
 from transformer_dynamics.model.checks.states import relative_error
-from transformer_dynamics.model.flow_map import FlowMap
+from transformer_dynamics.model.flow_map import FlowMap, Pullback
+from transformer_dynamics.model.labels import FINAL, parse
+from transformer_dynamics.model.passes.batched_derivatives import batched_derivatives
+from transformer_dynamics.model.passes.joint import even_slices, joint_passes
 from transformer_dynamics.model.passes.runner import FAILURES, Runner
 from transformer_dynamics.model.passes.strategies import Strategy, require_causal
 from transformer_dynamics.model.sites import Sites
@@ -31,7 +34,7 @@ from transformer_dynamics.numerics.arrays import Floats
 
 # More states per pass compute more masked attention between states; fewer read the weights more
 # often.
-STATES_PER_PASS = 128
+STATES_PER_PASS = 192
 TOKENS_PER_PASS = 4096
 NO_TOKENS = "got a text of no tokens; a flow map follows a text's last token"
 
@@ -80,6 +83,11 @@ class ModelFlowMap(FlowMap):
             self._context = self._runner.run_clean(tokens, cached=False)
             self.strategy = "repeated"
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the context and the unperturbed trajectory."""
+        return self.clean.nbytes + self._context.n_bytes
+
     def _reproduces_clean_trajectory(self) -> bool:
         first = self._context.clean[:1]
         try:
@@ -89,16 +97,38 @@ class ModelFlowMap(FlowMap):
         carried = torch.stack([states[label][0] for label in self.sites])
         return bool((relative_error(carried, self._context.clean) <= self._runner.tolerance).all())
 
-    @torch.inference_mode(False)
     def _advance(self, states: Floats, start: str, stop: str, keep: tuple[str, ...]) -> Floats:
-        result = np.empty((len(states), len(keep), self.n_units))
-        for rows, batch in self._passes(states):
-            carried = self._runner.run(self._context, batch, start, (*keep, stop))
-            for index, label in enumerate(keep):
-                result[rows, index] = _as_numpy(carried[label])
-            if start in keep:
-                result[rows, keep.index(start)] = states[rows]
-        return result
+        return self._advance_many({start: states}, stop, {start: keep})[start]
+
+    @torch.inference_mode(False)
+    def _advance_many(
+        self, states: Mapping[str, Floats], stop: str, keep: Mapping[str, tuple[str, ...]]
+    ) -> dict[str, Floats]:
+        results = {
+            start: np.empty((len(each), len(keep[start]), self.n_units))
+            for start, each in states.items()
+        }
+        layers = {start: self._layer(start) for start in sorted(states, key=self.sites.index)}
+        sizes = {start: (len(states[start]), layer) for start, layer in layers.items()}
+        for batch in joint_passes(sizes, self._layer(stop), self._states_per_pass):
+            given = {start: self._tensor(states[start][rows]) for start, rows in batch}
+            labels = {stop, *(label for start, _ in batch for label in keep[start])}
+            carried = self._runner.run_many(self._context, given, tuple(labels))
+            first = 0
+            for start, rows in batch:
+                last = first + len(given[start])
+                for index, label in enumerate(keep[start]):
+                    results[start][rows, index] = (
+                        states[start][rows]
+                        if label == start
+                        else _as_numpy(carried[label][first:last])
+                    )
+                first = last
+        return results
+
+    def _layer(self, site: str) -> int:
+        """Index of the layer at whose beginning or within which a site lies."""
+        return len(self._context.outputs) if site == FINAL else parse(site)[0]
 
     @torch.inference_mode(False)
     def _log_probabilities(self, states: Floats, start: str) -> Floats:
@@ -109,6 +139,43 @@ class ModelFlowMap(FlowMap):
         return np.concatenate(pieces)
 
     def _vjp(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
+        if self.strategy == "shared" and self._runner.batches_derivatives and len(vectors) > 1:
+            try:
+                with batched_derivatives():
+                    state, end = self._differentiable(at, start, stop)
+                return self._pulled_back(vectors, state, end)
+            except FAILURES:
+                self._runner.batches_derivatives = False
+        return self._pulled_back_by_copies(vectors, at, start, stop)
+
+    def _linearize(self, at: Floats, start: str, stop: str) -> tuple[Floats, Pullback]:
+        state, end = self._differentiable(at, start, stop)
+        return _as_numpy(end[0]), lambda vectors: self._pulled_back(vectors, state, end)
+
+    def _differentiable(self, at: Floats, start: str, stop: str) -> tuple[Tensor, Tensor]:
+        """One state and its end, `(1, unit)`, as tensors of one graph."""
+        self._runner.require_derivatives()
+        with differentiating(self._runner.hf_model):
+            state = self._tensor(at)[np.newaxis].clone().requires_grad_(True)
+            keep = (stop,)
+            end = self._runner.run(self._context, state, start, keep, torch.enable_grad)[stop]
+        return state, end
+
+    def _pulled_back(self, vectors: Floats, state: Tensor, end: Tensor) -> Floats:
+        """Products u^T J from one pass, whose backward pass takes many vectors at once."""
+        result = np.empty_like(vectors)
+        with differentiating(self._runner.hf_model):
+            for rows, batch in self._passes(vectors):
+                many = len(batch) > 1  # one vector needs no batched operations
+                outputs = batch[:, np.newaxis] if many else batch
+                (gradient,) = torch.autograd.grad(
+                    end, state, outputs, retain_graph=True, is_grads_batched=many
+                )
+                result[rows] = _as_numpy(gradient).reshape(len(batch), -1)
+        return result
+
+    def _pulled_back_by_copies(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
+        """Products u^T J from one backward pass over a copy of the state per vector."""
         self._runner.require_derivatives()
         result = np.empty_like(vectors)
         with differentiating(self._runner.hf_model):
@@ -143,12 +210,14 @@ class ModelFlowMap(FlowMap):
             states, dtype=self._context.clean.dtype, device=self._context.clean.device
         )
 
+    @property
+    def _states_per_pass(self) -> int:
+        if self.strategy == "shared":
+            return STATES_PER_PASS
+        return max(1, TOKENS_PER_PASS // len(self._context.tokens))
+
     def _passes(self, states: Floats) -> Iterator[tuple[slice, Tensor]]:
-        size = STATES_PER_PASS
-        if self.strategy == "repeated":
-            size = max(1, TOKENS_PER_PASS // len(self._context.tokens))
-        for first in range(0, len(states), size):
-            rows = slice(first, min(first + size, len(states)))
+        for rows in even_slices(len(states), self._states_per_pass):
             yield rows, self._tensor(states[rows])
 
 

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
-from scipy.stats import ortho_group
 
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.registry import null
-from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
+
+# Steps whose bases are drawn before the cores factorize them.
+STEPS_AT_ONCE = 8
 
 
 @null(
@@ -30,14 +32,36 @@ from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
     destroys="every response to a deviation: each layer adds its update of the unperturbed state",
     of="flow",
 )
-def zero_update(flow: FlowMap) -> LinearFlowMap:
+def zero_update(flow: FlowMap) -> FlowMap:
     """Flow whose updates do not depend on the state, so that a deviation never changes.
 
     Its recovery ratio is 1 at every depth; the deviation over the stream's norm falls as the norm
     grows.
     """
-    identity = np.broadcast_to(np.eye(flow.n_units), (len(flow.sites) - 1,) + 2 * (flow.n_units,))
-    return LinearFlowMap.around(flow, identity, name=f"{flow.name}, zero update")
+    return _ZeroUpdate(flow)
+
+
+class _ZeroUpdate(FlowMap):
+    """Flow that moves every state as far as the unperturbed one; final states are read by it."""
+
+    def __init__(self, flow: FlowMap) -> None:
+        self.sites, self.clean, self.name = flow.sites, flow.clean, f"{flow.name}, zero update"
+        self._head = flow
+
+    def _advance(self, states: Floats, start: str, stop: str, keep: tuple[str, ...]) -> Floats:
+        kept = self.clean[[self.sites.index(label) for label in keep]]
+        moved: Floats = states[:, np.newaxis] + (kept - self.clean[self.sites.index(start)])
+        return moved
+
+    def _log_probabilities(self, states: Floats, start: str) -> Floats:
+        final = self._advance(states, start, self.sites[-1], self.sites[-1:])[:, 0]
+        return self._head.log_probabilities(final, self.sites[-1])
+
+    def _vjp(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
+        return vectors.copy()
+
+    def _jvp(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
+        return vectors.copy()
 
 
 @null(
@@ -72,13 +96,33 @@ def spectrum_matched_updates(jacobians: Floats, *, seed: int = 0) -> Floats:
     [5.0, 0.0]
     """
     rng = np.random.default_rng(seed)
-    n_units = jacobians.shape[-1]
-    uniform = _uniform_part(jacobians)
     matched = np.empty(jacobians.shape)
-    for step, remainder in enumerate(jacobians - uniform):
-        left, right = (ortho_group.rvs(n_units, random_state=rng) for _ in range(2))
-        matched[step] = uniform[step] + (left * scipy.linalg.svdvals(remainder)) @ right.T
+    for first in range(0, len(jacobians), STEPS_AT_ONCE):
+        steps = jacobians[first : first + STEPS_AT_ONCE]
+        drawn = [rng.normal(size=(2, *each.shape)) for each in steps]
+        tasks = zip(steps, drawn, strict=True)
+        matched[first : first + len(steps)] = map_in_threads(_with_new_bases, tasks)
     return matched
+
+
+def _with_new_bases(task: tuple[Floats, Floats]) -> Floats:
+    """A step whose remainder has new bases, from its Jacobian and two normal matrices."""
+    jacobian, drawn = task
+    remainder, uniform = _parts(jacobian)
+    left, right = (_orthogonal(each) for each in drawn)
+    matched: Floats = (left * scipy.linalg.svdvals(remainder)) @ right.T
+    matched[np.diag_indices(len(matched))] += uniform
+    return matched
+
+
+def _orthogonal(drawn: Floats) -> Floats:
+    """Haar-distributed orthogonal matrix from a normal one, as `scipy.stats.ortho_group` makes it.
+
+    That function draws and factorizes in one call, so that only one core would work.
+    """
+    basis, triangle = np.linalg.qr(drawn)
+    signs: Floats = basis * np.sign(triangle.diagonal())
+    return signs
 
 
 @null(
@@ -104,18 +148,19 @@ def random_updates(jacobians: Floats, *, seed: int = 0) -> Floats:
     >>> float(np.trace(drawn).round(6)), float(np.linalg.norm(drawn - 2 * np.eye(2)).round(6))
     (4.0, 5.0)
     """
-    n_units = jacobians.shape[-1]
-    uniform = _uniform_part(jacobians)
-    drawn = np.random.default_rng(seed).standard_normal(jacobians.shape)
-    drawn -= _uniform_part(drawn)
-    sizes = np.linalg.norm(jacobians - uniform, axis=(1, 2)) / np.linalg.norm(drawn, axis=(1, 2))
-    matched: Floats = uniform + drawn * sizes[:, np.newaxis, np.newaxis]
-    return matched if n_units > 1 else jacobians.copy()
+    if jacobians.shape[-1] == 1:
+        return jacobians.copy()
+    rng = np.random.default_rng(seed)
+    matched = np.empty(jacobians.shape)
+    for step, jacobian in enumerate(jacobians):
+        remainder, uniform = _parts(jacobian)
+        drawn, _ = _parts(rng.standard_normal(jacobian.shape))
+        matched[step] = drawn * (np.linalg.norm(remainder) / np.linalg.norm(drawn))
+        matched[step][np.diag_indices(len(drawn))] += uniform
+    return matched
 
 
-def _uniform_part(matrices: Floats) -> Floats:
-    """Identity times the mean diagonal of each matrix, `(step, unit, unit)`."""
-    n_units = matrices.shape[-1]
-    means = np.einsum("suu->s", matrices) / n_units
-    scaled: Floats = means[:, np.newaxis, np.newaxis] * np.eye(n_units)
-    return scaled
+def _parts(matrix: Floats) -> tuple[Floats, float]:
+    """A matrix without its mean diagonal, and the mean diagonal."""
+    uniform = float(matrix.trace()) / len(matrix)
+    return matrix - uniform * np.eye(len(matrix)), uniform

@@ -5,9 +5,9 @@
     turned   layer l's update points in a random direction, with its norm at every position
     moved    layer l's update is kept, and a random displacement of its norm is added
 
-`moved` is the control matched to `skip` in size. Cost: 2 L passes over the tokens of every
-text. Source: arXiv 2406.19384; random controls and untrained twin: ours. Documentation:
-docs/measures/perturbation.skip_and_swap.md.
+`moved` is the control matched to `skip` in size. Cost: 2 L passes over the tokens of every text,
+and L / 2 for a twin that is only skipped. Source: arXiv 2406.19384; random controls and untrained
+twin: ours. Documentation: docs/measures/perturbation.skip_and_swap.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import xarray as xr
 from torch import Tensor
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.model.layer_edits import LayerEdits
+from transformer_dynamics.model.layer_edits import Edit, LayerEdits
 from transformer_dynamics.nulls.layer_updates import moved_displacement, turned_updates
 from transformer_dynamics.perturbation.driver import (
     Experiment,
@@ -29,7 +29,7 @@ from transformer_dynamics.perturbation.driver import (
     over_texts,
     texts_followed,
 )
-from transformer_dynamics.perturbation.systems import System
+from transformer_dynamics.perturbation.systems import System, model_and_one_twin
 from transformer_dynamics.registry import perturbation
 
 EDITS = ("skip", "swap", "turned", "moved")
@@ -61,7 +61,8 @@ def skip_and_swap(
 
     Returns:
         `agreement` and `kl` `(system, sample, edit, layer)`; NaN for swapping the last layer, which
-        no layer follows.
+        no layer follows, and for all edits but `skip` of the second and later twins, whose other
+        edits no figure and no claim shows.
 
     Raises:
         InputError: too many texts, no tokens, or a system without a model.
@@ -70,39 +71,61 @@ def skip_and_swap(
         raise InputError(f"got n_tokens={n_tokens}; give one at least: n_tokens=32")
     texts = chosen_texts(systems, n_texts, seed)
 
+    shown = model_and_one_twin(systems)
+
     def prepare(system: System) -> Experiment:
+        kinds = EDITS if system in shown else EDITS[:1]
         return lambda text: {
-            system.name: _edited(system, system.tokens(text)[:n_tokens], seed + text)
+            system.name: _edited(system, system.tokens(text)[:n_tokens], seed + text, kinds)
         }
 
     followed = texts_followed(systems, texts)
     return over_texts(systems, texts, prepare, followed=followed, on_progress=on_progress)
 
 
-def _edited(system: System, tokens: Sequence[int], seed: int) -> xr.Dataset:
-    """Agreement and divergence of one text, `(edit, layer)`."""
+def _edited(system: System, tokens: Sequence[int], seed: int, kinds: Sequence[str]) -> xr.Dataset:
+    """Agreement and divergence of one text, `(edit, layer)`; NaN for edits that are not made."""
     model = system.require_model()
     edits = LayerEdits(model.hf_model, model.found_sites, tokens)
-    n_layers = edits.n_layers
-    agreement, divergence = np.full((2, len(EDITS), n_layers), np.nan)
-    functions: list[Callable[[int], Tensor]] = [
-        edits.skip,
-        edits.swap,
-        lambda layer: edits.replace(layer, turned_updates(edits.update(layer), seed=seed + layer)),
-        lambda layer: edits.replace(
+    makers: dict[str, Callable[[int], Edit]] = {
+        "skip": edits.skipped,
+        "swap": edits.swapped,
+        "turned": lambda layer: edits.replaced(
+            layer, turned_updates(edits.update(layer), seed=seed + layer)
+        ),
+        "moved": lambda layer: edits.replaced(
             layer, moved_displacement(edits.update(layer), seed=seed + layer)
         ),
+    }
+    places = [
+        (EDITS.index(kind), layer)
+        for kind in kinds
+        for layer in range(edits.n_layers - (kind == "swap"))
     ]
-    clean = edits.clean
-    probability, most_likely = clean.exp(), clean.argmax(-1)
-    for row, edit in enumerate(functions):
-        for layer in range(n_layers - (EDITS[row] == "swap")):
-            edited = edit(layer)
-            agreement[row, layer] = float((edited.argmax(-1) == most_likely).double().mean())
-            terms = (probability * (clean - edited)).nan_to_num(0.0)
-            divergence[row, layer] = float(terms.sum(-1, dtype=torch.float64).mean())
+    made = [makers[EDITS[row]](layer) for row, layer in places]
+    agreement, divergence = np.full((2, len(EDITS), edits.n_layers), np.nan)
+    compared = _Comparison(edits.clean)
+    for index, edited in edits.log_probabilities(made):
+        agreement[places[index]], divergence[places[index]] = compared.to(edited)
     dims = ("edit", "layer")
     return xr.Dataset(
         {"agreement": (dims, agreement, AGREEMENT), "kl": (dims, divergence, DIVERGENCE)},
-        coords={"edit": list(EDITS), "layer": np.arange(n_layers)},
+        coords={"edit": list(EDITS), "layer": np.arange(edits.n_layers)},
     )
+
+
+class _Comparison:
+    """Comparison of predictions with the unedited ones, `(position, token)`."""
+
+    def __init__(self, clean: Tensor) -> None:
+        self._clean, self._probability = clean, clean.exp()
+        self._most_likely = clean.argmax(-1)
+        self._is_finite = bool(torch.isfinite(clean).all())
+
+    def to(self, edited: Tensor) -> tuple[float, float]:
+        """Share of positions with the same most likely token, and mean divergence in nats."""
+        agreement = float((edited.argmax(-1) == self._most_likely).double().mean())
+        terms = (self._clean - edited).mul_(self._probability)
+        if not self._is_finite:
+            terms = terms.nan_to_num(0.0)  # 0 log 0 = 0
+        return agreement, float(terms.sum(-1, dtype=torch.float64).mean())

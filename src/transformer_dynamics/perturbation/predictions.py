@@ -8,13 +8,15 @@ Cost: logits over the vocabulary per state. Limit: flow maps without tokens are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 
 # States per pass: each has logits over the whole vocabulary.
-STATES_PER_PASS = 32
+STATES_PER_PASS = 64
 
 
 def divergences(flow: FlowMap, states: Floats, start: str) -> Floats:
@@ -29,15 +31,42 @@ def divergences(flow: FlowMap, states: Floats, start: str) -> Floats:
         InputError: as `FlowMap.log_probabilities`.
     """
     clean = flow.log_probabilities(flow.clean[-1:], flow.sites[-1])[0]
-    possible = np.exp(clean) > 0  # 0 log 0 = 0
-    probability, reference = np.exp(clean[possible]), clean[possible]
+    probability = np.exp(clean)
+    possible = probability > 0  # 0 log 0 = 0
+    chosen = slice(None) if possible.all() else possible
+    probability = probability[chosen]
+    expected = float(clean[chosen] @ probability)
     kl = np.full(len(states), np.nan)
     finite = np.flatnonzero(np.isfinite(states).all(axis=1))
     for begin in range(0, finite.size, STATES_PER_PASS):
         rows = finite[begin : begin + STATES_PER_PASS]
-        perturbed = flow.log_probabilities(states[rows], start)[:, possible]
-        kl[rows] = np.maximum((reference - perturbed) @ probability, 0.0)
+        perturbed = flow.log_probabilities(states[rows], start)[:, chosen]
+        kl[rows] = np.maximum(expected - perturbed @ probability, 0.0)
     return kl
+
+
+def divergences_of_starts(flow: FlowMap, states: Mapping[str, Floats]) -> dict[str, Floats]:
+    """KL(clean || state) by start, `(state)`, in nats; states travel in the same passes.
+
+    Args:
+        flow: flow map of one text.
+        states: `(state, unit)` by start; NaN gives NaN.
+
+    Raises:
+        InputError: as `FlowMap.advance_many` and `FlowMap.log_probabilities`.
+    """
+    last = flow.sites[-1]
+    is_finite = {start: np.isfinite(each).all(axis=1) for start, each in states.items()}
+    finite = {start: each[is_finite[start]] for start, each in states.items()}
+    carried = flow.advance_many(
+        {start: each for start, each in finite.items() if len(each)}, last, keep=[last]
+    )
+    ends = {start: np.full(each.shape, np.nan) for start, each in states.items()}
+    for start, each in carried.items():
+        ends[start][is_finite[start]] = each[:, 0]
+    values = divergences(flow, np.concatenate(list(ends.values())), last)
+    sizes = np.cumsum([len(each) for each in ends.values()])[:-1]
+    return dict(zip(ends, np.split(values, sizes), strict=True))
 
 
 def relative_divergences(flow: FlowMap, ends: Floats) -> list[dict[str, Floats]]:

@@ -7,12 +7,14 @@ model's own system by each perturbation.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
+from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.flow_map import FlowMap
@@ -26,6 +28,10 @@ from transformer_dynamics.recording.recording import Recording
 
 if TYPE_CHECKING:
     from transformer_dynamics.model.language_model import Model
+    from transformer_dynamics.model.model_flow_map import ModelFlowMap
+
+# Memory of the flow maps of the model that stay for further perturbations.
+FLOW_BYTES = 64 * 2**20
 
 MODEL, UNTRAINED, ZERO_UPDATE, RANDOM_UPDATES, SPECTRUM_MATCHED_UPDATES = (
     "model",
@@ -45,12 +51,15 @@ class System:
         recording: states of the last tokens of many texts.
         flow: flow map of a text's last token, by index of the text.
         load: function that returns the model; None for a synthetic system.
+        steps: Jacobians of steps that several perturbations use, by text and sites of the steps;
+            see `jacobians.steps`.
     """
 
     name: str
     recording: Recording
     flow: Callable[[int], FlowMap]
     load: Callable[[], Model] | None = None
+    steps: dict[tuple[int, tuple[str, ...]], NDArray[Any]] = field(default_factory=dict)
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -144,35 +153,63 @@ def _twin_name(number: int) -> str:
 def _system(
     name: str, recording: Recording, lists: Sequence[list[int]], load: Callable[[], Model]
 ) -> System:
-    return System(name, recording, lambda text: load().flow_map(lists[text], bos="never"), load)
+    def flow(text: int) -> ModelFlowMap:
+        return load().flow_map(lists[text], bos="never")
+
+    # The flow maps of a twin would keep its weights in memory.
+    return System(name, recording, _KeptFlows(flow) if name == MODEL else flow, load)
+
+
+class _KeptFlows:
+    """Flow maps by text, of which the latest stay in memory for further perturbations."""
+
+    def __init__(self, make: Callable[[int], ModelFlowMap]) -> None:
+        self._make = make
+        self._kept: OrderedDict[int, ModelFlowMap] = OrderedDict()
+
+    def __call__(self, text: int) -> FlowMap:
+        """Return the flow map of a text."""
+        flow = self._kept.pop(text, None) or self._make(text)
+        self._kept[text] = flow
+        while len(self._kept) > 1 and sum(e.n_bytes for e in self._kept.values()) > FLOW_BYTES:
+            self._kept.popitem(last=False)
+        return flow
 
 
 class _LatestTwin:
-    """Maker of untrained twins that holds the weights of the latest one."""
+    """Maker of untrained twins that holds the weights of the latest one.
+
+    A twin that is made again has the sites and the strategy that were found when it was first made.
+    """
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._seed: int | None = None
         self._twin: Model | None = None
+        self._findings: dict[int, dict[str, Any]] = {}
 
     def of(self, seed: int) -> Model:
         """Return the twin of one seed."""
         if self._twin is None or seed != self._seed:
+            if self._twin is not None and self._seed is not None:
+                self._findings[self._seed] = self._twin.findings
             self._twin = None
             self._twin, self._seed = self._model.untrained_twin(seed), seed
+            self._twin.adopt(self._findings.get(seed, {}))
         return self._twin
 
 
 def model_and_one_twin(systems: Sequence[System]) -> list[System]:
     """Systems without the second and later untrained twins, for results that only figures show."""
-    return [system for system in systems if not _is_further_twin(system.name)]
+    return [system for system in systems if not is_further_twin(system.name)]
 
 
 def shown_systems(result: xr.Dataset) -> list[str]:
     """Names of the systems that a figure draws: all but the second and later untrained twins."""
-    return [name for name in result["system"].values.tolist() if not _is_further_twin(name)]
+    return [name for name in result["system"].values.tolist() if not is_further_twin(name)]
 
 
-def _is_further_twin(name: str) -> bool:
+def is_further_twin(name: str) -> bool:
+    """Return whether a system is the second or a later untrained twin."""
     base, _, number = name.rpartition(" ")
     return base == UNTRAINED and number.isdigit() and int(number) > 0

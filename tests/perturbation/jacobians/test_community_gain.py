@@ -53,10 +53,21 @@ def test_gains_of_a_diagonal_flow_are_its_entries():
 def test_gains_are_column_norms_of_products():
     rng = np.random.default_rng(0)
     steps = rng.standard_normal((13, 5, 5)) / 2
-    gains, _ = unit_gains(LinearFlowMap(steps), "1.state")
-    np.testing.assert_allclose(gains[0], np.linalg.norm(steps[1], axis=0))
+    flow = LinearFlowMap(steps)
+    recording = Recording.from_array(np.stack([flow.clean] * 2), sites=flow.sites)
+    system = System("model", recording, lambda text: flow)
+    gains, stops = unit_gains(system, 0, ["1.state"])
+    np.testing.assert_allclose(gains[0, 0], np.linalg.norm(steps[1], axis=0))
     product = np.linalg.multi_dot(steps[12:0:-1])
-    np.testing.assert_allclose(gains[1], np.linalg.norm(product, axis=0))
+    np.testing.assert_allclose(gains[1, 0], np.linalg.norm(product, axis=0))
+    assert stops == [("2.state", "13.state")]
+    # A horizon that ends within a layer: two sites a layer, of which the last is left out.
+    labels = (*(f"{layer}.{kind}" for layer in range(7) for kind in ("pre_attn", "pre_mlp")),)
+    flow.sites = (*labels[:13], "final")
+    recording = Recording.from_array(np.stack([flow.clean] * 2), sites=flow.sites)
+    gains, stops = unit_gains(System("model", recording, lambda text: flow), 0, ["1.pre_attn"])
+    product = np.linalg.multi_dot(steps[12:1:-1])
+    np.testing.assert_allclose(gains[1, 0], np.linalg.norm(product, axis=0))
 
 
 @pytest.mark.parametrize("sign", [1, -1])

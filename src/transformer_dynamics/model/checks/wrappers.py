@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
@@ -46,10 +47,29 @@ def trunk_of(hf_model: nn.Module) -> nn.Module:
 
 def is_compiled(hf_model: nn.Module) -> bool:
     """Return whether a pass through the model would run compiled code."""
+    return holds_compiled(modules_of(hf_model))
+
+
+def holds_compiled(modules: Iterable[nn.Module]) -> bool:
+    """Return whether one of the modules is compiled."""
     return any(
         "_orig_mod" in module._modules or module._compiled_call_impl is not None
-        for module in (hf_model, *trunk_of(hf_model).modules())
+        for module in modules
     )
+
+
+def modules_of(root: nn.Module) -> list[nn.Module]:
+    """Return a module and all modules in it, in no particular order.
+
+    `nn.Module.modules` is a recursive generator, whose time exceeds that of a short pass.
+    """
+    found, pending = {id(root): root}, [root]
+    while pending:
+        for module in pending.pop()._modules.values():
+            if module is not None and id(module) not in found:
+                found[id(module)] = module
+                pending.append(module)
+    return list(found.values())
 
 
 def vocabulary_size(hf_model: Any) -> int | None:

@@ -29,6 +29,13 @@ class Context:
     outputs: list[Any]
     cache: Any
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the states, keys and values."""
+        layers = [] if self.cache is None else self.cache.layers
+        kept = [self.clean, *(each for layer in layers for each in (layer.keys, layer.values))]
+        return sum(each.untyped_storage().nbytes() for each in kept)
+
     def inputs(self, n_states: int) -> dict[str, Any]:
         """Return the arguments of a pass with `n_states` copies of the last token."""
         if self.cache is None:
@@ -46,23 +53,34 @@ class Context:
             "use_cache": True,
         }
 
-    @property
-    def replacement(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Function that replaces the last token's states in the stream of a pass."""
-        n_tokens = len(self.tokens)
+    def replacement(self, rows: slice, n_states: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return the function that replaces some of the last token's states in a pass's stream.
 
-        def replace_all(stream: Tensor, states: Tensor) -> Tensor:
-            return states.to(stream.device).reshape(stream.shape)
+        Args:
+            rows: states that are replaced.
+            n_states: number of states of the pass.
+        """
+
+        def replace_tokens(stream: Tensor, states: Tensor) -> Tensor:
+            return _replaced(stream.reshape(n_states, -1), rows, states).reshape(stream.shape)
 
         def replace_last(stream: Tensor, states: Tensor) -> Tensor:
-            by_text = stream.reshape(len(states), n_tokens, -1)
-            last = states.to(stream.device)[:, None]
+            by_text = stream.reshape(n_states, len(self.tokens), -1)
+            last = _replaced(by_text[:, -1], rows, states)[:, None]
             return torch.cat([by_text[:, :-1], last], dim=1).reshape(stream.shape)
 
-        return replace_last if self.cache is None else replace_all
+        return replace_last if self.cache is None else replace_tokens
 
     def last_states(self, stream: Tensor, n_states: int) -> Tensor:
         """Return the last token's states, `(state, unit)`, from the stream of a pass."""
         if self.cache is not None:
             return stream.reshape(n_states, -1)
         return stream.reshape(n_states, len(self.tokens), -1)[:, -1].clone()
+
+
+def _replaced(old: Tensor, rows: slice, states: Tensor) -> Tensor:
+    """Return `old` `(state, unit)` with other states in some rows."""
+    new = states.to(old.device)
+    if len(new) == len(old):
+        return new
+    return torch.cat([old[: rows.start], new, old[rows.stop :]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import Any
@@ -39,13 +39,18 @@ FAILURES = (
 
 
 class Runner:
-    """Forward passes of a model with other states at the last token."""
+    """Forward passes of a model with other states at the last token.
+
+    Attributes:
+        batches_derivatives: False once a backward pass of many vectors at once has failed.
+    """
 
     def __init__(self, hf_model: Any, sites: Sites) -> None:
         self.hf_model = hf_model
         self._trunk = trunk_of(hf_model)
         self._sites = sites
         self._has_derivatives = False
+        self.batches_derivatives = True
         self._layers = [self._trunk.get_submodule(path) for path in layer_paths(sites)]
 
     @cached_property
@@ -91,47 +96,75 @@ class Runner:
         mode: Callable[[], Any] = torch.inference_mode,
     ) -> dict[str, Tensor]:
         """Carry `states` `(state, unit)` from `start` to each site of `keep`."""
-        carried = {start: states}
-        if start == FINAL:
-            return carried
+        return {start: states, **self.run_many(context, {start: states}, keep, mode)}
+
+    def run_many(
+        self,
+        context: Context,
+        states: Mapping[str, Tensor],
+        keep: Sequence[str],
+        mode: Callable[[], Any] = torch.inference_mode,
+    ) -> dict[str, Tensor]:
+        """Carry states that join the pass at their own sites to each site of `keep`.
+
+        Args:
+            context: context that all states share.
+            states: states `(state, unit)` by start, the starts in order of depth.
+            keep: sites at which states are kept.
+            mode: state of autograd.
+
+        Returns:
+            States `(state, unit)` of all starts by site, for sites of `keep` behind the first
+            start. Rows of states that have not joined yet hold no result.
+        """
+        first = next(iter(states))
         order = self._sites.labels
-        wanted = [s for s in self._sites.sites if s.label in keep and s.label != start]
-        last = max((site.label for site in wanted), key=order.index)
+        wanted = [
+            site
+            for place, site in enumerate(self._sites.sites)
+            if site.label in keep and place > order.index(first)
+        ]
+        carried: dict[str, Tensor] = {}
+        n_states, device = sum(map(len, states.values())), states[first].device
 
         def read(label: str, stream: Tensor) -> None:
-            carried[label] = context.last_states(stream, len(states)).to(states.device)
-            if label == last:
+            carried[label] = context.last_states(stream, n_states).to(device)
+            if label == wanted[-1].label:
                 raise PassEnded
 
-        with (
-            self._injected(context, states, start, mode),
-            reading(self._trunk, wanted, read),
-            suppress(PassEnded),
-        ):
-            self._trunk(**context.inputs(len(states)))
+        if wanted:
+            with (
+                self._injected(context, states, mode),
+                reading(self._trunk, wanted, read),
+                suppress(PassEnded),
+            ):
+                self._trunk(**context.inputs(n_states))
         return carried
 
     def logits(self, context: Context, states: Tensor, start: str) -> Tensor:
         """Logits of the next token for states at `start`, `(state, token)`."""
-        with self._injected(context, states, start, torch.inference_mode):
+        with self._injected(context, {start: states}, torch.inference_mode):
             output = self.hf_model(**context.inputs(len(states)))
         logits = logits_of(self.hf_model, output)
         return logits[0] if context.cache is not None else logits[:, -1]
 
     @contextmanager
     def _injected(
-        self, context: Context, states: Tensor, start: str, mode: Callable[[], Any]
+        self, context: Context, states: Mapping[str, Tensor], mode: Callable[[], Any]
     ) -> Iterator[None]:
+        start = next(iter(states))
         layer = len(self._layers) if start == FINAL else parse(start)[0]
         with ExitStack() as stack:
             stack.enter_context(evaluating(self.hf_model, mode))
             if context.cache is not None and all(map(passes_stream_alone, context.outputs)):
                 # Skipped layers write no keys of the states, and no later layer reads them.
-                before = min(layer, len(self._layers) - 1)
-                stack.enter_context(skipping(self._layers[:before], context.outputs[:before]))
-            stack.enter_context(
-                injecting(self._trunk, self._sites, start, states, context.replacement)
-            )
+                stack.enter_context(skipping(self._layers[:layer], context.outputs[:layer]))
+            first, n_states = 0, sum(map(len, states.values()))
+            for label, each in states.items():
+                rows = slice(first, first + len(each))
+                replace = context.replacement(rows, n_states)
+                stack.enter_context(injecting(self._trunk, self._sites, label, each, replace))
+                first = rows.stop
             yield
 
 

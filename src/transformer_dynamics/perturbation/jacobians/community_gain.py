@@ -7,7 +7,7 @@ and e_u the unit's axis:
     boundary  b_u                    share of the unit's edge weight to other communities
 
 Their rank correlation over units is computed as it is, and with variance and strength of the unit
-regressed out; the null permutes b. Cost: per text and site the Jacobians of 12 sublayers. Source:
+regressed out; the null permutes b. Cost: per text the Jacobians of all layers. Source:
 arXiv 2605.14258; by unit, partial correlations and permutations: ours.
 Documentation: docs/measures/perturbation.community_gain.md.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
@@ -28,7 +29,6 @@ from transformer_dynamics.measures.units.partitions import (
     unit_communities,
 )
 from transformer_dynamics.measures.units.unit_graph import MOST_SAMPLES, NEIGHBORS
-from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats, warn_undefined
 from transformer_dynamics.perturbation.depths import layer_sites
 from transformer_dynamics.perturbation.driver import (
@@ -42,6 +42,7 @@ from transformer_dynamics.perturbation.jacobians.rank_correlation import (
     LEAST_PAIRS,
     rank_correlation,
 )
+from transformer_dynamics.perturbation.jacobians.steps import steps_of_text
 from transformer_dynamics.perturbation.systems import System
 from transformer_dynamics.registry import perturbation
 
@@ -52,24 +53,38 @@ GAIN = {"units": "1", "definition": "|J e_u|, change at the later site over chan
 STATISTICS = ("spearman", "partial_spearman", "community_spearman")
 
 
-def unit_gains(flow: FlowMap, start: str) -> tuple[Floats, list[str]]:
-    """Gain of every unit at a site over the layer and over 12 sublayers, `(horizon, unit)`.
+def unit_gains(
+    system: System, text: int, starts: Sequence[str]
+) -> tuple[Floats, list[tuple[str, str]]]:
+    """Gain of every unit at some sites over the layer and over 12 sublayers.
 
     Args:
-        flow: flow map of one text.
-        start: first site of a layer.
+        system: the system.
+        text: index of the text.
+        starts: first sites of layers.
 
     Returns:
-        The gains, and the site where each horizon ends: the final one if fewer than 12
-        sublayers follow.
+        The gains `(horizon, start, unit)`, and for each start the sites where the horizons end: the
+        final one if fewer than 12 sublayers follow.
     """
-    layers = layer_sites(flow.sites)
-    near = layers[layers.index(start) + 1]
-    last = min(flow.sites.index(start) + N_SUBLAYERS, len(flow.sites) - 1)
-    far = flow.sites[max(last, flow.sites.index(near))]
-    layer = flow.jacobian(start, near).values
-    whole = layer if far == near else flow.jacobian(near, far).values @ layer
-    return np.linalg.norm(np.stack([layer, whole]), axis=1), [near, far]
+    layers, sites = layer_sites(system.sites), system.sites
+    steps = dict(zip(pairwise(layers), steps_of_text(system, text), strict=True))
+    gains, stops = [], []
+    for start in starts:
+        near = layers[layers.index(start) + 1]
+        end = min(sites.index(start) + N_SUBLAYERS, len(sites) - 1)
+        end = max(end, sites.index(near))
+        far = sites[end]
+        # Whole layers up to the horizon, and what is left of one.
+        passed = [site for site in layers if sites.index(start) <= sites.index(site) <= end]
+        whole = layer = steps[start, near]
+        for step in pairwise(passed[1:]):
+            whole = steps[step] @ whole
+        if passed[-1] != far:
+            whole = system.flow(text).jacobian(passed[-1], far).values @ whole
+        gains.append(np.linalg.norm(np.stack([layer, whole]), axis=1))
+        stops.append((near, far))
+    return np.stack(gains, axis=1), stops
 
 
 @perturbation(
@@ -118,7 +133,7 @@ def community_gain(
 
     def prepare(system: System) -> Experiment:
         communities[system.name] = _communities(system, chosen, neighbors, method, seed)
-        return lambda text: {system.name: _gains(system.flow(text), chosen)}
+        return lambda text: {system.name: _gains(system, text, chosen)}
 
     whole = over_texts(systems, texts, prepare, on_progress=on_progress)
     whole = whole.merge(stacked(communities, "system"))
@@ -174,11 +189,11 @@ def _communities(
     )
 
 
-def _gains(flow: FlowMap, starts: Sequence[str]) -> xr.Dataset:
+def _gains(system: System, text: int, starts: Sequence[str]) -> xr.Dataset:
     """Gains in one text, `(horizon, start, unit)`."""
-    gains, stops = zip(*(unit_gains(flow, start) for start in starts), strict=True)
+    gains, stops = unit_gains(system, text, starts)
     return xr.Dataset(
-        {"gain": (("horizon", "start", "unit"), np.stack(gains, axis=1), GAIN)},
+        {"gain": (("horizon", "start", "unit"), gains, GAIN)},
         coords={
             "horizon": np.array(HORIZONS, dtype=object),
             "stop": (("horizon", "start"), np.array(stops, dtype=object).T),

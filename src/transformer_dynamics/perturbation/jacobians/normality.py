@@ -13,6 +13,8 @@ A is a step Jacobian J or its update U = J - I, |A| the Frobenius norm, lambda t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
@@ -33,9 +35,27 @@ def symmetric_energy(matrices: Floats) -> Floats:
     >>> float(symmetric_energy(np.array([[0.0, 1.0], [-1.0, 0.0]])))
     0.0
     """
-    transposed = np.swapaxes(matrices, -1, -2)
-    whole = (matrices**2).sum(axis=(-1, -2))
-    return ratio((((matrices + transposed) / 2) ** 2).sum(axis=(-1, -2)), whole)
+    return _of_each(_symmetric_share, matrices)
+
+
+def _symmetric_share(matrix: Floats) -> float:
+    whole = (matrix**2).sum()
+    return float(ratio((((matrix + matrix.T) / 2) ** 2).sum(), whole))
+
+
+def frobenius_norm(matrices: Floats) -> Floats:
+    """Frobenius norm, `(...)`."""
+    return _of_each(lambda each: float(np.linalg.norm(each)), matrices)
+
+
+def _of_each(function: Callable[[Floats], float], matrices: Floats) -> Floats:
+    """A number of every matrix `(..., unit, unit)`, `(...)`: one at a time stays in the caches."""
+    stack = np.asarray(matrices)
+    if stack.ndim == 2:
+        return np.float64(function(stack))  # type: ignore[return-value]
+    shape, flat = stack.shape[:-2], stack.reshape(-1, *stack.shape[-2:])
+    values: Floats = np.array(map_in_threads(function, flat), dtype=np.float64).reshape(shape)[()]
+    return values
 
 
 def traceless_symmetric_energy(updates: Floats) -> Floats:
@@ -49,28 +69,30 @@ def traceless_symmetric_energy(updates: Floats) -> Floats:
     >>> float(traceless_symmetric_energy(3 * np.eye(2)))
     nan
     """
-    n_units = updates.shape[-1]
-    means = np.trace(updates, axis1=-2, axis2=-1) / n_units
-    traceless = updates - means[..., np.newaxis, np.newaxis] * np.eye(n_units)
-    norms = [np.linalg.norm(each, axis=(-2, -1)) for each in (traceless, updates)]
-    return np.where(norms[0] > ROUNDING * norms[1], symmetric_energy(traceless), np.nan)[()]
+    return _of_each(_traceless_symmetric_share, updates)
+
+
+def _traceless_symmetric_share(update: Floats) -> float:
+    traceless = update - update.trace() / len(update) * np.eye(len(update))
+    is_zero = np.linalg.norm(traceless) <= ROUNDING * np.linalg.norm(update)
+    return float("nan") if is_zero else _symmetric_share(traceless)
 
 
 def commutator_norm(matrices: Floats) -> Floats:
     """Norm of the commutator, |A A^T - A^T A| / |A|^2, `(...)`; zero for normal matrices."""
-    transposed = np.swapaxes(matrices, -1, -2)
-    commutator = np.linalg.norm(matrices @ transposed - transposed @ matrices, axis=(-1, -2))
-    return ratio(commutator, (matrices**2).sum(axis=(-1, -2)))
+    return ratio(commutator(matrices), frobenius_norm(matrices) ** 2)
+
+
+def commutator(matrices: Floats) -> Floats:
+    """Norm of A A^T - A^T A, `(...)`; the same for A and for A - I."""
+    return _of_each(lambda each: float(np.linalg.norm(each @ each.T - each.T @ each)), matrices)
 
 
 def numerical_abscissa(matrices: Floats) -> Floats:
-    """Largest eigenvalue of the symmetric part, `(step)`."""
+    """Largest eigenvalue of the symmetric part, `(...)`."""
     last = [matrices.shape[-1] - 1] * 2
-    return np.array(
-        map_in_threads(
-            lambda matrix: scipy.linalg.eigvalsh((matrix + matrix.T) / 2, subset_by_index=last)[0],
-            matrices,
-        )
+    return _of_each(
+        lambda each: scipy.linalg.eigvalsh((each + each.T) / 2, subset_by_index=last)[0], matrices
     )
 
 
@@ -81,7 +103,7 @@ def henrici(matrices: Floats, eigenvalues: Complex) -> Floats:
     >>> float(henrici(shear, np.linalg.eigvals(shear)).round(6)) == round(2 / 6**0.5, 6)
     True
     """
-    whole = (matrices**2).sum(axis=(-1, -2))
+    whole = frobenius_norm(matrices) ** 2
     normal = (np.abs(eigenvalues) ** 2).sum(axis=-1)
     return ratio(np.sqrt(np.maximum(whole - normal, 0.0)), np.sqrt(whole))
 

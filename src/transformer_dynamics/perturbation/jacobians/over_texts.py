@@ -12,7 +12,8 @@ Documentation: docs/measures/perturbation.jacobians.md.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,6 +21,7 @@ import xarray as xr
 from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.nulls.flow_maps import random_updates, spectrum_matched_updates
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.perturbation.depths import layer_sites, step_names
 from transformer_dynamics.perturbation.driver import (
     Experiment,
@@ -31,12 +33,13 @@ from transformer_dynamics.perturbation.driver import (
 )
 from transformer_dynamics.perturbation.jacobians.lyapunov import lyapunov_exponents
 from transformer_dynamics.perturbation.jacobians.normality import (
+    frobenius_norm,
     symmetric_energy,
     traceless_symmetric_energy,
 )
 from transformer_dynamics.perturbation.jacobians.ranks import composed_ranks
 from transformer_dynamics.perturbation.jacobians.spectrum import READINGS, labeled
-from transformer_dynamics.perturbation.jacobians.steps import step_jacobians, text_seed
+from transformer_dynamics.perturbation.jacobians.steps import steps_of_text, text_seed
 from transformer_dynamics.perturbation.systems import (
     RANDOM_UPDATES,
     SPECTRUM_MATCHED_UPDATES,
@@ -87,7 +90,7 @@ def jacobians(
 
     def prepare(system: System) -> Experiment:
         def experiment(text: int) -> dict[str, xr.Dataset]:
-            matrices = step_jacobians(system.flow(text), chosen)
+            matrices = steps_of_text(system, text, chosen)
             drawn = DRAWN if system is systems[0] else {}
             return {system.name: _chain(matrices)} | {
                 name: _chain(draw(matrices, seed=text_seed(seed, text)))
@@ -104,25 +107,34 @@ def jacobians(
 
 def _chain(matrices: Floats) -> xr.Dataset:
     """Quantities of one text's steps that need no eigenvalues."""
-    updates = matrices - np.eye(matrices.shape[-1])
+    # The chain of QR factorizations takes one core, the ranks the others.
+    tasks: list[Callable[[Floats], Any]] = [lyapunov_exponents, composed_ranks]
+    exponents, (ranks, values) = map_in_threads(lambda task: task(matrices), tasks)
+    norms, energies, traceless = zip(*map_in_threads(_sizes, matrices), strict=True)
     readings = {
-        name: labeled(
-            {
-                "norm": np.linalg.norm(each, axis=(-1, -2)),
-                "symmetric_energy": symmetric_energy(each),
-            },
-            ("step",),
+        name: labeled({"norm": norm, "symmetric_energy": energy}, ("step",))
+        for name, norm, energy in zip(
+            READINGS, np.transpose(norms), np.transpose(energies), strict=True
         )
-        for name, each in zip(READINGS, (matrices, updates), strict=True)
     }
-    ranks, values = composed_ranks(matrices)
-    traceless = {"traceless_symmetric_energy": traceless_symmetric_energy(updates)}
-    result = stacked(readings, "reading").assign(labeled({**ranks, **traceless}, ("step",)))
+    of_steps = {**ranks, "traceless_symmetric_energy": np.array(traceless)}
+    result = stacked(readings, "reading").assign(labeled(of_steps, ("step",)))
     nats = {"units": "nats per step", "definition": "by QR of the chain of Jacobians"}
-    result["lyapunov_exponent"] = ("exponent", lyapunov_exponents(matrices), nats)
+    result["lyapunov_exponent"] = ("exponent", exponents, nats)
     shares = {"units": "1", "denominator": "the largest singular value of the whole product"}
     result["composed_singular_value"] = ("exponent", values, shares)
     return result
+
+
+def _sizes(matrix: Floats) -> tuple[list[float], list[float], float]:
+    """Norm and symmetric energy of a step and of its update, and energy of the traceless update."""
+    update = matrix - np.eye(len(matrix))
+    both = (matrix, update)
+    return (
+        [float(frobenius_norm(each)) for each in both],
+        [float(symmetric_energy(each)) for each in both],
+        float(traceless_symmetric_energy(update)),
+    )
 
 
 def _warn(result: xr.Dataset) -> None:

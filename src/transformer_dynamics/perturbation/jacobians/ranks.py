@@ -9,11 +9,16 @@ Products of any matrices collapse in rank, random ones too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.linalg
 
 from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.numerics.parallel import map_in_threads
+
+# Products held in memory while the cores decompose them.
+PRODUCTS_AT_ONCE = 8
 
 
 def effective_rank(singular_values: Floats) -> dict[str, Floats]:
@@ -33,25 +38,27 @@ def effective_rank(singular_values: Floats) -> dict[str, Floats]:
     }
 
 
-def composed_ranks(matrices: Floats) -> tuple[dict[str, Floats], Floats]:
+def composed_ranks(matrices: Sequence[Floats] | Floats) -> tuple[dict[str, Floats], Floats]:
     """Ranks of the products of the first 1, 2, ... steps, and singular values of the last product.
 
     Args:
-        matrices: `(step, unit, unit)`, the first step first.
+        matrices: `(step, unit, unit)`, or a matrix per step, the first step first.
 
     Returns:
         Three ranks by name, `(step)`; singular values of the whole product over the largest one,
         `(unit)`.
     """
-    products = np.empty_like(matrices, dtype=np.float64)
-    product = np.eye(matrices.shape[-1])
-    for step, matrix in enumerate(matrices):
-        product = matrix @ product
-        product /= max(np.abs(product).max(), np.finfo(np.float64).tiny)  # ranks have no scale
-        products[step] = product
-    values = np.stack(map_in_threads(_singular_values, products))
-    values[-1] = scipy.linalg.svdvals(products[-1])
-    return effective_rank(values), ratio(values[-1], values[-1].max())
+    values: list[Floats] = []
+    product = np.eye(len(matrices[0]))
+    for first in range(0, len(matrices), PRODUCTS_AT_ONCE):
+        products = []
+        for matrix in matrices[first : first + PRODUCTS_AT_ONCE]:
+            product = matrix @ product
+            product /= max(np.abs(product).max(), np.finfo(np.float64).tiny)  # ranks have no scale
+            products.append(product)
+        values += map_in_threads(_singular_values, products)
+    values[-1] = scipy.linalg.svdvals(product)
+    return effective_rank(np.stack(values)), ratio(values[-1], values[-1].max())
 
 
 def _singular_values(matrix: Floats) -> Floats:

@@ -30,7 +30,11 @@ from transformer_dynamics.perturbation.driver import (
 from transformer_dynamics.perturbation.jacobians.normality import normal_part
 from transformer_dynamics.perturbation.jacobians.ranks import composed_ranks
 from transformer_dynamics.perturbation.jacobians.spectrum import labeled, spectrum, spectrum_from
-from transformer_dynamics.perturbation.jacobians.steps import step_jacobians, text_seed
+from transformer_dynamics.perturbation.jacobians.steps import (
+    step_jacobians,
+    steps_of_text,
+    text_seed,
+)
 from transformer_dynamics.perturbation.systems import (
     RANDOM_UPDATES,
     System,
@@ -84,13 +88,14 @@ def spectra(
         sums: list[Floats] = [np.zeros(())] * len(MODES)
 
         def experiment(text: int) -> dict[str, xr.Dataset]:
-            matrices = _of_both_modes(system, text, chosen)
+            matrices = list(_of_both_modes(system, text, chosen))
             sums[:] = [total + each / n_texts for total, each in zip(sums, matrices, strict=True)]
             if text == texts[-1]:
                 averages[system.name] = _by_mode([spectrum(total) for total in sums])
-            results = {system.name: _by_mode([_complete(each) for each in matrices])}
+            isolated = _complete(matrices.pop())  # a chain of Jacobians takes much memory
+            results = {system.name: _by_mode([_complete(matrices[0]), isolated])}
             if system is systems[0]:
-                drawn = random_updates(matrices[0], seed=text_seed(seed, text))
+                drawn = random_updates(matrices.pop(), seed=text_seed(seed, text))
                 results[RANDOM_UPDATES] = _by_mode([_complete(drawn)])
             return results
 
@@ -104,9 +109,9 @@ def spectra(
 
 def _of_both_modes(system: System, text: int, sites: Sequence[str]) -> tuple[Floats, Floats]:
     """Step Jacobians of one text in context and isolated."""
-    flow = system.flow(text)
+    in_context = steps_of_text(system, text, sites)
     alone = system.require_model().flow_map(system.tokens(text)[-1:], bos="never")
-    return step_jacobians(flow, sites), step_jacobians(alone, sites, at=flow.clean)
+    return in_context, step_jacobians(alone, sites, at=system.flow(text).clean)
 
 
 def _complete(matrices: Floats) -> xr.Dataset:
@@ -114,7 +119,7 @@ def _complete(matrices: Floats) -> xr.Dataset:
     surrogates, eigenvalues = zip(*map_in_threads(normal_part, matrices), strict=True)
     result = spectrum_from(matrices, np.stack(eigenvalues))
     result = result.assign(labeled(composed_ranks(matrices)[0], ("step",)))
-    ranks = composed_ranks(np.stack(surrogates))[0]
+    ranks = composed_ranks(surrogates)[0]
     return result.assign({f"surrogate_{name}": ("step", values) for name, values in ranks.items()})
 
 

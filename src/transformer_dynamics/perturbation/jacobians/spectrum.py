@@ -11,18 +11,21 @@ Limit: no pseudospectra.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.linalg
 import xarray as xr
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.perturbation.driver import stacked
 from transformer_dynamics.perturbation.jacobians.normality import (
     Complex,
-    commutator_norm,
+    commutator,
     complex_share,
+    frobenius_norm,
     henrici,
     imaginary_weight,
     numerical_abscissa,
@@ -72,29 +75,52 @@ def spectrum(matrices: Floats) -> xr.Dataset:
 
 def spectrum_from(given: Floats, eigenvalues: Complex) -> xr.Dataset:
     """Compute the result of `spectrum` from steps and their eigenvalues."""
-    identity = np.eye(given.shape[-1])
     eigenvalues = np.take_along_axis(eigenvalues, np.argsort(-np.abs(eigenvalues), axis=-1), -1)
+    of_steps = map_in_threads(_quantities, zip(given, eigenvalues, strict=True))
     readings = []
-    for matrix, values in ((given, eigenvalues), (given - identity, eigenvalues - 1)):
-        singular = np.stack(map_in_threads(scipy.linalg.svdvals, matrix))
-        quantities = {
-            "norm": np.linalg.norm(matrix, axis=(-1, -2)),
-            "symmetric_energy": symmetric_energy(matrix),
-            "commutator_norm": commutator_norm(matrix),
-            "numerical_abscissa": numerical_abscissa(matrix),
-            "henrici": henrici(matrix, values),
-            "spectral_radius": np.abs(values).max(axis=-1),
-            "spectral_norm": singular[:, 0],
-            "complex_share": complex_share(eigenvalues),
-            "imaginary_weight": imaginary_weight(values),
-        }
-        reading = labeled(quantities, ("step",))
+    for of_reading in zip(*of_steps, strict=True):
+        names = of_reading[0].keys() - {"singular_value"}
+        reading = labeled(
+            {
+                name: np.array([each[name] for each in of_reading])
+                for name in MEANINGS
+                if name in names
+            },
+            ("step",),
+        )
+        singular = np.stack([each["singular_value"] for each in of_reading])
         reading["singular_value"] = (("step", "eigenvalue"), singular)
         readings.append(reading)
     result = stacked(dict(zip(READINGS, readings, strict=True)), "reading")
     result["eigenvalue_real"] = (("step", "eigenvalue"), eigenvalues.real)
     result["eigenvalue_imaginary"] = (("step", "eigenvalue"), eigenvalues.imag)
     return result.assign_attrs(random_complex_share=random_complex_share(given.shape[-1]))
+
+
+def _quantities(step: tuple[Floats, Complex]) -> list[dict[str, Any]]:
+    """Quantities of one step and of its update, from the step and its eigenvalues."""
+    matrix, eigenvalues = step
+    update = matrix - np.eye(len(matrix))
+    # The identity does not change the commutator, and moves the abscissa by one.
+    of_commutator, abscissa = commutator(update), numerical_abscissa(update)
+    readings = []
+    for each, values, shift in ((matrix, eigenvalues, 1), (update, eigenvalues - 1, 0)):
+        singular, norm = scipy.linalg.svdvals(each), frobenius_norm(each)
+        readings.append(
+            {
+                "norm": norm,
+                "symmetric_energy": symmetric_energy(each),
+                "commutator_norm": ratio(of_commutator, norm**2),
+                "numerical_abscissa": abscissa + shift,
+                "henrici": henrici(each, values),
+                "spectral_radius": np.abs(values).max(),
+                "spectral_norm": singular[0],
+                "complex_share": complex_share(eigenvalues),
+                "imaginary_weight": imaginary_weight(values),
+                "singular_value": singular,
+            }
+        )
+    return readings
 
 
 def labeled(quantities: dict[str, Floats], dims: tuple[str, ...]) -> xr.Dataset:

@@ -10,6 +10,10 @@ import numpy as np
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.depths import layer_sites
+from transformer_dynamics.perturbation.systems import System, is_further_twin
+
+# Texts of a system whose step Jacobians stay in memory.
+TEXTS_KEPT = 2
 
 
 def step_jacobians(
@@ -28,12 +32,33 @@ def step_jacobians(
     """
     chosen = layer_sites(flow.sites) if sites is None else tuple(sites)
     states = flow.clean if at is None else at
-    matrices: Floats = np.stack(
-        [
-            flow.jacobian(start, stop, at=states[flow.sites.index(start)]).values
-            for start, stop in pairwise(chosen)
-        ]
-    )
+    matrices = np.empty((len(chosen) - 1, flow.n_units, flow.n_units))
+    for step, (start, stop) in enumerate(pairwise(chosen)):
+        at_start = states[flow.sites.index(start)] if start in flow.sites else None
+        matrices[step] = flow.jacobian(start, stop, at=at_start).values
+    return matrices
+
+
+def steps_of_text(system: System, text: int, sites: Sequence[str] | None = None) -> Floats:
+    """Jacobians of the steps along one text, computed once for several perturbations.
+
+    The first `TEXTS_KEPT` texts of the model and of its first twin stay in memory: 40 MB each for
+    30 layers of 576 units in float32, in which a model of that precision gives them.
+
+    Args:
+        system: the system.
+        text: index of the text.
+        sites: ends of the steps; by default those of whole layers.
+    """
+    chosen = layer_sites(system.sites) if sites is None else tuple(sites)
+    kept = system.steps.get((text, chosen))
+    if kept is not None:
+        return kept.astype(np.float64)
+    matrices = step_jacobians(system.flow(text), chosen)
+    if len(system.steps) < TEXTS_KEPT and not is_further_twin(system.name):
+        single = matrices.astype(np.float32)
+        is_exact = all(map(np.array_equal, single, matrices))
+        system.steps[text, chosen] = single if is_exact else matrices
     return matrices
 
 

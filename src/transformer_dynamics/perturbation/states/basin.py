@@ -28,7 +28,12 @@ from transformer_dynamics.perturbation.driver import (
     flow_and_zero_update,
     over_texts,
 )
-from transformer_dynamics.perturbation.states.displacement import spread_of, states_at, unit_vectors
+from transformer_dynamics.perturbation.states.displacement import (
+    in_memory,
+    spread_of,
+    states_at,
+    unit_vectors,
+)
 from transformer_dynamics.perturbation.systems import System, model_and_one_twin
 from transformer_dynamics.registry import perturbation
 from transformer_dynamics.storage.attributes import STREAM
@@ -131,7 +136,8 @@ def basin(
     steps = {start: sites[min(sites.index(start) + n_sites, len(sites) - 1)] for start in chosen}
 
     def prepare(system: System) -> Experiment:
-        spread = {start: spread_of(states_at(system.recording, start)) for start in chosen}
+        recording = in_memory(system.recording)
+        spread = {start: spread_of(states_at(recording, start)) for start in chosen}
 
         def experiment(text: int) -> dict[str, xr.Dataset]:
             generator = np.random.default_rng([seed, text])

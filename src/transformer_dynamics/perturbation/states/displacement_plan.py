@@ -18,6 +18,7 @@ from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.states.displacement import (
     KINDS,
     grid_scores,
+    in_memory,
     on_plane,
     plane_of,
     spread_of,
@@ -71,8 +72,9 @@ class Displacements:
 
     def __init__(self, system: System, plan: Plan) -> None:
         self.plan = plan
-        self._axes = plane_of(system.recording)
-        self._states = {start: states_at(system.recording, start) for start in plan.starts}
+        recording = in_memory(system.recording)
+        self._axes = plane_of(recording)
+        self._states = {start: states_at(recording, start) for start in plan.starts}
         self.spread = {start: spread_of(states) for start, states in self._states.items()}
 
     def perturbed(self, clean: Floats, start: str, seed: Sequence[int]) -> Floats:

@@ -25,6 +25,7 @@ from transformer_dynamics.perturbation.driver import (
 )
 from transformer_dynamics.perturbation.states.displacement import (
     grid_scores,
+    in_memory,
     in_plane,
     plane_of,
     states_at,
@@ -74,9 +75,10 @@ def flow_field(
     _check(n_sites, sites)
 
     def prepare(system: System) -> Experiment:
-        axes = plane_of(system.recording)
+        recording = in_memory(system.recording)
+        axes = plane_of(recording)
         grids = {
-            site: grid_scores(axes.project(states_at(system.recording, site)), n)
+            site: grid_scores(axes.project(states_at(recording, site)), n)
             for site in sites[:-n_sites]
         }
 

@@ -38,15 +38,23 @@ def carried_log_ratios(
     logs = np.full((2, 2, *shape, len(flow.sites)), np.nan)
     initial = np.full(shape, np.nan)
     ends = np.full((2, len(plan.kinds), len(plan.starts), plan.n_states, flow.n_units), np.nan)
+    states = {
+        start: displacements.perturbed(flow.clean[first], start, (*seed, first))
+        for start, first in zip(plan.starts, map(flow.sites.index, plan.starts), strict=True)
+    }
+    flat = {
+        start: each.reshape(-1, flow.n_units)
+        for start, each in states.items()
+        if np.isfinite(each).all()
+    }
+    ahead = flow.advance_many(flat, flow.sites[-1])
     for column, start in enumerate(plan.starts):
         first = flow.sites.index(start)
         clean = flow.clean[first:]
-        states = displacements.perturbed(clean[0], start, (*seed, first))
-        unchanged = clean + (states - clean[0])[..., np.newaxis, :]
+        unchanged = clean + (states[start] - clean[0])[..., np.newaxis, :]
         carried = np.full_like(unchanged, np.nan)
-        if np.isfinite(states).all():
-            flat = flow.advance(states.reshape(-1, flow.n_units), start, flow.sites[-1])
-            carried = flat.reshape(unchanged.shape)
+        if start in ahead:
+            carried = ahead.pop(start).reshape(unchanged.shape)
         for system, paths in enumerate((carried, unchanged)):
             logs[system, :, :, :, column, first:] = log_ratios(paths, clean)
             ends[system, :, column] = paths[:, plan.unit, :, -1]

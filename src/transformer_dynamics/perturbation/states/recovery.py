@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -33,9 +34,13 @@ from transformer_dynamics.perturbation.driver import (
 from transformer_dynamics.perturbation.jacobians.contraction import Linearization
 from transformer_dynamics.perturbation.predictions import relative_divergences
 from transformer_dynamics.perturbation.states.displacement import KINDS
-from transformer_dynamics.perturbation.states.displacement_plan import Displacements, Plan
+from transformer_dynamics.perturbation.states.displacement_plan import (
+    UNIT_SIZE,
+    Displacements,
+    Plan,
+)
 from transformer_dynamics.perturbation.states.log_ratios import at_horizons, carried_log_ratios
-from transformer_dynamics.perturbation.systems import ZERO_UPDATE, System
+from transformer_dynamics.perturbation.systems import ZERO_UPDATE, System, is_further_twin
 from transformer_dynamics.registry import perturbation
 
 SIZES = (0.1, 0.3, 1.0, 3.0)
@@ -110,7 +115,8 @@ def recovery(
         `kl_ratio` `(system, sample, kind, start)`; `jvp_log_ratio` `(system, sample, start)` of
         the directions of `random`, and `contracting_share` `(sample, start)` of `N_JACOBIANS`
         texts, both of the first system; `spread` `(system, start)`. NaN beyond the last site, for
-        texts that are not followed, and, with one `UndefinedWarning`, if the texts do not differ.
+        texts that are not followed, for other sizes than 1 of the second and later twins, and, with
+        one `UndefinedWarning`, if the texts do not differ.
 
     Raises:
         InputError: unknown sites or kinds, sizes that are not positive or lack 1, too many texts.
@@ -122,13 +128,15 @@ def recovery(
     linearization = Linearization(LINEAR_HORIZON, texts[:N_JACOBIANS])
 
     def prepare(system: System) -> Experiment:
-        displacements = Displacements(system, plan)
+        shown = plan if not is_further_twin(system.name) else replace(plan, sizes=(UNIT_SIZE,))
+        displacements = Displacements(system, shown)
         linear = linearization if system is model else None
         return lambda text: _of_text(system, text, displacements, seed, linear)
 
     followed = texts_followed(systems, texts, least=LEAST)
     whole = over_texts(systems, texts, prepare, followed=followed, on_progress=on_progress)
-    whole = whole.sel(system=[*(system.name for system in systems), ZERO_UPDATE])
+    names = [*(system.name for system in systems), ZERO_UPDATE]
+    whole = whole.sel(system=names, size=list(plan.sizes))
     whole["contracting_share"] = whole["contracting_share"].sel(system=model.name, drop=True)
     whole["spread"] = whole["spread"].max("sample", keep_attrs=True)
     whole["log_ratio_path"] = whole["log_ratio_path"].mean("sample", keep_attrs=True)

@@ -5,7 +5,7 @@
 is minimized by L-BFGS. A minimum with q = 0 is a fixed point of the step; one with q > 0 is a slow
 point, reported with its residual speed |F(x) - x| and never called fixed.
 
-Cost: an advance and a vector-Jacobian product per evaluation. Source: Sussillo and Barak (2013).
+Cost: a forward and a backward pass of one state per evaluation. Source: Sussillo and Barak (2013).
 Limit: a network has other weights at every step, so that a fixed point of one step is none of the
 next. Documentation: docs/measures/perturbation.slow_points.md.
 """
@@ -85,9 +85,9 @@ def _search(
 
     def objective(point: Floats) -> tuple[float, Floats]:
         here = point * scale
-        end = flow.advance(here[np.newaxis], start, stop, keep=[stop])[0, 0]
+        end, pull_back = flow.linearize(start, stop, at=here)
         change = (end - here) / scale
-        (pulled_back,) = flow.vjp(change[np.newaxis], start, stop, at=here)
+        (pulled_back,) = pull_back(change[np.newaxis])
         return float(change @ change) / 2, pulled_back - change
 
     _, gradient = objective(state / scale)

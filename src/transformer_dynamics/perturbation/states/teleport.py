@@ -32,6 +32,7 @@ from transformer_dynamics.perturbation.states.displacement import (
     KINDS,
     displaced,
     grid_scores,
+    in_memory,
     on_plane,
     plane_of,
     states_at,
@@ -134,8 +135,9 @@ class _Surroundings:
     """Plane of a system's states, and the texts' states at each start."""
 
     def __init__(self, system: System, starts: Sequence[str]) -> None:
-        self.axes = plane_of(system.recording)
-        self._states = {start: states_at(system.recording, start) for start in starts}
+        recording = in_memory(system.recording)
+        self.axes = plane_of(recording)
+        self._states = {start: states_at(recording, start) for start in starts}
 
     def grid(self, start: str, n: int) -> Floats:
         """Grid over the range of the texts' scores at a start, `(point, component)`."""

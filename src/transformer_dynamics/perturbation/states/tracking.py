@@ -65,7 +65,10 @@ def track_states(
     Raises:
         InputError: as `FlowMap.advance` and `FlowMap.log_probabilities`.
     """
-    result = follow(flow, states, start, axes=axes, tokens=tokens)
+    carried = flow.advance(states, start, flow.sites[-1])
+    result = _followed(flow, carried, start, axes)
+    if tokens:
+        result["kl"] = ("state", _kl_of_some(flow, [carried[:, -1]])[0], VARIABLES["kl"])
     warn_undefined(
         {str(name): result[name].values for name in result.data_vars if name != "kl"},
         UNDEFINED,
@@ -74,11 +77,8 @@ def track_states(
     return result
 
 
-def follow(
-    flow: FlowMap, states: Floats, start: str, *, axes: PrincipalAxes, tokens: bool
-) -> xr.Dataset:
-    """Compute the result of `track_states` without its warning."""
-    carried = flow.advance(states, start, flow.sites[-1])
+def _followed(flow: FlowMap, carried: Floats, start: str, axes: PrincipalAxes) -> xr.Dataset:
+    """Result of `track_states` without `kl`, for carried states `(state, site, unit)`."""
     sites = flow.sites[flow.sites.index(start) :]
     clean = flow.clean[len(flow.sites) - len(sites) :]
     scores, clean_score = axes.project(carried), axes.project(clean)
@@ -99,12 +99,21 @@ def follow(
     )
     result["score"] = (("state", "site", "component"), scores, {"units": STREAM})
     result["clean_score"] = (("site", "component"), clean_score, {"units": STREAM})
-    if tokens:
-        chosen = np.unique(np.linspace(0, len(carried) - 1, KL_STATES).round().astype(int))
-        divergence = np.full(len(carried), np.nan)
-        divergence[chosen] = divergences(flow, carried[chosen, -1], flow.sites[-1])
-        result["kl"] = ("state", divergence, VARIABLES["kl"])
     return result
+
+
+def _kl_of_some(flow: FlowMap, ends: Sequence[Floats]) -> list[Floats]:
+    """KL of final states `(state, unit)`, `(state)` for each set; NaN for all but a few of each."""
+    divergence = [np.full(len(each), np.nan) for each in ends]
+    chosen = [
+        np.unique(np.linspace(0, len(each) - 1, KL_STATES).round().astype(int)) for each in ends
+    ]
+    together = np.concatenate([each[rows] for each, rows in zip(ends, chosen, strict=True)])
+    values = divergences(flow, together, flow.sites[-1])
+    sizes = np.cumsum([rows.size for rows in chosen])[:-1]
+    for one, rows, own in zip(divergence, chosen, np.split(values, sizes), strict=True):
+        one[rows] = own
+    return divergence
 
 
 def follow_pooled(
@@ -126,17 +135,39 @@ def follow_pooled(
         By system name, `(kind, start, site)`: the variables at the head of this module, geometric
         means over states.
     """
-    results: dict[str, list[xr.Dataset]] = {name: [] for name in flows}
-    for (kind, start), perturbed in states.items():
-        for name, flow in flows.items():
-            followed = follow(flow, perturbed, start, axes=axes, tokens=tokens)
+    results: dict[str, xr.Dataset] = {}
+    for name, flow in flows.items():
+        carried = _carried(flow, states)
+        ends = [each[:, -1] for each in carried.values()]
+        kl = _kl_of_some(flow, ends) if tokens else [None] * len(ends)
+        parts = []
+        for (kind, start), each, divergence in zip(carried, carried.values(), kl, strict=True):
+            followed = _followed(flow, each, start, axes)
+            if divergence is not None:
+                followed["kl"] = ("state", divergence)
             norm = float(np.linalg.norm(flow.clean[flow.sites.index(start)]))
             pooled = _pooled(followed, norm, flow.sites)
-            results[name].append(pooled.expand_dims(kind=[kind], start=[start]))
-    return {
-        name: xr.merge(parts, join="outer", compat="no_conflicts")
-        for name, parts in results.items()
-    }
+            parts.append(pooled.expand_dims(kind=[kind], start=[start]))
+        results[name] = xr.merge(parts, join="outer", compat="no_conflicts")
+    return results
+
+
+def _carried(
+    flow: FlowMap, states: Mapping[tuple[str, str], Floats]
+) -> dict[tuple[str, str], Floats]:
+    """States of all kinds and starts, carried to the last site in the same passes."""
+    by_start: dict[str, list[Floats]] = {}
+    for (_, start), each in states.items():
+        by_start.setdefault(start, []).append(each)
+    together = {start: np.concatenate(parts) for start, parts in by_start.items()}
+    carried = flow.advance_many(together, flow.sites[-1])
+    taken = dict.fromkeys(by_start, 0)
+    parted = {}
+    for (kind, start), each in states.items():
+        first = taken[start]
+        taken[start] = first + len(each)
+        parted[kind, start] = carried[start][first : taken[start]]
+    return parted
 
 
 def _pooled(followed: xr.Dataset, norm: float, sites: Sequence[str]) -> xr.Dataset:
@@ -172,8 +203,9 @@ def example_paths(flow: FlowMap, states: Mapping[str, Floats], axes: PrincipalAx
         `example_clean_score` `(site, component)`, in stream units.
     """
     scores = []
-    for start, perturbed in states.items():
-        followed = follow(flow, perturbed, start, axes=axes, tokens=False)
+    carried = flow.advance_many(states, flow.sites[-1])
+    for start in states:
+        followed = _followed(flow, carried[start], start, axes)
         scores.append(followed["score"].reindex(site=list(flow.sites)))
     starts = xr.DataArray(list(states), dims="start", name="start")
     together = xr.concat(scores, starts).rename(state="point")

@@ -30,8 +30,8 @@ from transformer_dynamics.perturbation.driver import (
     over_texts,
     texts_of,
 )
-from transformer_dynamics.perturbation.predictions import divergences
-from transformer_dynamics.perturbation.states.displacement import states_at
+from transformer_dynamics.perturbation.predictions import divergences, divergences_of_starts
+from transformer_dynamics.perturbation.states.displacement import in_memory, states_at
 from transformer_dynamics.perturbation.systems import System, model_and_one_twin
 from transformer_dynamics.registry import perturbation
 
@@ -150,7 +150,7 @@ class _Directions:
         self._system, self._starts, self._ranks = system, starts, ranks
         self._layers = layer_sites(system.sites)[1:]
         self._generator = np.random.default_rng(seed)
-        recording = system.recording
+        recording = in_memory(system.recording)
         is_other = ~np.isin(recording.groups, recording.groups_of(texts))
         if not is_other.any():
             raise InputError(
@@ -170,24 +170,30 @@ class _Directions:
     def measured(self, text: int) -> xr.Dataset:
         """One text truncated at every start and after every layer, `(kind, start, rank)`."""
         flow = self._system.flow(text)
-        shape = (len(KINDS), len(self._starts) + 1, len(self._ranks))
-        kl, kept = np.full((2, *shape), np.nan)
-        for column, start in enumerate(self._starts):
-            clean = flow.clean[flow.sites.index(start)]
-            states = self._projected(self._copies(clean), start)
-            kl[:, column], kept[:, column] = self._divergence(flow, states, clean, start)
-        states = self._after_every_layer(flow)
-        kl[:, -1], kept[:, -1] = self._divergence(flow, states, flow.clean[-1], flow.sites[-1])
+        clean = {start: flow.clean[flow.sites.index(start)] for start in self._starts}
+        states = {
+            start: self._projected(self._copies(each), start) for start, each in clean.items()
+        }
+        after_all = self._after_every_layer(flow)
+        kept = [_kept_share(states[start], each) for start, each in clean.items()]
+        kept.append(_kept_share(after_all, flow.clean[-1]))
         other = self._finals[self._generator.integers(len(self._finals), size=1)]
-        unrelated = np.nan
+        unrelated, kl = np.nan, np.full((len(kept), *after_all.shape[:2]), np.nan)
         if self._system.predicts:
-            unrelated = float(divergences(flow, other, flow.sites[-1])[0])
+            flat = {start: each.reshape(-1, flow.n_units) for start, each in states.items()}
+            kl[:-1] = [
+                each.reshape(after_all.shape[:2])
+                for each in divergences_of_starts(flow, flat).values()
+            ]
+            ends = np.concatenate([after_all.reshape(-1, flow.n_units), other])
+            *of_all, unrelated = divergences(flow, ends, flow.sites[-1])
+            kl[-1] = np.reshape(of_all, after_all.shape[:2])
         dims = ("kind", "start", "rank")
         return xr.Dataset(
             {
-                "kl": (dims, kl, DIVERGENCE),
-                "kept_share": (dims, kept, KEPT),
-                "unrelated_kl": ((), unrelated, DIVERGENCE),
+                "kl": (dims, np.moveaxis(kl, 0, 1), DIVERGENCE),
+                "kept_share": (dims, np.stack(kept, axis=1), KEPT),
+                "unrelated_kl": ((), float(unrelated), DIVERGENCE),
             },
             coords={
                 "kind": list(KINDS),
@@ -212,16 +218,6 @@ class _Directions:
             ]
         )
 
-    def _divergence(
-        self, flow: FlowMap, states: Floats, clean: Floats, start: str
-    ) -> tuple[Floats, Floats]:
-        """KL and kept share of states `(kind, rank, unit)`, each `(kind, rank)`."""
-        squared_norm = float(clean @ clean)
-        kept = (states**2).sum(axis=-1) / (squared_norm if squared_norm > 0 else np.nan)
-        if not self._system.predicts:
-            return np.full(kept.shape, np.nan), kept
-        return divergences(flow, states.reshape(-1, clean.size), start).reshape(kept.shape), kept
-
     def _after_every_layer(self, flow: FlowMap) -> Floats:
         """States at the last site, truncated after every layer, `(kind, rank, unit)`."""
         states = self._copies(flow.clean[flow.sites.index(self._layers[0])])
@@ -235,3 +231,10 @@ class _Directions:
                     ]
             states = self._projected(states, site)
         return states
+
+
+def _kept_share(states: Floats, clean: Floats) -> Floats:
+    """Share of a clean state's squared norm in states `(kind, rank, unit)`, `(kind, rank)`."""
+    squared_norm = float(clean @ clean)
+    share: Floats = (states**2).sum(axis=-1) / (squared_norm if squared_norm > 0 else np.nan)
+    return share
