@@ -97,8 +97,17 @@ def run_table(model: Model, texts: Any, settings: Settings) -> tuple[Table, list
 
 def settings_of_run(n_perturbed: int | None, *, quick: bool) -> Settings:
     """Settings of a default run, or of a small one."""
-    small = {"n_null": 9, "n_bootstrap": 19, "n_twins": 2, "n_perturbed": 2}
-    return Settings(**small) if quick else Settings(n_perturbed=n_perturbed)
+    if not quick:
+        return Settings(n_perturbed=n_perturbed)
+    return Settings(
+        n_null=9,
+        n_bootstrap=19,
+        n_twins=2,
+        n_perturbed=2,
+        claims=["C4"],
+        measures=["paths.kinematics", "dynamics.rotation"],
+        perturbations=["perturbation.flow_field"],
+    )
 
 
 def texts_of_run(token_lists: list[list[int]], n_texts: int, *, quick: bool) -> Any:
@@ -120,7 +129,7 @@ def _table(bare: Stage, stages: Sequence[Stage]) -> Table:
             f"{stage.seconds / bare.seconds:.2f}",
             "" if stage is bare else f"{stage.ended / bare.seconds:.2f}",
             f"{stage.core_share:.2f}",
-            f"{stage.operations / 1e9:.1f}",
+            f"{stage.operations / 1e9:.4g}",
             f"{stage.rate / bare.rate:.2f}" if stage.operations else "",
         )
     return table

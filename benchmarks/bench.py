@@ -4,8 +4,8 @@ Measures stand beside a plain loop that computes the same numbers, recording bes
 pass of the same batches, the model in the loop beside re-runs of the text. A ratio is seconds over
 the baseline's, so less is better; medians over interleaved rounds. `--quick` does the same on small
 sizes and a tiny model, where the ratios mean nothing; `--only flow` a section alone; `--only run
---texts 512` every stage of the default run beside the bare forward pass. On a machine
-with other work a ratio's lowest and highest value lie far apart, and its median says little.
+--texts 512` every stage of the default run beside the bare forward pass. On a machine with other
+work a ratio's lowest and highest value lie far apart, and its median says little.
 
 Not measured: loading, memory but where a line says so.
 """

@@ -108,6 +108,29 @@ def test_what_grows_is_shown_one_at_a_time(printed):
     assert all(float(row[2]) > 0 and float(row[4]) > 0 for row in rows)
 
 
+def test_every_stage_of_a_run_stands_beside_the_bare_pass():
+    command = [sys.executable, BENCH, "--quick", "--only", "run", "--texts", "12"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    bare, *stages = rows_of(printed)
+    assert bare[0].startswith("T0: bare forward pass")
+    assert (bare[2], bare[6]) == ("1.00", "1.00")
+    assert [stage[0] for stage in stages] == [
+        *("record", "measure", "report", "shuffled_tokens", "untrained", "claims", "report"),
+        *("measure", "similarity.between_recordings", "report"),
+        *("perturbation.flow_field", "report"),
+    ]
+    ends = [float(stage[3]) for stage in stages]
+    assert ends == sorted(ends)
+    recorded, measured = stages[0], stages[1]
+    # The same batches in both: torch counts the same operations.
+    assert float(recorded[5]) == float(bare[5]) > 0
+    assert float(measured[5]) == 0
+    assert measured[6] == ""
+    totals = printed.split("The whole run: ")[1]
+    assert "peak memory" in totals
+    assert len(totals.split("Pages after ")[1].split(" T0")[0].split(", ")) == 4
+
+
 def test_a_section_alone():
     command = [sys.executable, BENCH, "--quick", "--rounds", "1", "--only", "measures"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -10,13 +10,14 @@ import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.claims.decision import adjusted_together, decide
+from transformer_dynamics.claims.evidence import Gathered
 from transformer_dynamics.claims.gathering import gather
 from transformer_dynamics.claims.model_runs import ModelRuns, Nulls
 from transformer_dynamics.claims.null_comparison import compare
 from transformer_dynamics.claims.null_draws import DrawPlan, Progress
 from transformer_dynamics.claims.options import ClaimOptions, check_size
 from transformer_dynamics.claims.recorded_nulls import pair_nulls
-from transformer_dynamics.claims.subjects import subject_of
+from transformer_dynamics.claims.subjects import Subject, subject_of
 from transformer_dynamics.claims.verdict import Verdict
 from transformer_dynamics.claims.verdicts import Verdicts
 from transformer_dynamics.errors import InputError
@@ -83,6 +84,16 @@ def evaluate_claims(
         plan=DrawPlan(options.draws(len(tested)), seed, n_threads),
         on_progress=on_progress,
     )
+    return _verdicts(tested, gathered, subjects, n_threads)
+
+
+def _verdicts(
+    tested: Sequence[Claim],
+    gathered: Mapping[str, Gathered],
+    subjects: Mapping[str, Subject],
+    n_threads: int,
+) -> Verdicts:
+    """Verdicts of claims that are tested together; their notes are computed in parallel."""
 
     def verdict(claim: Claim) -> Verdict:
         own = gathered[claim.id]

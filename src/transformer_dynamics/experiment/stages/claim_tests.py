@@ -86,7 +86,8 @@ class ClaimTests:
         with run.reporter.stage(stage, "draws") as progress, run.ledger.timed(stage, inputs):
             verdicts = evaluate_claims(
                 self._recording,
-                model_nulls=self._nulls,
+                # A perturbation's result holds its own nulls.
+                model_nulls=self._nulls if need is None else None,
                 perturbed=perturbed,
                 claims=claims,
                 options=ClaimOptions(n_null=self._n_null, n_bootstrap=settings.n_bootstrap),
