@@ -111,10 +111,10 @@ def _rows(job: Job, ways: dict[str, Task], rounds: int, *, reference: str) -> li
     ]
 
 
-def bare_pass(model: Model, texts: Any) -> None:
-    """Run the model without its head over the batches of a recording of the texts."""
+def bare_pass(model: Model, texts: Any) -> Task:
+    """Make the task that runs the model without its head over a recording's batches."""
     batches = _sorted_batches(make_job(model, texts))
-    _run(model, batches, lambda batch: _last_state(model.trunk, batch))
+    return lambda: _run(model, batches, lambda batch: _last_state(model.trunk, batch))
 
 
 def _sorted_batches(job: Job) -> list[Batch]:
