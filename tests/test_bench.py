@@ -122,8 +122,8 @@ def test_every_stage_of_a_run_stands_beside_the_bare_pass():
     ends = [float(stage[3]) for stage in stages]
     assert ends == sorted(ends)
     recorded, measured = stages[0], stages[1]
-    # The same batches in both: torch counts the same operations.
-    assert float(recorded[5]) == float(bare[5]) > 0
+    # The same batches in both; recording proves its sites again on a few tokens.
+    assert 0 < float(bare[5]) <= float(recorded[5]) < 1.1 * float(bare[5])
     assert float(measured[5]) == 0
     assert measured[6] == ""
     totals = printed.split("The whole run: ")[1]
