@@ -45,13 +45,8 @@ def trunk_of(hf_model: nn.Module) -> nn.Module:
     return unwrapped(trunk)
 
 
-def is_compiled(hf_model: nn.Module) -> bool:
-    """Return whether a pass through the model would run compiled code."""
-    return holds_compiled(modules_of(hf_model))
-
-
 def holds_compiled(modules: Iterable[nn.Module]) -> bool:
-    """Return whether one of the modules is compiled."""
+    """Return whether one of a model's modules would run compiled code."""
     return any(
         "_orig_mod" in module._modules or module._compiled_call_impl is not None
         for module in modules
