@@ -52,3 +52,42 @@ def _close_figures():
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A tiny model's folder as save_pretrained writes it."""
+    import tiny
+
+    path = tmp_path_factory.mktemp("model") / "tiny-llama"
+    tiny.hf_model("llama").save_pretrained(path)
+    tiny.tokenizer().save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory):
+    """A file with one short text per line."""
+    import tiny
+
+    path = tmp_path_factory.mktemp("texts") / "texts.txt"
+    path.write_text("\n".join(tiny.words(tiny.token_lists(14))))
+    return path
+
+
+@pytest.fixture
+def tdyn(monkeypatch, capsys):
+    """The command, run in this process: exit status, standard output, standard error."""
+    from transformer_dynamics.cli import main as cli
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["tdyn", *map(str, words)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run

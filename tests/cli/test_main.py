@@ -309,7 +309,7 @@ def test_json_output_parses_line_by_line(tdyn, folder, text_file, tmp_path):
     events = [json.loads(line) for line in out.splitlines()]
     begun = [event["stage"] for event in events if event["event"] == "stage_begin"]
     ended = [event["stage"] for event in events if event["event"] == "stage_end"]
-    expected = ["load_model", "load_texts", "record", "shuffled_tokens", "untrained", "measure"]
+    expected = ["load_model", "load_texts", "record", "measure", "report", "shuffled_tokens"]
     assert begun[: len(expected)] == ended[: len(expected)] == expected
     assert begun[-1] == "report"
     assert "claims" in begun
