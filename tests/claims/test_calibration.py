@@ -15,7 +15,7 @@ from transformer_dynamics.errors import InputError
 from transformer_dynamics.registry import CLAIMS
 
 WITH_TRUTH = {**TRUTHS, **PERTURBED}
-N_POWER, N_CALIBRATION = 3, 4
+N_POWER, N_CALIBRATION = 3, 3
 
 
 def test_every_claim_has_a_truth():

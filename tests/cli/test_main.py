@@ -17,9 +17,11 @@ from transformer_dynamics.texts import cut_texts
 def test_run_then_again_then_report(tdyn, folder, text_file, tmp_path):
     words = ("run", folder, "--texts", text_file, "--out", tmp_path / "r")
     words += ("--nulls", 5, "--bootstrap", 9, "--perturbed", 4, "--twins", 2)
+    words += ("--perturbations", "perturbation.skip_and_swap")
     status, out, _ = tdyn(*words)
     assert status == 0
     assert "C7" in out
+    assert "C11" in out
     assert "report.html" in out
     for name in ("report.html", "claims.json", "recording.zarr", "run.json", "results.zarr"):
         assert (tmp_path / "r" / name).exists()
