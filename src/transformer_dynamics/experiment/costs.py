@@ -23,8 +23,8 @@ QUICK_MEASURES = (
 # Seconds of a stage over the seconds of recording the same texts.
 OF_RECORDING = {
     "shuffled_tokens": 1.0,
-    "untrained": 2.0,
-    "claims": 3.0,
+    "untrained": 2.5,
+    "claims": 2.0,
     "dimension.autoencoder": 0.6,
     "dimension.held_out_pca": 0.1,
     "dimension.intrinsic_dimension": 0.3,
@@ -40,16 +40,16 @@ OF_RECORDING = {
 }
 # Seconds of a perturbation for each text that it follows, over those of recording one text.
 OF_ONE_TEXT = {
-    "perturbation.basin": 10.0,
-    "perturbation.community_gain": 50.0,
-    "perturbation.flow_field": 5.0,
-    "perturbation.jacobians": 400.0,
-    "perturbation.recovery": 100.0,
-    "perturbation.skip_and_swap": 100.0,
-    "perturbation.slow_points": 15.0,
-    "perturbation.spectra": 300.0,
-    "perturbation.teleport": 80.0,
-    "perturbation.truncation": 40.0,
+    "perturbation.basin": 13.0,
+    "perturbation.community_gain": 52.0,
+    "perturbation.flow_field": 13.0,
+    "perturbation.jacobians": 160.0,
+    "perturbation.recovery": 120.0,
+    "perturbation.skip_and_swap": 96.0,
+    "perturbation.slow_points": 80.0,
+    "perturbation.spectra": 360.0,
+    "perturbation.teleport": 54.0,
+    "perturbation.truncation": 9.0,
 }
 
 
@@ -65,7 +65,7 @@ def estimated_seconds(
         n_followed: number of texts that a perturbation follows.
 
     >>> estimated_seconds("perturbation.basin", 64.0, 512, 20)
-    25.0
+    32.5
     """
     if stage.startswith("perturbation."):
         share = OF_ONE_TEXT.get(stage)

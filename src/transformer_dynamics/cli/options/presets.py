@@ -19,8 +19,8 @@ class Preset:
     Attributes:
         name: Name after `--preset`.
         does: What a run with it gives, in a sentence or two.
-        cost: Time of a run in forward passes of the model over the preset's own texts, measured
-            with the bundled model on two cores.
+        cost: Time of a run in forward passes of the model over the preset's own texts, estimated
+            from its stages with the bundled model on two cores.
         values: Option to value.
     """
 
@@ -57,28 +57,30 @@ def preset_named(name: str) -> Preset:
 _PRESETS = (
     Preset(
         QUICK,
-        "A first look: every measure and claim on few texts with few draws, the perturbations that "
-        "claims need, and teleport.",
-        30,
+        "A first look at 64 texts with few draws: the quick measures, the claims on the recording "
+        "and on recovery from perturbations, and teleport.",
+        16,
         {
             "samples": 64,
             "nulls": 39,
             "twins": 2,
             "bootstrap": 199,
             "perturbed": 2,
-            # The others take as long together, and no claim needs them.
-            "perturbations": [
-                f"perturbation.{name}"
-                for name in ("teleport", "recovery", "jacobians", "skip_and_swap")
+            # The others take a third of the time of a run with all of them.
+            "measures": [
+                *("dimension.pca", "orbits.phase_portrait", "orbits.rotation_counts"),
+                *("paths.kinematics", "paths.path_geometry", "units.correlation"),
+                *("units.correlation_by_lag", "units.density", "units.mutual_information"),
             ],
+            "perturbations": ["perturbation.recovery", "perturbation.teleport"],
         },
     ),
-    Preset(STANDARD, "The default: 512 texts, and draws enough to support a single claim.", 40, {}),
+    Preset(STANDARD, "The default: 512 texts, and draws enough to support a single claim.", 20, {}),
     Preset(
         PAPER,
         "arXiv 2502.12131: 1000 texts of WikiText-2 (bundled ones without a hub), whole and of 100 "
         "to 500 characters, and every panel of its figures.",
-        35,
+        20,
         {
             "texts": "hf://Salesforce/wikitext:wikitext-2-raw-v1:train",
             "samples": 1000,
@@ -91,7 +93,7 @@ _PRESETS = (
     Preset(
         FULL,
         "Narrow intervals: more texts, draws, twins and perturbed texts, and the panels.",
-        80,
+        25,
         {
             "samples": 2000,
             "nulls": 999,
