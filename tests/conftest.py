@@ -22,13 +22,16 @@ LONGEST_FIRST = (
     "tests/claims/test_calibration.py",
     "tests/test_experiment.py",
     "tests/recording/test_endurance.py",
-    "tests/claims/test_c6_orbits.py",
+    "tests/report/test_page.py",
+    "tests/test_bench.py",
     "tests/cli/test_main.py",
     "tests/recording/test_blocks.py",
+    "tests/measures/dimension/test_autoencoder_streaming.py",
+    "tests/model/test_sites.py",
     "tests/test_registry.py",
-    "tests/test_bench.py",
-    "tests/claims/test_c12.py",
     "tests/model/test_model_flow.py",
+    "tests/test_degenerate.py",
+    "tests/claims/test_claims.py",
 )
 """Files that take a minute of one core or about that, the longest first."""
 

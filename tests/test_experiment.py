@@ -179,6 +179,19 @@ def test_what_changed_is_done_again_and_nothing_else(finished, model, texts, tmp
     assert set(told.begun) == {"claims", *CLAIMS_OF.values(), "report"}
 
 
+def test_a_result_that_somebody_added_is_on_the_next_page(finished, model, texts, tmp_path):
+    out, told = tmp_path / "added", Told()
+    shutil.copytree(finished[0], out)
+    same = replace(QUICK, measures=list(MEASURES.all()), claims=list(CLAIMS.all()))
+    Experiment(model, texts, out, same).run()
+    with toy.registered():
+        largest = MEASURES.get("toy.largest").function(open_recording(out / "recording.zarr"))
+        save_result(out / "results.zarr", "toy.largest", largest)
+        Experiment(model, texts, out, same, told).run()
+        assert told.begun == ["report"]
+        assert 'id="measure-toy.largest"' in (out / "report.html").read_text()
+
+
 def test_other_texts_in_the_same_folder_are_refused(finished, model):
     out, _ = finished
     before = [(out / name).read_bytes() for name in ("claims.json", "run.json")]

@@ -10,6 +10,8 @@ from transformer_dynamics.experiment.costs import estimated_seconds
 from transformer_dynamics.experiment.page import RunPage
 from transformer_dynamics.experiment.run import Run
 from transformer_dynamics.registry import PERTURBATIONS
+from transformer_dynamics.storage.files import read_json
+from transformer_dynamics.storage.results import result_stamp, saved_names
 
 REPORT = "report"
 
@@ -64,7 +66,9 @@ class Pages:
         return {name: stage.get("ended", "") for name, stage in stages.items() if name != REPORT}
 
     def _inputs(self) -> list[Any]:
-        """Everything that the page shows: provenance, stages, reasons for what was left out."""
-        entries = {**self._run.ledger.entries(), "version": version()}
+        """Everything that the page shows: provenance, stages, verdicts as adjusted, results."""
+        run = self._run
+        entries = {**run.ledger.entries(), "version": version()}
         entries.pop("stages", None)
-        return [entries, self._stages()]
+        results = {name: result_stamp(run.store, name) for name in saved_names(run.store)}
+        return [entries, self._stages(), read_json(run.out / "claims.json"), results]
