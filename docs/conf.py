@@ -230,7 +230,12 @@ def commands_page() -> str:
 def presets_page() -> str:
     """One row per preset."""
     rows = [
-        (f"`{each.name}`", each.does, f"`{each.command}`" if each.command else "", str(each.cost))
+        (
+            f"`{each.name}`",
+            each.does,
+            f"`{each.command}`" if each.command else "",
+            each.cost or "not measured",
+        )
         for each in PRESETS.values()
     ]
     return table(("preset", "a run with it", "options", "cost"), rows)

@@ -262,12 +262,13 @@ def test_details_are_notes_of_verbose_output_alone(clock):
         stream = io.StringIO()
         lines = Lines(stream, clock=clock, interval=NEVER)
         with Output([lines], verbose=verbose, clock=clock) as output:
-            with output.stage("record", "tokens"):
-                clock.now += 2.0
+            for seconds in (2.0, 1.5):
+                with output.stage("report", "pages"):
+                    clock.now += seconds
             output.detail("torch 2")
             output.result(Result())
-        details = ["torch 2", "seconds by stage: record 2.0"]
-        assert said(stream)[2:] == (details if verbose else [])
+        details = ["torch 2", "seconds by stage: report 3.5"]
+        assert said(stream)[4:] == (details if verbose else [])
 
 
 def test_forms_by_options(monkeypatch, capsys):

@@ -13,6 +13,7 @@ from transformer_dynamics.model import model_flow_map as model_flow
 from transformer_dynamics.model.hooks import evaluating, first_tensor, input_states
 from transformer_dynamics.model.injection import with_states
 from transformer_dynamics.model.labels import parse
+from transformer_dynamics.model.passes import batched_derivatives
 
 DECODERS = (*tiny.ARGUMENTS, *tiny.POST_NORM)
 TOKENS = [5, 17, 3, 40, 22, 9, 31]
@@ -149,19 +150,24 @@ def test_states_of_several_starts_travel_as_they_do_alone(family, n_tokens):
         assert relative(found, alone).max() < 1e-5, start
 
 
-def test_a_shared_pass_begins_at_its_first_start():
-    model = tiny.model("llama")
-    flow = model.flow_map(TOKENS)
+def layers_run(model, call):
+    """Indices of the layers whose attention runs during a call."""
     runs = []
     hooks = [
         layer.self_attn.register_forward_hook(lambda *_, index=index: runs.append(index))
         for index, layer in enumerate(model.trunk.layers)
     ]
-    states = {start: states_at(flow, start) for start in ("1.pre_attn", "1.pre_mlp", "2.pre_attn")}
-    flow.advance_many(states)
+    call()
     for hook in hooks:
         hook.remove()
-    assert runs == [1, 2]
+    return runs
+
+
+def test_a_shared_pass_begins_at_its_first_start():
+    model = tiny.model("llama")
+    flow = model.flow_map(TOKENS)
+    states = {start: states_at(flow, start) for start in ("1.pre_attn", "1.pre_mlp", "2.pre_attn")}
+    assert layers_run(model, lambda: flow.advance_many(states)) == [1, 2]
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "gemma2", "opt-350m", "mamba"])
@@ -176,6 +182,23 @@ def test_a_linearized_step_has_the_end_and_the_products_of_the_step(family):
     for rows in (slice(0, 1), slice(0, 4)):
         for found in (pull_back(vectors[rows]), flow.vjp(vectors[rows], start, stop, at=state)):
             np.testing.assert_allclose(found, by_copies[rows], atol=1e-5 * abs(by_copies).max())
+
+
+def test_batched_products_that_lack_a_term_are_replaced_by_copies(monkeypatch):
+    """As with attention whose own key is not the last one, which the fast form takes for fixed."""
+    flow = tiny.model("llama").flow_map(TOKENS)
+    expected = flow.jacobian("0.pre_attn", "1.pre_attn").values
+    assert flow._runner.batches_derivatives
+    parted = batched_derivatives._parted
+
+    def without_own(rows):
+        context, own = parted(rows)
+        return context, [each.detach() for each in own]
+
+    monkeypatch.setattr(batched_derivatives, "_parted", without_own)
+    found = flow.jacobian("0.pre_attn", "1.pre_attn").values
+    np.testing.assert_allclose(found, expected, atol=1e-5 * abs(expected).max())
+    assert not flow._runner.batches_derivatives
 
 
 def test_a_backward_pass_of_many_vectors_that_fails_is_replaced_by_copies(monkeypatch):
@@ -347,15 +370,9 @@ def test_the_model_is_as_before_after_any_end(error):
 def test_what_stands_behind_the_last_site_does_not_run():
     model = tiny.model("llama")
     flow = model.flow_map(TOKENS)
-    runs = []
-    hooks = [
-        layer.self_attn.register_forward_hook(lambda *_, index=index: runs.append(index))
-        for index, layer in enumerate(model.trunk.layers)
-    ]
-    flow.advance(states_at(flow, "1.pre_attn"), start="1.pre_attn", stop="1.pre_mlp")
-    for hook in hooks:
-        hook.remove()
-    assert runs == [1]
+    states = states_at(flow, "1.pre_attn")
+    run = layers_run(model, lambda: flow.advance(states, start="1.pre_attn", stop="1.pre_mlp"))
+    assert run == [1]
 
 
 @pytest.mark.parametrize(

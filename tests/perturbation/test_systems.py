@@ -17,6 +17,7 @@ from transformer_dynamics.model.loading import Model
 from transformer_dynamics.perturbation.jacobians import steps as steps_module
 from transformer_dynamics.perturbation.jacobians.steps import step_jacobians, steps_of_text
 from transformer_dynamics.perturbation.systems import systems
+from transformer_dynamics.registry import PERTURBATIONS
 
 systems_module = sys.modules["transformer_dynamics.perturbation.systems"]
 
@@ -94,6 +95,19 @@ def test_step_jacobians_of_a_text_are_computed_once(trained, monkeypatch):
     monkeypatch.setattr(steps_module, "step_jacobians", None)
     np.testing.assert_array_equal(steps_of_text(model, text), kept)
     assert all(each.dtype == np.float32 for each in model.steps.values())
+
+
+def test_weights_that_change_after_the_recording_are_refused():
+    """What an earlier perturbation kept would be that of other weights."""
+    model = tiny.model()
+    one = systems(model, td.record(model, tiny.token_lists(6)), n_twins=2)
+    for perturbation in (td.perturbation.flow_field, td.perturbation.jacobians):
+        perturbation(one, n_texts=2)
+    with torch.no_grad():
+        next(model.hf_model.model.layers[1].parameters()).mul_(1.5)
+    for each in PERTURBATIONS.all().values():
+        with pytest.raises(InputError, match="made with other weights"):
+            each.function(one, n_texts=2)
 
 
 def test_a_recording_of_another_model_is_refused(both):

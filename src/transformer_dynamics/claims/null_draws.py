@@ -112,10 +112,6 @@ class _Series:
         for name, profile in drawn.items():
             self._profiles[name].append(profile)
 
-    def seed(self, plan: DrawPlan, number: int) -> int:
-        """Seed of one draw."""
-        return draw_seed(plan.seed, self.null.name, number)
-
     def stacked(self) -> Profiles:
         """Profiles of all draws, `(draw, ...)`, by claim."""
         return {name: np.stack(each) for name, each in self._profiles.items()}

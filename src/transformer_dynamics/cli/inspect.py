@@ -110,10 +110,12 @@ def _presets() -> Table:
         Column("cost", justify="right"),
         title="Presets of `tdyn run --preset`",
         caption="Cost: time of the run in forward passes of the model over the preset's own texts, "
-        "with the bundled model on two cores.",
+        "measured with the bundled model on two cores.",
     )
     for preset in PRESETS.values():
-        table.add_row(preset.name, preset.does, preset.command or "-", f"about {preset.cost}")
+        table.add_row(
+            preset.name, preset.does, preset.command or "-", preset.cost or "not measured"
+        )
     return table
 
 

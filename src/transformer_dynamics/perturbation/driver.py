@@ -44,7 +44,12 @@ def over_texts(
         `(system, sample, ...)` with the coordinates `text` and `group` of each sample. A variable
         that a system lacks is NaN there, and so are texts that it does not follow. Systems come in
         the order of their first results.
+
+    Raises:
+        InputError: the weights of the first system's model are no longer those of its recording;
+            flow maps and Jacobians that earlier perturbations left would be those of other weights.
     """
+    systems[0].require_unchanged()
     chosen = followed or {system.name: texts for system in systems}
     n_done, n_in_all = 0, sum(len(each) for each in chosen.values())
     results: dict[str, list[xr.Dataset]] = {}

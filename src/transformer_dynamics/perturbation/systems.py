@@ -75,6 +75,15 @@ class System:
         """True for a system with a head that predicts tokens."""
         return self.load is not None and self.load().predicts
 
+    def require_unchanged(self) -> None:
+        """Check that the model still has the weights that the recording was made with.
+
+        Raises:
+            InputError: the weights were changed since.
+        """
+        if self.load is not None:
+            require_weights_of(self.recording, self.load())
+
     def require_model(self) -> Model:
         """Return the model.
 

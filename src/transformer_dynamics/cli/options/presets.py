@@ -19,14 +19,14 @@ class Preset:
     Attributes:
         name: Name after `--preset`.
         does: What a run with it gives, in a sentence or two.
-        cost: Time of a run in forward passes of the model over the preset's own texts, estimated
-            from its stages with the bundled model on two cores.
+        cost: Time of a run in forward passes of the model over the preset's own texts, with the
+            bundled model on two cores; empty where no whole run was measured.
         values: Option to value.
     """
 
     name: str
     does: str
-    cost: int
+    cost: str
     values: Mapping[str, Any]
 
     @property
@@ -60,7 +60,7 @@ _PRESETS = (
         "A first look at 64 texts with few draws: the quick measures, the claims on the recording "
         "and on recovery from perturbations, and teleport. 39 draws are too few to support a "
         "claim alone after the adjustment for all claims; the standard preset has enough.",
-        16,
+        "about 16",
         {
             "samples": 64,
             "nulls": 39,
@@ -76,12 +76,12 @@ _PRESETS = (
             "perturbations": ["perturbation.recovery", "perturbation.teleport"],
         },
     ),
-    Preset(STANDARD, "The default: 512 texts, and draws enough to support a single claim.", 20, {}),
+    Preset(STANDARD, "The default: 512 texts, and draws enough to support a single claim.", "", {}),
     Preset(
         PAPER,
         "arXiv 2502.12131: 1000 texts of WikiText-2 (bundled ones without a hub), whole and of 100 "
         "to 500 characters, and every panel of its figures.",
-        20,
+        "",
         {
             "texts": "hf://Salesforce/wikitext:wikitext-2-raw-v1:train",
             "samples": 1000,
@@ -94,7 +94,7 @@ _PRESETS = (
     Preset(
         FULL,
         "Narrow intervals: more texts, draws, twins and perturbed texts, and the panels.",
-        25,
+        "",
         {
             "samples": 2000,
             "nulls": 999,

@@ -47,7 +47,7 @@ class Output(Form):
 
     @contextmanager
     def stage(self, name: str, unit: str) -> Iterator[Progress]:
-        """Begin a stage in all forms, and keep its seconds."""
+        """Begin a stage in all forms, and add up the seconds of its name."""
         began = self._clock()
         with ExitStack() as stages:
             progresses = [stages.enter_context(form.stage(name, unit)) for form in self._forms]
@@ -58,7 +58,8 @@ class Output(Form):
                         progress(done, total)
 
             yield advance
-        self.seconds[name] = self._clock() - began
+        # The page and the measures come in several pieces.
+        self.seconds[name] = self.seconds.get(name, 0.0) + self._clock() - began
 
     def skipped(self, name: str) -> None:
         """Report a stage that was done before."""

@@ -121,12 +121,19 @@ class ClaimTests:
                 name: [identity(each) for each in drawn] for name, drawn in self._nulls.items()
             },
             "perturbed": perturbed,
-            "claims": list(claims),
+            "claims": {name: _definition(name) for name in claims},
             "seed": settings.seed,
             "n_null": self._n_null,
             "n_bootstrap": settings.n_bootstrap,
             "version": version(),
         }
+
+
+def _definition(claim: str) -> list[Any]:
+    """Parts of a claim that its stored verdict depends on."""
+    tested = CLAIMS.get(claim)
+    conditions = [(each.name, each.threshold) for each in tested.conditions]
+    return [tested.statistic, tested.threshold, conditions, list(tested.nulls), tested.all_nulls]
 
 
 def stage_of(perturbation: str | None) -> str:
