@@ -1,0 +1,275 @@
+"""Comparison of runs: `td.compare_runs(["runs/a", "runs/b"])`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.claims.tables import text_table, value_and_interval
+from transformer_dynamics.claims.verdict import Verdict
+from transformer_dynamics.comparison.compared_run import ComparedRun
+from transformer_dynamics.comparison.differences import Difference, differences, untestable
+from transformer_dynamics.comparison.estimates import Resampling
+from transformer_dynamics.comparison.opening import open_runs
+from transformer_dynamics.comparison.profiles import Profile, claim_profiles, measured_profiles
+from transformer_dynamics.comparison.similarities import Similarity, similarity_of
+from transformer_dynamics.errors import InputError
+from transformer_dynamics.experiment import Reporter, Silent
+from transformer_dynamics.recording import Recording
+from transformer_dynamics.registry import CLAIMS
+
+N_BOOTSTRAP = 499
+NOT_TESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Statistic and verdict of one claim in one run.
+
+    Attributes:
+        value: the statistic; NaN where the run has none.
+        interval: its 95 % interval.
+        verdict: the run's verdict with its nulls, or None for a claim that it did not test.
+        reason: reason why there is no statistic; empty where there is one.
+    """
+
+    value: float = float("nan")
+    interval: tuple[float, float] = (float("nan"), float("nan"))
+    verdict: Verdict | None = None
+    reason: str = ""
+
+    @property
+    def word(self) -> str:
+        """The verdict in words."""
+        return NOT_TESTED if self.verdict is None else self.verdict.verdict
+
+
+@dataclass(frozen=True)
+class ClaimInRuns:
+    """One claim in all runs.
+
+    Attributes:
+        id: id of the claim.
+        statement: the claim as one sentence.
+        statistic: definition of the number.
+        tested: statistic and verdict in each run, in the order of the runs.
+        differences: difference of each run but the first from the first.
+    """
+
+    id: str
+    statement: str
+    statistic: str
+    tested: tuple[Tested, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the runs that tested it have different verdicts."""
+        return len({each.word for each in self.tested if each.verdict is not None}) > 1
+
+
+@dataclass(frozen=True, repr=False)
+class RunsCompared:
+    """Two or more runs compared with the first one; `td.compare_runs` makes it.
+
+    Attributes:
+        runs: the runs in the given order; the first is the reference of all differences.
+        claims: the claims that a run tested.
+        profiles: quantities over relative depth.
+        claim_profiles: profiles of claims over relative depth.
+        similarities: similarity of each run but the first with the first.
+        n_bootstrap: number of bootstrap draws.
+        seed: seed of all draws.
+    """
+
+    runs: tuple[ComparedRun, ...]
+    claims: tuple[ClaimInRuns, ...]
+    profiles: tuple[Profile, ...]
+    claim_profiles: tuple[Profile, ...]
+    similarities: tuple[Similarity, ...]
+    n_bootstrap: int
+    seed: int
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the runs."""
+        return [run.name for run in self.runs]
+
+    def to_dataset(self) -> xr.Dataset:
+        """Claims as one Dataset over `run` and `claim`.
+
+        Returns:
+            `value`, `value_low`, `value_high`, in the unit of each claim's statistic, and
+            `verdict`; `difference` from the first run with `difference_low` and
+            `difference_high`, NaN for the first run; `paired`, whether the same texts were
+            resampled in both; `reason`, empty unless the difference is undefined.
+        """
+        over = ("run", "claim")
+        tested = [[claim.tested[place] for claim in self.claims] for place in range(len(self.runs))]
+        none = [Difference(self.names[0]) for _ in self.claims]
+        others = [
+            [claim.differences[place] for claim in self.claims]
+            for place in range(len(self.runs) - 1)
+        ]
+        changes = [none, *others]
+        variables: dict[str, Any] = {
+            "value": _floats(tested, lambda each: each.value),
+            "value_low": _floats(tested, lambda each: each.interval[0]),
+            "value_high": _floats(tested, lambda each: each.interval[1]),
+            "verdict": _objects(tested, lambda each: each.word),
+            "difference": _floats(changes, lambda each: each.value),
+            "difference_low": _floats(changes, lambda each: each.interval[0]),
+            "difference_high": _floats(changes, lambda each: each.interval[1]),
+            "paired": np.array([[each.is_paired for each in row] for row in changes], dtype=bool),
+            "reason": _objects(changes, lambda each: each.reason),
+        }
+        shape = len(self.runs), len(self.claims)
+        return xr.Dataset(
+            {name: (over, values.reshape(shape)) for name, values in variables.items()},
+            coords={
+                "run": np.array(self.names, dtype=object),
+                "claim": np.array([claim.id for claim in self.claims], dtype=object),
+            },
+            attrs={"reference": self.names[0], "n_bootstrap": self.n_bootstrap, "seed": self.seed},
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page, and beside it a JSON file of the same name; return the page's path.
+
+        Raises:
+            TdynError: the folder cannot be written.
+        """
+        from transformer_dynamics.comparison.page import save_comparison
+
+        return save_comparison(self, path)
+
+    def __repr__(self) -> str:
+        head = ("claim", *self.names, *(f"{name} - {self.names[0]}" for name in self.names[1:]))
+        rows = [claim_row(claim) for claim in self.claims]
+        return f"{len(self.runs)} runs, {len(rows)} claims\n{text_table(head, rows)}"
+
+    def _repr_html_(self) -> str:
+        from transformer_dynamics.comparison.page import comparison_frame
+
+        return comparison_frame(self)
+
+
+def compare_runs(
+    runs: Sequence[str | Path | Recording],
+    *,
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> RunsCompared:
+    """Compare runs of any depths and widths with the first one.
+
+    Args:
+        runs: two or more folders of finished runs, or recordings (paths or `td.Recording`), as an
+            untrained twin's `runs/a/nulls/untrained-0.zarr`. A recording is measured here; its
+            claims have values and no verdicts.
+        n_bootstrap: number of bootstrap draws over texts.
+        seed: seed of all draws; the same seed gives the same bits.
+        reporter: receiver of the stages.
+
+    Returns:
+        Claims with verdicts and differences, profiles over relative depth, similarities of sites.
+        `.to_dataset()` gives the claims over `run` and `claim`, `.save("comparison.html")` writes
+        the page and a JSON file; a notebook shows the page.
+
+    Raises:
+        InputError: fewer than two runs, a folder without a finished run, or a run of an old format;
+            fewer than two draws.
+    """
+    if n_bootstrap < 2:
+        raise InputError(
+            f"got n_bootstrap={n_bootstrap}; an interval takes at least 2 draws: "
+            f"td.compare_runs(['runs/a', 'runs/b'], n_bootstrap={N_BOOTSTRAP})"
+        )
+    stages = Silent() if reporter is None else reporter
+    opened = open_runs(runs)
+    names, resampling = _claims_of(opened), Resampling(n_bootstrap, seed)
+    with stages.stage("claims", "runs") as progress:
+        claims = _claims(opened, names, resampling, progress)
+    with stages.stage("profiles", "quantities"):
+        profiles = measured_profiles(opened, resampling)
+        of_claims = claim_profiles(opened, names, resampling)
+    similarities = []
+    with stages.stage("similarity", "pairs") as progress:
+        for place, other in enumerate(opened[1:], 1):
+            similarities.append(similarity_of(opened[0], other, seed))
+            if progress is not None:
+                progress(place, len(opened) - 1)
+    return RunsCompared(
+        tuple(opened),
+        tuple(claims),
+        tuple(profiles),
+        tuple(of_claims),
+        tuple(similarities),
+        n_bootstrap,
+        seed,
+    )
+
+
+def claim_row(claim: ClaimInRuns) -> tuple[str, ...]:
+    """Row of a table: value and verdict in each run, then the differences."""
+    values = [
+        f"{value_and_interval(each.value, each.interval)} {each.word}" for each in claim.tested
+    ]
+    changes = [value_and_interval(each.value, each.interval) for each in claim.differences]
+    return (claim.id, *values, *changes)
+
+
+def _claims_of(runs: Sequence[ComparedRun]) -> list[str]:
+    """Ids of the claims that a run tested, in the order of the registry; by default all."""
+    tested = {name: None for run in runs for name in run.tested}
+    known = CLAIMS.all()
+    if not tested:
+        return [name for name, claim in known.items() if claim.perturbation is None]
+    return [name for name in known if name in tested] + [
+        name for name in tested if name not in known
+    ]
+
+
+def _claims(
+    runs: Sequence[ComparedRun], names: Sequence[str], resampling: Resampling, progress: Any
+) -> list[ClaimInRuns]:
+    changes = []
+    for place, other in enumerate(runs[1:], 1):
+        changes.append(differences(runs[0], other, names, resampling))
+        if progress is not None:
+            progress(place, len(runs) - 1)
+    claims = []
+    for name in names:
+        tested = tuple(_tested(run, name, resampling) for run in runs)
+        source: Any = CLAIMS.all().get(name)
+        if source is None:
+            source = next(run.tested[name] for run in runs if name in run.tested)
+        own = tuple(change[name] for change in changes)
+        claims.append(ClaimInRuns(name, source.statement, source.statistic, tested, own))
+    return claims
+
+
+def _tested(run: ComparedRun, name: str, resampling: Resampling) -> Tested:
+    verdict = run.tested.get(name)
+    if verdict is not None:
+        return Tested(verdict.value, verdict.interval, verdict)
+    reason = untestable(run, name)
+    subject = None if reason else run.subject(name)
+    if subject is None:
+        return Tested(reason=reason or "the result of its perturbation cannot be read")
+    claim = CLAIMS.get(name)
+    estimate = resampling.of_run(run, claim, subject).estimate
+    return Tested(estimate.value, estimate.interval)
+
+
+def _floats(rows: Sequence[Sequence[Any]], read: Any) -> Any:
+    return np.array([[read(each) for each in row] for row in rows], dtype=np.float64)
+
+
+def _objects(rows: Sequence[Sequence[Any]], read: Any) -> Any:
+    return np.array([[read(each) for each in row] for row in rows], dtype=object)

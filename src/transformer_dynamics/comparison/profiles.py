@@ -1,0 +1,239 @@
+"""Profiles over relative depth: every quantity with one number per site or step, of each run.
+
+The relative depth of site i of S sites is i/(S - 1), of the step from it (i + 1/2)/(S - 1), of the
+turn at it i/(S - 1); runs of any depth share the axis. Quantities are variables of stored results
+along depth alone, or their means over samples with bootstrap intervals over texts, and the profiles
+of claims. A bare recording is measured here, with the measures of `QUICK_MEASURES` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from transformer_dynamics.comparison.compared_run import ComparedRun
+from transformer_dynamics.comparison.differences import untestable
+from transformer_dynamics.comparison.estimates import Resampling
+from transformer_dynamics.experiment.costs import QUICK_MEASURES
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.plots.backend import Lines
+from transformer_dynamics.registry import CLAIMS, MEASURES
+from transformer_dynamics.stats.bootstrap import percentile_interval
+from transformer_dynamics.storage.attributes import attribute
+
+# Dimensions along depth, and the distance of their points from the site that names them, in steps.
+OFFSETS = {"site": 0.0, "step": 0.5, "turn": 0.0, "start": 0.0}
+ENDS = ("_low", "_high")
+STORED, OVER_TEXTS, NONE = "as stored", "95 % bootstrap over texts", "none"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over the depth of one run.
+
+    Attributes:
+        run: name of the run.
+        is_null: whether the run is a null model.
+        depth: relative depth, `(point,)`.
+        labels: label of the site that each point belongs to.
+        value: `(point,)`.
+        low: lower end of the interval, `(point,)`, or None.
+        high: upper end of the interval, `(point,)`, or None.
+        n_samples: number of samples.
+    """
+
+    run: str
+    is_null: bool
+    depth: Floats
+    labels: tuple[str, ...]
+    value: Floats
+    low: Floats | None
+    high: Floats | None
+    n_samples: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A quantity over relative depth in several runs.
+
+    Attributes:
+        name: name of the measure or claim, and of the variable.
+        title: noun phrase.
+        unit: unit of the quantity.
+        interval: kind of the intervals.
+        curves: one for each run that has it.
+        missing: reason for each run that lacks it, by the run's name.
+    """
+
+    name: str
+    title: str
+    unit: str
+    interval: str
+    curves: tuple[Curve, ...]
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def measured_profiles(runs: Sequence[ComparedRun], resampling: Resampling) -> list[Profile]:
+    """Profiles of the measures that at least two runs have, in the order of the registry."""
+    return [profile for name in MEASURES.all() for profile in _of_measure(name, runs, resampling)]
+
+
+def claim_profiles(
+    runs: Sequence[ComparedRun], claims: Sequence[str], resampling: Resampling
+) -> list[Profile]:
+    """Profiles of the claims that are a curve over depth, with their 95 % bands.
+
+    Of claims with the same profile only the first is given.
+    """
+    profiles, shown = [], set()
+    for name in claims:
+        claim: Any = CLAIMS.all().get(name)
+        is_curve = claim is not None and len(claim.dims) == 1 and claim.dims[0] in OFFSETS
+        if not is_curve or claim.profile in shown:
+            continue
+        shown.add(claim.profile)
+        missing = {run.name: reason for run in runs if (reason := untestable(run, name))}
+        having = [run for run in runs if run.name not in missing]
+        found = [_of_claim(claim, run, resampling) for run in having]
+        curves = tuple(curve for curve in found if curve is not None)
+        if len(curves) > 1:
+            title = f"{name}. {claim.statement.rstrip('.')}"
+            label = _label(claim, having)
+            profiles.append(Profile(name, title, label, OVER_TEXTS, curves, missing))
+    return profiles
+
+
+def _label(claim: Any, runs: Sequence[ComparedRun]) -> str:
+    """Label of a claim's profile, with its unit, as in the claim's own figure."""
+    for run in runs:
+        stored = run.tested.get(claim.id)
+        if stored is not None and "profile" in stored.evidence:
+            drawings = claim.drawings(stored.evidence)
+            return next(each.y_label for each in drawings if isinstance(each, Lines))
+    return str(claim.statistic if claim.curve is None else claim.curve.y_label)
+
+
+def _of_claim(claim: Any, run: ComparedRun, resampling: Resampling) -> Curve | None:
+    stored = run.tested.get(claim.id)
+    if stored is not None and "profile" in stored.evidence:
+        evidence = stored.evidence
+        ends = [evidence[f"profile{end}"].values for end in ENDS]
+        return _curve(run, evidence["profile"], evidence["profile"].values, *ends)
+    subject = run.subject(claim.id)
+    if subject is None:
+        return None
+    own = resampling.of_run(run, claim, subject).profiles
+    low, high = percentile_interval(own[1:])
+    values = xr.DataArray(own[0], dims=claim.dims, coords=claim.coordinates(subject.data))
+    return _curve(run, values, values.values, low, high)
+
+
+def _of_measure(
+    name: str, runs: Sequence[ComparedRun], resampling: Resampling
+) -> Iterator[Profile]:
+    results = {run.name: _result(run, name) for run in runs}
+    found = {run: result for run, result in results.items() if result is not None}
+    if len(found) < 2:
+        return
+    by_name = {run.name: run for run in runs}
+    parameters = [attribute(result, "parameters", {}) for result in found.values()]
+    agreeing = {
+        run: result
+        for (run, result), own in zip(found.items(), parameters, strict=True)
+        if own == parameters[0]
+    }
+    missing = {run: "not measured" for run in results if run not in found} | {
+        run: "measured with other parameters" for run in found if run not in agreeing
+    }
+    first = next(iter(agreeing.values()))
+    for variable in first.data_vars:
+        having = {run: result for run, result in agreeing.items() if variable in result}
+        if len(having) < 2 or _depth_dim(first, str(variable)) is None:
+            continue
+        curves = [
+            _measured(by_name[run], result, str(variable), resampling)
+            for run, result in having.items()
+        ]
+        yield Profile(
+            f"{name}.{variable}",
+            f"{first.attrs.get('title', name)}: {str(variable).replace('_', ' ')}",
+            str(first[variable].attrs.get("units", "no unit given")),
+            _interval(first, str(variable)),
+            tuple(curves),
+            missing,
+        )
+
+
+def _result(run: ComparedRun, name: str) -> xr.Dataset | None:
+    """Stored result of a measure; that of a bare recording is computed if it is quick."""
+    if not run.is_bare:
+        return run.load(name)
+    if name not in QUICK_MEASURES:
+        return None
+    result: xr.Dataset = MEASURES.get(name).function(run.recording.load_if_small())
+    return result
+
+
+def _depth_dim(result: xr.Dataset, variable: str) -> str | None:
+    """Dimension along depth of a variable that has no other one but samples."""
+    values = result[variable]
+    dims = [str(dim) for dim in values.dims if dim != "sample"]
+    is_end = variable.endswith(ENDS)
+    if values.dtype.kind != "f" or is_end or len(dims) != 1 or dims[0] not in OFFSETS:
+        return None
+    return dims[0]
+
+
+def _interval(result: xr.Dataset, variable: str) -> str:
+    if "sample" in result[variable].dims:
+        return OVER_TEXTS
+    return STORED if all(f"{variable}{end}" in result for end in ENDS) else NONE
+
+
+def _measured(run: ComparedRun, result: xr.Dataset, variable: str, resampling: Resampling) -> Curve:
+    values, kind = result[variable], _interval(result, variable)
+    if kind == OVER_TEXTS:
+        samples = values.transpose("sample", ...)
+        return _curve(run, samples, *_mean_over_texts(run, samples.values, resampling))
+    if kind == STORED:
+        ends = [result[f"{variable}{end}"].values for end in ENDS]
+        return _curve(run, values, values.values, *ends)
+    return _curve(run, values, values.values, None, None)
+
+
+def _mean_over_texts(
+    run: ComparedRun, values: Any, resampling: Resampling
+) -> tuple[Floats, Floats, Floats]:
+    """Mean over samples where defined, `(point,)`, and the ends of its interval over texts."""
+    weights = resampling.weights(run.recording.groups)
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (weights @ np.where(defined, values, 0.0).astype(np.float64)) / (weights @ defined)
+    return means[0], *percentile_interval(means[1:])
+
+
+def _curve(
+    run: ComparedRun,
+    values: xr.DataArray,
+    mean: Floats,
+    low: Floats | None,
+    high: Floats | None,
+) -> Curve:
+    dim = next(str(each) for each in values.dims if each != "sample")
+    sites = run.recording.sites
+    n_points = values.sizes[dim]
+    # Without labels, turns start from the second site.
+    first = 1 if dim == "turn" else 0
+    labels = [str(label) for label in values[dim].values] if dim in values.coords else []
+    if all(label in sites for label in labels) and labels:
+        index = np.array([sites.index(label) for label in labels], dtype=np.float64)
+    else:
+        index = np.arange(first, first + n_points, dtype=np.float64)
+        labels = [sites[int(place)] if place < len(sites) else "" for place in index]
+    depth = (index + OFFSETS[dim]) / max(1, len(sites) - 1)
+    n_samples = run.recording.shape[0]
+    return Curve(run.name, run.is_null, depth, tuple(labels), mean, low, high, n_samples)
