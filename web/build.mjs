@@ -13,7 +13,14 @@ const common = {
   target: "es2022",
 };
 
-await build({ ...common, format: "iife", entryPoints: ["src/page.js"], outfile: `${folder}page.js` });
+for (const name of ["page.js", "comparison.js"]) {
+  await build({
+    ...common,
+    format: "iife",
+    entryPoints: [`src/${name}`],
+    outfile: `${folder}${name}`,
+  });
+}
 await build({ ...common, entryPoints: ["src/page.css"], outfile: `${folder}page.css` });
 await build({
   ...common,
@@ -27,7 +34,7 @@ await build({
 });
 
 // Each of these would end the script element that holds the text, or change how it is read.
-for (const name of ["page.js", "plotly.js"]) {
+for (const name of ["page.js", "comparison.js", "plotly.js"]) {
   const text = await readFile(folder + name, "utf8");
   if (/<\/script|<!--|\r/i.test(text)) throw new Error(`${name} cannot stand in a script element`);
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from transformer_dynamics.claims import Verdicts
 from transformer_dynamics.claims.subjects import Subject, subject_of
@@ -129,19 +129,10 @@ def shared_texts(a: Any, b: Any) -> set[int]:
     return set(texts_of(a).tolist()) & set(texts_of(b).tolist())
 
 
-def texts_of(data: Any) -> np.ndarray:
+def texts_of(data: Any) -> NDArray[np.int64]:
     """Index of the text of each sample of a recording or of a perturbation's result."""
     if isinstance(data, Recording):
         return data.text_index
     if "text" in data.coords:
         return np.asarray(data["text"].values, dtype=np.int64)
     return np.arange(data.sizes["sample"])
-
-
-def plain_json(value: Any) -> Any:
-    """Value of JSON in which undefined numbers are null."""
-    return json.loads(json.dumps(value, default=_listed), parse_constant=lambda _: None)
-
-
-def _listed(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)

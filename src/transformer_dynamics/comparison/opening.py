@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ SHOWN_FILES = 5
 
 
 def open_runs(given: Sequence[str | Path | Recording]) -> list[ComparedRun]:
-    """Open runs, and name each by its model, or by its folder where models repeat.
+    """Open runs, and name each by its model, and by its folder where models repeat.
 
     Raises:
         InputError: fewer than two; a folder that holds no finished run; a run of an old format.
@@ -108,19 +108,21 @@ def _verdicts(path: Path, command: str) -> Verdicts:
         ) from error
 
 
-def _names(runs: Iterable[ComparedRun]) -> list[str]:
-    """Distinct names: of models, else of folders, else numbered."""
-    listed = list(runs)
-    models = [recording_name(run.recording.provenance) for run in listed]
-    folders = [_folder(run, model) for run, model in zip(listed, models, strict=True)]
-    for names in (models, folders):
-        if len(set(names)) == len(names):
-            return names
-    return [f"{name} ({number})" for number, name in enumerate(folders, 1)]
+def _names(runs: Sequence[ComparedRun]) -> list[str]:
+    """Names of the models; of equal ones each with its folder, or else with its number."""
+    names = [recording_name(run.recording.provenance) for run in runs]
+    folders = [_folder(run) for run in runs]
+    for additions in (folders, [str(number) for number in range(1, len(names) + 1)]):
+        names = [
+            f"{name} ({addition})" if names.count(name) > 1 and addition else name
+            for name, addition in zip(names, additions, strict=True)
+        ]
+    return names
 
 
-def _folder(run: ComparedRun, model: str) -> str:
+def _folder(run: ComparedRun) -> str:
+    """Name of the folder of a run; of a recording in a run's folder, that of the run."""
     if run.path is None:
-        return model
-    is_named = run.is_bare and run.path.name == "recording.zarr"
-    return (run.path.resolve().parent if is_named else run.path.resolve()).name
+        return ""
+    path = run.path.resolve()
+    return path.parent.name if path.name == "recording.zarr" else path.name

@@ -21,6 +21,7 @@ from transformer_dynamics.comparison.estimates import Resampling
 from transformer_dynamics.experiment.costs import QUICK_MEASURES
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.plots.backend import Lines
+from transformer_dynamics.plots.backend.captions import variable_label
 from transformer_dynamics.registry import CLAIMS, MEASURES
 from transformer_dynamics.stats.bootstrap import percentile_interval
 from transformer_dynamics.storage.attributes import attribute
@@ -63,7 +64,7 @@ class Profile:
     Attributes:
         name: name of the measure or claim, and of the variable.
         title: noun phrase.
-        unit: unit of the quantity.
+        label: quantity with its unit in parentheses.
         interval: kind of the intervals.
         curves: one for each run that has it.
         missing: reason for each run that lacks it, by the run's name.
@@ -71,7 +72,7 @@ class Profile:
 
     name: str
     title: str
-    unit: str
+    label: str
     interval: str
     curves: tuple[Curve, ...]
     missing: dict[str, str] = field(default_factory=dict)
@@ -135,7 +136,10 @@ def _of_claim(claim: Any, run: ComparedRun, resampling: Resampling) -> Curve | N
 def _of_measure(
     name: str, runs: Sequence[ComparedRun], resampling: Resampling
 ) -> Iterator[Profile]:
-    results = {run.name: _result(run, name) for run in runs}
+    results = {run.name: run.load(name) for run in runs}
+    bare = [run for run in runs if run.is_bare]
+    if name in QUICK_MEASURES and (len(bare) == len(runs) or any(map(_is_there, results.values()))):
+        results |= {run.name: _measure(name, run) for run in bare}
     found = {run: result for run, result in results.items() if result is not None}
     if len(found) < 2:
         return
@@ -161,19 +165,18 @@ def _of_measure(
         yield Profile(
             f"{name}.{variable}",
             f"{first.attrs.get('title', name)}: {str(variable).replace('_', ' ')}",
-            str(first[variable].attrs.get("units", "no unit given")),
+            variable_label(first[variable]),
             _interval(first, str(variable)),
             tuple(curves),
             missing,
         )
 
 
-def _result(run: ComparedRun, name: str) -> xr.Dataset | None:
-    """Stored result of a measure; that of a bare recording is computed if it is quick."""
-    if not run.is_bare:
-        return run.load(name)
-    if name not in QUICK_MEASURES:
-        return None
+def _is_there(result: xr.Dataset | None) -> bool:
+    return result is not None
+
+
+def _measure(name: str, run: ComparedRun) -> xr.Dataset:
     result: xr.Dataset = MEASURES.get(name).function(run.recording.load_if_small())
     return result
 

@@ -13,15 +13,19 @@ from importlib.resources import files
 
 @cache
 def static_text(name: str) -> str:
-    """Text of a built file: `page.js`, `page.css` or `plotly.js`."""
+    """Text of a built file: `page.js`, `comparison.js`, `page.css` or `plotly.js`."""
     folder = files("transformer_dynamics.report") / "static"
     return (folder / name).read_text(encoding="utf-8")
 
 
 @cache
-def content_policy() -> str:
-    """Content policy: the page's two scripts by their hashes, no request, no evaluated text."""
-    hashes = " ".join(f"'sha256-{_hash(static_text(name))}'" for name in ("page.js", "plotly.js"))
+def content_policy(script: str = "page.js") -> str:
+    """Content policy: two scripts by their hashes, no request, no evaluated text.
+
+    Args:
+        script: name of the page's own script; the other one is the plotting library.
+    """
+    hashes = " ".join(f"'sha256-{_hash(static_text(name))}'" for name in (script, "plotly.js"))
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"

@@ -1,0 +1,141 @@
+"""Page of a comparison, in one file that opens without a network, and its JSON file."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from transformer_dynamics.claims.tables import value_and_interval
+from transformer_dynamics.comparison.compared import ClaimInRuns, RunsCompared
+from transformer_dynamics.comparison.compared_run import different_texts
+from transformer_dynamics.comparison.drawings import profile_drawing, similarity_drawings
+from transformer_dynamics.comparison.files import as_json
+from transformer_dynamics.notebook import frame
+from transformer_dynamics.report.figures import PageFigures
+from transformer_dynamics.report.packing import island_json, packed_text
+from transformer_dynamics.report.scripts import content_policy, static_text
+from transformer_dynamics.storage.files import local_path, make_folder, write_json, write_text
+
+SCRIPT = "comparison.js"
+
+
+def save_comparison(compared: RunsCompared, path: str | Path) -> Path:
+    """Write the page, and beside it `.json` of the same name; return the page's path.
+
+    Raises:
+        TdynError: the folder cannot be written.
+    """
+    path = local_path(path)
+    make_folder(path.parent)
+    write_json(json_path(path), as_json(compared))
+    write_text(path, render_comparison(compared))
+    return path
+
+
+def json_path(path: Path) -> Path:
+    """JSON file beside a page."""
+    return path.with_suffix(".json")
+
+
+def comparison_frame(compared: RunsCompared) -> str:
+    """The page in a frame, for a notebook."""
+    return frame(render_comparison(compared), title="Comparison of runs")
+
+
+def render_comparison(compared: RunsCompared) -> str:
+    """HTML of the page."""
+    figures = PageFigures()
+    of_claims = {profile.name: profile for profile in compared.claim_profiles}
+    claims = [_claim_entry(claim, compared, of_claims, figures) for claim in compared.claims]
+    profiles = [
+        (profile, figures.add(profile.name, profile, lambda each=profile: [profile_drawing(each)]))
+        for profile in compared.profiles
+    ]
+    similarities = [
+        (
+            similarity,
+            figures.add(
+                f"similarity {place}",
+                similarity,
+                lambda each=similarity: similarity_drawings(each),
+            ),
+        )
+        for place, similarity in enumerate(compared.similarities)
+    ]
+    library = {"plotly": island_json(packed_text(static_text("plotly.js")))}
+    page: str = _template().render(
+        title=f"Comparison of {len(compared.runs)} runs",
+        runs=[run.description() for run in compared.runs],
+        notes=_notes(compared),
+        claims=claims,
+        profiles=profiles,
+        similarities=similarities,
+        islands={**figures.islands, **(library if figures.islands else {})},
+        policy=content_policy(SCRIPT),
+        style=static_text("page.css"),
+        script=static_text(SCRIPT),
+        compared=compared,
+    )
+    return page
+
+
+def _claim_entry(
+    claim: ClaimInRuns, compared: RunsCompared, of_claims: Any, figures: PageFigures
+) -> dict[str, Any]:
+    """Entry of a claim: a row for each run, with its difference from the first."""
+    differences = [None, *claim.differences]
+    rows = [
+        {
+            "run": run.name,
+            "tested": tested,
+            "css": badge_class(tested.word),
+            "nulls": [] if tested.verdict is None else tested.verdict.ordered_nulls(),
+            "difference": difference,
+        }
+        for run, tested, difference in zip(compared.runs, claim.tested, differences, strict=True)
+    ]
+    profile = of_claims.get(claim.id)
+    drawn = []
+    if profile is not None:
+        drawn = figures.add(f"claim {claim.id}", profile, lambda: [profile_drawing(profile)])
+    return {"claim": claim, "rows": rows, "figures": drawn}
+
+
+def badge_class(word: str) -> str:
+    """Class of a verdict's badge."""
+    return re.sub(r"[^a-z]+", "-", word)
+
+
+def _notes(compared: RunsCompared) -> list[str]:
+    """Sentences on the runs that a reader needs before the numbers."""
+    first, others = compared.runs[0], compared.runs[1:]
+    notes = []
+    for other in others:
+        why = different_texts(first, other)
+        if why:
+            notes.append(f"{why[:1].upper()}{why[1:]}: their differences have independent draws.")
+    if len({run.recording.shape[1] for run in compared.runs}) > 1:
+        sites = ", ".join(f"{run.name} has {run.recording.shape[1]}" for run in compared.runs)
+        notes.append(
+            f"The runs have different numbers of sites ({sites}). A statistic per step, or counted "
+            "over all sites, depends on their number."
+        )
+    if len({run.recording.shape[2] for run in compared.runs}) > 1:
+        notes.append("The runs have different numbers of units; norms and speeds grow with them.")
+    return notes
+
+
+def _template() -> Any:
+    import jinja2
+
+    loaders = [
+        jinja2.PackageLoader(f"transformer_dynamics.{name}") for name in ("comparison", "report")
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(loaders), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = lambda value: f"{value:.3g}" if math.isfinite(value) else ""
+    environment.filters["estimate"] = lambda each: value_and_interval(each.value, each.interval)
+    return environment.get_template("comparison.html")
