@@ -41,17 +41,16 @@ def similarity_drawings(similarity: Similarity) -> list[Drawing]:
     """Similarity at equal relative depth, and of all pairs of sites; empty where undefined."""
     if similarity.result is None:
         return []
-    names = f"{similarity.first} and {similarity.other}"
+    names = similarity.first, similarity.other
     drawn: list[Drawing] = []
     for drawing in similarity.result.td.drawings:
         if isinstance(drawing, Heatmap):
-            labels = {
-                "x_label": f"site of {similarity.first} (label)",
-                "y_label": f"site of {similarity.other} (label)",
-            }
-            drawn.append(replace(drawing, **labels))
+            x_label, y_label = (f"site of {name} (label)" for name in names)
+            drawn.append(replace(drawing, x_label=x_label, y_label=y_label))
         elif isinstance(drawing, Lines):
-            drawn.append(replace(drawing, title=f"{drawing.title.partition(':')[0]}: {names}"))
+            drawn.append(
+                replace(drawing, title=f"{drawing.title.partition(':')[0]}: {' and '.join(names)}")
+            )
     return drawn
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformer_dynamics.claims.tables import value_and_interval
+from transformer_dynamics.claims.tables import badge_class, value_and_interval
 from transformer_dynamics.comparison.compared import ClaimInRuns, RunsCompared
 from transformer_dynamics.comparison.compared_run import different_texts
 from transformer_dynamics.comparison.drawings import profile_drawing, similarity_drawings
 from transformer_dynamics.comparison.files import as_json
+from transformer_dynamics.comparison.profiles import Profile
 from transformer_dynamics.notebook import frame
 from transformer_dynamics.report.figures import PageFigures
 from transformer_dynamics.report.packing import island_json, packed_text
@@ -49,20 +50,10 @@ def render_comparison(compared: RunsCompared) -> str:
     figures = PageFigures()
     of_claims = {profile.name: profile for profile in compared.claim_profiles}
     claims = [_claim_entry(claim, compared, of_claims, figures) for claim in compared.claims]
-    profiles = [
-        (profile, figures.add(profile.name, profile, lambda each=profile: [profile_drawing(each)]))
-        for profile in compared.profiles
-    ]
+    profiles = [(each, _profile_figures(each, figures)) for each in compared.profiles]
     similarities = [
-        (
-            similarity,
-            figures.add(
-                f"similarity {place}",
-                similarity,
-                lambda each=similarity: similarity_drawings(each),
-            ),
-        )
-        for place, similarity in enumerate(compared.similarities)
+        (each, figures.add(f"similarity {place}", each, partial(similarity_drawings, each)))
+        for place, each in enumerate(compared.similarities)
     ]
     library = {"plotly": island_json(packed_text(static_text("plotly.js")))}
     page: str = _template().render(
@@ -97,15 +88,12 @@ def _claim_entry(
         for run, tested, difference in zip(compared.runs, claim.tested, differences, strict=True)
     ]
     profile = of_claims.get(claim.id)
-    drawn = []
-    if profile is not None:
-        drawn = figures.add(f"claim {claim.id}", profile, lambda: [profile_drawing(profile)])
+    drawn = [] if profile is None else _profile_figures(profile, figures)
     return {"claim": claim, "rows": rows, "figures": drawn}
 
 
-def badge_class(word: str) -> str:
-    """Class of a verdict's badge."""
-    return re.sub(r"[^a-z]+", "-", word)
+def _profile_figures(profile: Profile, figures: PageFigures) -> Any:
+    return figures.add(profile.name, profile, lambda: [profile_drawing(profile)])
 
 
 def _notes(compared: RunsCompared) -> list[str]:

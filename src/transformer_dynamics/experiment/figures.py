@@ -16,14 +16,15 @@ from transformer_dynamics.claims import Verdict
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment.ledger import Ledger
 from transformer_dynamics.experiment.verdicts import CLAIM_TESTS, load_verdicts
-from transformer_dynamics.plots.backend import Drawing, Intervals, Lines
+from transformer_dynamics.plots.backend import Drawing, Heatmap, Intervals, Lines
 from transformer_dynamics.plots.printed import check_format, print_drawing
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.registry import CLAIMS, result_names
-from transformer_dynamics.storage.attributes import attribute
 from transformer_dynamics.storage.files import local_path, make_folder, write_text
 from transformer_dynamics.storage.results import load_result, saved_names
 
+# Rows of the forms of drawings, each with a name and a role.
+ROWS = ("series", "groups", "paths", "intervals")
 TEX_SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -168,13 +169,22 @@ def _claim_caption(verdict: Verdict, drawing: Drawing, n_samples: int) -> str:
     resampled = evidence.attrs.get("resampled", "texts")
     kind = "groups of texts" if resampled == "groups" else resampled
     interval = f"95 % bootstrap over {kind}; of null models the central 95 %"
-    # In print, lines of the other null models are left out.
-    deciding = attribute(evidence, "deciding", [])
-    shown = [name for name in map(str, evidence["null"].values) if name in deciding]
-    nulls = ", ".join(name.replace("_", " ") for name in shown) or "none"
+    nulls = ", ".join(_nulls_shown(drawing)) or "none"
     parts = [drawing.caption, f"N = {n_samples} samples." if n_samples else ""]
     parts += [f"Interval: {interval if has_interval else 'none'}.", f"Null models: {nulls}."]
     return " ".join(part for part in parts if part)
+
+
+def _nulls_shown(drawing: Drawing) -> list[str]:
+    """Null models that a printed figure shows; those behind a click in the legend are left out."""
+    rows = [row for part in ROWS for row in getattr(drawing, part, ())]
+    names = [row.name for row in rows if row.role == "null" and not getattr(row, "hidden", False)]
+    if isinstance(drawing, Heatmap):
+        texts = [text for _, text in (*drawing.x_ticks, *drawing.y_ticks)]
+        texts += [*drawing.x_names, *drawing.y_names]
+        names += [text for text in texts if text.startswith("null: ")]
+    plain = [name.removeprefix("null: ").partition(":")[0].partition(" (")[0] for name in names]
+    return list(dict.fromkeys(plain))
 
 
 def _chosen(

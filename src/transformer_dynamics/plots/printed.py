@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 FORMATS = ("pdf", "svg", "png")
 # Inches.
-WIDTH, HEIGHT, LEGEND_ROW, INTERVAL_ROW = 5.5, 3.2, 0.17, 0.27
+WIDTH, HEIGHT, SPACE_HEIGHT, LEGEND_ROW, INTERVAL_ROW = 5.5, 3.2, 4.6, 0.17, 0.27
 # Characters of a legend's row, over all its columns.
 LEGEND_CHARACTERS = 100
 # Characters of a line of an axis label.
-ACROSS, UPWARDS = 80, 44
+ACROSS, UPWARDS, IN_SPACE = 80, 44, 26
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -74,31 +74,37 @@ def print_drawing(drawing: Drawing, path: Path, file_format: str) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE):
-        figure, height = Figure(layout="constrained"), HEIGHT
+    style: Any = STYLE
+    with matplotlib.rc_context(style):
         if isinstance(drawing, Paths) and drawing.z_label is not None:
-            axes: Any = figure.add_subplot(projection="3d")
-            _draw_in_space(drawing, axes)
+            figure = Figure(figsize=(WIDTH, SPACE_HEIGHT))
+            _draw_in_space(drawing, figure)
         else:
+            figure = Figure(layout="constrained")
             axes = figure.subplots()
             drawing.plot(axes)
-        axes.set_title("")
-        if isinstance(drawing, Intervals):
-            height = 0.7 + INTERVAL_ROW * len(drawing.intervals)
-        _wrap_labels(figure)
-        figure.set_size_inches(WIDTH, height + _legend_below(figure, axes))
+            axes.set_title("")
+            _wrap_labels(figure)
+            rows = len(drawing.intervals) if isinstance(drawing, Intervals) else 0
+            height = 0.7 + INTERVAL_ROW * rows if rows else HEIGHT
+            figure.set_size_inches(WIDTH, height + _legend_below(figure, axes))
         figure.savefig(path, format=file_format, metadata=METADATA[file_format])
 
 
-def _draw_in_space(drawing: Paths, axes: Any) -> None:
+def _draw_in_space(drawing: Paths, figure: Figure) -> None:
     """Draw paths on three axes; a dot marks the start of each."""
+    axes: Any = figure.add_axes((0.0, 0.16, 0.92, 0.84), projection="3d")
     for path, (color, dash) in zip(drawing.paths, styles(drawing.paths), strict=True):
         x, y, z = path.points.T
         axes.plot(x, y, z, color=color, label=path.name, linestyle=MATPLOTLIB_DASHES[dash])
         axes.scatter(x[:1], y[:1], z[:1], color=color, s=16)
-    axes.set(xlabel=drawing.x_label, ylabel=drawing.y_label, zlabel=drawing.z_label)
-    axes.set_box_aspect(None, zoom=0.85)
-    axes.legend()
+    labels = {"x": drawing.x_label, "y": drawing.y_label, "z": drawing.z_label or ""}
+    for axis, label in labels.items():
+        wrapped = textwrap.fill(label, IN_SPACE)
+        getattr(axes, f"set_{axis}label")(wrapped, labelpad=6 + 6 * wrapped.count("\n"))
+    axes.set_box_aspect(None, zoom=0.92)
+    n_columns = 2 if len(drawing.paths) > 1 else 1
+    figure.legend(loc="lower center", ncols=n_columns, fontsize=7, frameon=False)
 
 
 def _wrap_labels(figure: Figure) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Unlike any color of the scales, whose middle is nearly white.
 NO_VALUE = "#BDBDBD"
 MOST_TICKS = 10
+# Characters of ticks that fit one line.
+ACROSS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,7 @@ class Heatmap(Labeled):
         x_ticks, y_ticks = self.x_ticks or _some(self.x_names), self.y_ticks or _some(self.y_names)
         if x_ticks:
             axes.set_xticks(*zip(*x_ticks, strict=True))
-        if self.x_names and not self.x_ticks:
+        if (self.x_names and not self.x_ticks) or _characters(self.x_ticks) > ACROSS:
             axes.tick_params("x", labelrotation=45)
         if y_ticks:
             axes.set_yticks(*zip(*y_ticks, strict=True))
@@ -106,6 +108,11 @@ class Heatmap(Labeled):
         return {"plot_bgcolor": NO_VALUE} | {
             axis: {"showgrid": False, **_tick_texts(ticks)} for axis, ticks in axes.items()
         }
+
+
+def _characters(ticks: Sequence[tuple[float, str]]) -> int:
+    """Length of the line of all ticks, each as wide as the widest."""
+    return len(ticks) * max((len(text) for _, text in ticks), default=0)
 
 
 def _tick_texts(ticks: Sequence[tuple[float, str]]) -> dict[str, Any]:
