@@ -20,7 +20,8 @@ VERDICT_HEAD = """<!doctype html>
 <title>Verdicts</title><style>
 body { margin: 8px; color: #1b1f24; background: #fff; font: 14px/1.45 system-ui, sans-serif; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: 5px 8px; border-bottom: 1px solid #d8dee4; }
+th, td { text-align: left; vertical-align: top; padding: 5px 8px;
+  border-bottom: 1px solid #d8dee4; }
 td:first-child, td:last-child { white-space: nowrap; }
 b { padding: 2px 8px; border-radius: 10px; border: 1px solid currentColor; font-size: 12px; }
 .supported { color: #116329; background: #e6f6ea; }

@@ -139,7 +139,7 @@ class RunsCompared:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the page, and beside it a JSON file of the same name; return the page's path.
+        """Write the page, and next to it a JSON file of the same name; return the page's path.
 
         Raises:
             TdynError: the folder cannot be written.

@@ -23,7 +23,7 @@ SCRIPT = "comparison.js"
 
 
 def save_comparison(compared: RunsCompared, path: str | Path) -> Path:
-    """Write the page, and beside it `.json` of the same name; return the page's path.
+    """Write the page, and next to it a `.json` file of the same name; return the page's path.
 
     Raises:
         TdynError: the folder cannot be written.
@@ -36,7 +36,7 @@ def save_comparison(compared: RunsCompared, path: str | Path) -> Path:
 
 
 def json_path(path: Path) -> Path:
-    """JSON file beside a page."""
+    """JSON file next to a page."""
     return path.with_suffix(".json")
 
 
