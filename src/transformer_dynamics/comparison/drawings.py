@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from transformer_dynamics.comparison.profiles import NONE, Curve, Profile
 from transformer_dynamics.comparison.similarities import Similarity
 from transformer_dynamics.plots.backend import Drawing, Heatmap, Lines, Series
 from transformer_dynamics.plots.backend.captions import caption
 
 DEPTH_LABEL = "relative depth (1; first site 0, last site 1)"
+# Largest over smallest value from which the scale is logarithmic.
+LOG_FACTOR = 30.0
 OF_RUNS = "Runs differ where their intervals do not overlap; their units of the stream may differ."
 WITHOUT_INTERVAL = "The quantity has no interval, so that a small difference may be chance."
 
@@ -27,6 +31,7 @@ def profile_drawing(profile: Profile) -> Lines:
         x_label=DEPTH_LABEL,
         y_label=profile.label,
         series=[_series(curve) for curve in curves],
+        y_scale="log" if _spans_decades(curves) else "linear",
         caption=caption(
             quantity,
             n=_counts(curves),
@@ -52,6 +57,12 @@ def similarity_drawings(similarity: Similarity) -> list[Drawing]:
                 replace(drawing, title=f"{drawing.title.partition(':')[0]}: {' and '.join(names)}")
             )
     return drawn
+
+
+def _spans_decades(curves: Sequence[Curve]) -> bool:
+    """Whether all values are positive and differ by a large factor, as speeds do."""
+    values = np.concatenate([curve.value[np.isfinite(curve.value)] for curve in curves])
+    return bool(values.size and values.min() > 0 and values.max() > LOG_FACTOR * values.min())
 
 
 def _series(curve: Curve) -> Series:

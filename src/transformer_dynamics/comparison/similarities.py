@@ -39,9 +39,9 @@ def similarity_of(first: ComparedRun, other: ComparedRun, seed: int) -> Similari
     """Compare the sites of two runs on the texts that both hold."""
     names = first.name, other.name
     recordings = first.recording, other.recording
-    is_text = all(recording.texts for recording in recordings)
     # Recordings without texts, as synthetic ones, are paired by the index of their samples.
-    reason = different_texts(first, other) if is_text else ""
+    has_texts = any(recording.texts for recording in recordings)
+    reason = different_texts(first, other) if has_texts else ""
     if reason:
         return Similarity(
             *names, reason=f"{reason}; similarity pairs the samples of the same texts"
