@@ -78,6 +78,14 @@ def text_file(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Folders of finished runs: `a`, `b` of another depth, and `other` of other texts."""
+    import finished
+
+    return finished.make_runs(tmp_path_factory.mktemp("runs"))
+
+
 @pytest.fixture
 def tdyn(monkeypatch, capsys):
     """The command, run in this process: exit status, standard output, standard error."""

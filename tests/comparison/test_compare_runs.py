@@ -146,7 +146,9 @@ def test_a_value_of_another_definition_has_no_difference(runs, tmp_path):
     entries = read_json(tmp_path / "b" / "claims.json")
     entries[0]["value"] += 0.5
     write_json(tmp_path / "b" / "claims.json", entries)
-    (difference,) = td.compare_runs([runs / "a", tmp_path / "b"], n_bootstrap=9).claims[0].differences
+    (difference,) = (
+        td.compare_runs([runs / "a", tmp_path / "b"], n_bootstrap=9).claims[0].differences
+    )
     assert np.isnan(difference.value)
     assert "follows another definition" in difference.reason
 
@@ -194,8 +196,14 @@ def old_claims(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda folder: (folder / "run.json").unlink(), "compare the recording alone: tdyn compare"),
-        (unfinished, r"still to come: perturbation\.recovery\); the same command finishes it: tdyn"),
+        (
+            lambda folder: (folder / "run.json").unlink(),
+            "compare the recording alone: tdyn compare",
+        ),
+        (
+            unfinished,
+            r"still to come: perturbation\.recovery\); the same command finishes it: tdyn",
+        ),
         (without_page, r"has not finished \(it has no page yet\)"),
         (old_run, r"names no stages, so an earlier version wrote it; .*: tdyn run old"),
         (old_claims, r"earlier version wrote the claims\.json .*: tdyn run tiny"),

@@ -60,4 +60,6 @@ def test_few_texts_are_corrected_for_the_skew_of_both():
     deviations = np.concatenate([(b.mean() - b), -(a.mean() - a)]) / 29
     assert estimate.left_out - estimate.value == pytest.approx(deviations)
     swapped = difference_of(other, first, paired=False)
-    assert swapped.interval == pytest.approx([-estimate.interval[1], -estimate.interval[0]], abs=0.03)
+    assert swapped.interval == pytest.approx(
+        [-estimate.interval[1], -estimate.interval[0]], abs=0.03
+    )

@@ -1,6 +1,5 @@
 """Runs of tiny models of two depths and widths, over the same texts and over others."""
 
-import pytest
 import transformers
 
 import tiny
@@ -27,10 +26,8 @@ def deeper():
     return Model(transformers.AutoModelForCausalLM.from_config(config), tiny.tokenizer(), "tiny-5")
 
 
-@pytest.fixture(scope="session")
-def runs(tmp_path_factory):
-    """Folders of finished runs: `a`, `b` of another depth, and `other` of other texts."""
-    folder = tmp_path_factory.mktemp("runs")
+def make_runs(folder):
+    """Make the runs `a`, `b` of another depth and width, and `other` of other texts."""
     texts = tiny.words(tiny.token_lists(N_TEXTS))
     others = tiny.words(tiny.token_lists(N_TEXTS + 2, seed=9))
     made = {"a": (tiny.model(), texts), "b": (deeper(), texts), "other": (tiny.model(), others)}
