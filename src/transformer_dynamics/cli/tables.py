@@ -61,7 +61,10 @@ def compared_table(compared: Any) -> Table:
 
 
 def _estimate(each: Any) -> str:
+    """A value with its interval, or alone where that is undefined."""
     low, high = each.interval
+    if not math.isfinite(low):
+        return _number(each.value)
     return f"{_number(each.value)} [{_number(low)}, {_number(high)}]"
 
 
