@@ -85,6 +85,7 @@ class Lines(Labeled):
                 "type": "scatter",
                 "legendgroup": line.name,
                 "visible": "legendonly" if line.hidden else True,
+                "meta": {"role": line.role, "part": "line"},
             }
             if line.low is not None and line.high is not None:
                 band = {
@@ -96,6 +97,7 @@ class Lines(Labeled):
                     "line": {"width": 0},
                     "showlegend": False,
                     "hoverinfo": "skip",
+                    "meta": {"role": line.role, "part": "band"},
                 }
                 traces.append(common | band)
             drawn = {
