@@ -38,10 +38,11 @@ function ofSeries(specification) {
   specification.data.forEach((trace, index) => {
     if (trace.meta?.part === "band") return;
     const before = specification.data[index - 1];
-    const band = before?.meta?.part === "band" && before.legendgroup === trace.legendgroup;
+    const hasBand = before?.meta?.part === "band" && before.legendgroup === trace.legendgroup;
+    const band = hasBand ? endsOf(before) : new Map();
     const name = plain(trace.name ?? specification.layout.sliders?.[0]?.steps[index]?.label ?? "");
     for (let point = 0; point < trace.x.length; point += 1) {
-      const ends = trace.error_x ? errors(trace, point) : band ? bandAt(before, point) : ["", ""];
+      const ends = trace.error_x ? errors(trace, point) : (band.get(trace.x[point]) ?? ["", ""]);
       const at = axes.map((axis) => cell(trace[axis][point]));
       rows.push([name, ...at, ...ends, plain(trace.text?.[point] ?? "")]);
     }
@@ -60,12 +61,25 @@ function errors(trace, point) {
 }
 
 /**
- * Ends of a band, whose outline goes along its upper end and back along its lower one.
+ * Ends of a band by position. Each of its outlines goes along the upper end and back along the lower
+ * one, and NaN stands between outlines.
  * @param {any} band
- * @param {number} point
+ * @returns {Map<number, string[]>}
  */
-function bandAt(band, point) {
-  return [number(band.y[band.y.length - 1 - point]), number(band.y[point])];
+function endsOf(band) {
+  /** @type {Map<number, string[]>} */
+  const ends = new Map();
+  let start = 0;
+  for (let index = 0; index <= band.x.length; index += 1) {
+    if (index < band.x.length && !Number.isNaN(band.x[index])) continue;
+    const half = (index - start) / 2;
+    for (let point = 0; point < half; point += 1) {
+      const low = band.y[index - 1 - point];
+      ends.set(band.x[start + point], [number(low), number(band.y[start + point])]);
+    }
+    start = index + 1;
+  }
+  return ends;
 }
 
 /** @param {unknown} value */

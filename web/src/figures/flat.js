@@ -11,6 +11,8 @@ import { colorsOf, templateOf, themedTrace } from "./theme.js";
 // Width in pixels below which margins, type and color scale are those of a phone.
 const NARROW = 560;
 const CHARACTER = 7.2;
+// Least distance of ticks in pixels.
+const TICK = 75;
 
 /**
  * Figure for the screen; its title and legend are parts of the page.
@@ -103,13 +105,16 @@ function colorbar(bar, isNarrow, width, height) {
 }
 
 /**
- * Axis whose label is broken into lines that fit.
+ * Axis whose label is broken into lines that fit, and whose ticks do not touch.
  * @param {any} axis
  * @param {number} length pixels
  */
 function wrapped(axis, length) {
   const text = axis?.title?.text;
-  return text ? { ...axis, title: { ...axis.title, text: wrap(text, length) } } : axis;
+  // Names of columns or rows, of which only a few can be read.
+  const fewer = axis?.tickvals ? {} : { nticks: Math.max(3, Math.round(length / TICK)) };
+  const spaced = { ...fewer, ...axis };
+  return text ? { ...spaced, title: { ...axis.title, text: wrap(text, length) } } : spaced;
 }
 
 /**

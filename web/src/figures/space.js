@@ -46,15 +46,15 @@ export function shapesOf(specification, look) {
  * @returns {(point: number[]) => number[]}
  */
 export function placer({ width, height, view = FIRST_VIEW }) {
-  const scale = Math.min(width * 0.82, height * 0.86) / (2 * Math.sqrt(3));
+  const scale = Math.min(width * 0.8, height * 0.86) / (2 * Math.SQRT2 * 1.12);
   return (point) => {
     const { x, y } = project(point, view);
-    return [width / 2 + x * scale * 1.25, height / 2 - y * scale * 1.15];
+    return [width / 2 + x * scale, height / 2 - y * scale];
   };
 }
 
 /**
- * Edges of the cube at its back, round numbers and labels of the axes.
+ * Edges of the cube; each axis has its numbers and its label at an edge of the outline.
  * @param {import("./specification.js").Specification} specification
  * @param {import("./projection.js").Span[]} spans
  * @param {(point: number[]) => number[]} place
@@ -67,29 +67,75 @@ function frame(specification, spans, place, look) {
   /** @type {Shape[]} */
   const shapes = [];
   AXES.forEach((axis, index) => {
-    const others = [0, 1, 2].filter((other) => other !== index);
-    for (const first of [-1, 1]) {
-      for (const second of [-1, 1]) {
-        const ends = [-1, 1].map((end) => corner(index, end, others, first, second));
-        shapes.push(line(ends.map(place), first + second === -2 ? soft : grid, 1));
-      }
+    const edges = edgesAlong(index);
+    const outer = outermost(edges, place, axis === "z");
+    for (const edge of edges) {
+      const ends = [-1, 1].map((end) => place(edge(end)));
+      shapes.push(line(ends, edge === outer ? soft : grid, 1));
     }
-    // Each axis is labeled on the edge from the corner where all are lowest.
+    const [right, down] = outwards(outer, place, look);
     for (const number of roundNumbers(spans[index])) {
-      const at = scaled(number, spans[index]);
-      const [x, y] = place(corner(index, at, others, -1.08, -1.08));
-      shapes.push(word(x, y + 4, String(number), soft, size - 1, "middle"));
+      const [x, y] = place(outer(scaled(number, spans[index])));
+      const at = [x + right * 16, y + down * 16 + 4];
+      shapes.push(word(at[0], at[1], String(number), soft, size - 1, "middle"));
     }
-    const [x, y] = place(corner(index, axis === "z" ? 1.12 : 0, others, -1.3, -1.3));
-    const [left, right] = [x < look.width * 0.33, x > look.width * 0.67];
-    const anchor = left ? "start" : right ? "end" : "middle";
-    const edge = left ? 4 : right ? look.width - 4 : x;
-    const below = Math.max(12, Math.min(look.height - 4, y));
-    for (const [row, text] of lines(axisLabel(specification, axis), look.width).entries()) {
-      shapes.push(word(edge, below + row * (size + 1), text, ink, size, anchor));
-    }
+    const rows = lines(axisLabel(specification, axis), look.width);
+    const [x, y] = axis === "z" ? place(outer(1.12)) : place(outer(0));
+    const half = (Math.max(...rows.map((row) => row.length)) * size * 0.55) / 2 + 4;
+    const [left, top] = axis === "z" ? [x, y - 8 - (size + 1) * (rows.length - 1)] :
+      [x + right * (34 + half), y + down * 46];
+    const middle = Math.max(half, Math.min(look.width - half, left));
+    const first = Math.max(size, Math.min(look.height - 6 - (size + 1) * (rows.length - 1), top));
+    rows.forEach((text, row) => {
+      shapes.push(word(middle, first + row * (size + 1), text, ink, size, "middle"));
+    });
   });
   return shapes;
+}
+
+/**
+ * The four edges of the cube along an axis, each as a function of the position from -1 to 1.
+ * @param {number} axis
+ * @returns {((along: number) => number[])[]}
+ */
+function edgesAlong(axis) {
+  const others = [0, 1, 2].filter((other) => other !== axis);
+  return [-1, 1].flatMap((first) =>
+    [-1, 1].map((second) => (/** @type {number} */ along) => {
+      const point = [0, 0, 0];
+      point[axis] = along;
+      point[others[0]] = first;
+      point[others[1]] = second;
+      return point;
+    }),
+  );
+}
+
+/**
+ * The edge that lies lowest on the screen, or farthest to the left.
+ * @param {((along: number) => number[])[]} edges
+ * @param {(point: number[]) => number[]} place
+ * @param {boolean} isLeft
+ */
+function outermost(edges, place, isLeft) {
+  const score = (/** @type {(along: number) => number[]} */ edge) => {
+    const [x, y] = place(edge(0));
+    return isLeft ? -x : y;
+  };
+  return edges.reduce((best, edge) => (score(edge) > score(best) ? edge : best));
+}
+
+/**
+ * Direction on the screen from the middle of the cube to the middle of an edge, of length 1.
+ * @param {(along: number) => number[]} edge
+ * @param {(point: number[]) => number[]} place
+ * @param {Look} look
+ */
+function outwards(edge, place, { width, height }) {
+  const [x, y] = place(edge(0));
+  const [right, down] = [x - width / 2, y - height / 2];
+  const length = Math.hypot(right, down) || 1;
+  return [right / length, down / length];
 }
 
 /**
@@ -118,22 +164,6 @@ function path(trace, spans, place, theme) {
     shapes.push({ kind: "point", x, y, radius: size / 2 + 0.5, color: tint });
   });
   return shapes;
-}
-
-/**
- * Point of the cube with one coordinate along an axis, and two at its sides.
- * @param {number} axis
- * @param {number} along
- * @param {number[]} others
- * @param {number} first
- * @param {number} second
- */
-function corner(axis, along, others, first, second) {
-  const point = [0, 0, 0];
-  point[axis] = along;
-  point[others[0]] = first;
-  point[others[1]] = second;
-  return point;
 }
 
 /**

@@ -13,10 +13,11 @@ const COLORS = {
 // Colors of series that are too dark on the dark page, and lighter ones of the same hue.
 /** @type {Record<string, string>} */
 const LIGHTER = {
-  "#0072b2": "#4aa8e8",
-  "#004466": "#8fc7e8",
+  "#0072b2": "#3b9ae1",
+  "#56b4e9": "#a8dcff",
+  "#004466": "#8f9dff",
   "#2a9d8f": "#45c4b4",
-  "#6a4fb3": "#a48bea",
+  "#6a4fb3": "#c78bea",
   "#d55e00": "#ff8a3d",
   "#009e73": "#2fd0a2",
   "#8c6d31": "#c9a55c",

@@ -14,6 +14,8 @@ from transformer_dynamics.registry import PANELS, Panel
 Entry = dict[str, Any]
 
 TABLE = "paper.table"
+# Panel that shows the rows of the table that name a figure alone.
+PANEL_OF = {"2": "2B"}
 TOPICS = {
     "1": "Single units and the whole stream over depth",
     "2": "Rotation of single units",
@@ -57,7 +59,7 @@ def paper_figures(
                 "title": panel.title.partition(" ")[2],
                 "reports": panel.reports,
                 "parameters": panels.get(name, {}).get("parameters", {}),
-                "rows": [row for row in rows if id.startswith(row["panel"])],
+                "rows": [row for row in rows if PANEL_OF.get(row["panel"], row["panel"]) == id],
                 "claims": claims,
                 "of": new,
                 **_drawn(panels.get(name), panel, known),
