@@ -80,6 +80,7 @@ def test_a_run_does_not_differ_from_itself(runs, compared):
     assert same.names == ["tiny-llama (a) (1)", "tiny-llama (a) (2)"]
 
 
+@pytest.mark.filterwarnings("ignore::transformer_dynamics.errors.UndefinedWarning")
 def test_part_of_the_texts_is_compared_on_what_both_hold(runs):
     recording = td.open_recording(runs / "a" / "recording.zarr").load()
     part = td.open_recording(runs / "b" / "recording.zarr").load().sel(text=list(range(8)))

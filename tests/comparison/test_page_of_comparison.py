@@ -89,14 +89,14 @@ def test_figures_show_the_curves_of_the_json_file(browser, made):
             browser,
             lambda place=place: browser.execute_script(
                 "const figure = document.querySelectorAll('.figure')[arguments[0]];"
-                "figure.scrollIntoView(); return figure.data !== undefined",
+                "figure.scrollIntoView(); return figure.dataset.drawn === 'yes'",
                 place,
             ),
         )
     speed = next(each for each in expected["profiles"] if each["name"] == "paths.kinematics.speed")
     drawn = browser.execute_script(
-        "let node = document.getElementById('profile-paths.kinematics.speed');"
-        "while (!node.classList.contains('figure')) node = node.nextElementSibling;"
+        "const heading = document.getElementById('profile-paths.kinematics.speed');"
+        "const node = heading.nextElementSibling.querySelector('.figure');"
         "return node.data.filter(trace => trace.showlegend !== false).map("
         "trace => [trace.name, Array.from(trace.x), Array.from(trace.y)])"
     )

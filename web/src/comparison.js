@@ -3,6 +3,8 @@
 import { readIsland, islandNames } from "./packing.js";
 import { watchFigures } from "./figures/watch.js";
 import { offerCopies } from "./shell/copies.js";
+import { offerNulls } from "./shell/nulls.js";
+import { offerPrinting } from "./shell/printing.js";
 import { themeOf } from "./shell/theme.js";
 import { stateOf } from "./state.js";
 
@@ -13,6 +15,8 @@ const theme = themeOf(state);
 const context = { state, islandNames, readIsland, theme: theme.shown, onTheme: theme.on };
 
 offerCopies(document.body);
+offerNulls(state);
+offerPrinting();
 watchFigures(document.body, context);
 followLinks();
 chooseClaims();

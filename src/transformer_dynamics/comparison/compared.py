@@ -20,6 +20,7 @@ from transformer_dynamics.comparison.profiles import Profile, claim_profiles, me
 from transformer_dynamics.comparison.similarities import Similarity, similarity_of
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.experiment import Reporter, Silent
+from transformer_dynamics.plots.backend import Drawing
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 
@@ -136,6 +137,34 @@ class RunsCompared:
                 "claim": np.array([claim.id for claim in self.claims], dtype=object),
             },
             attrs={"reference": self.names[0], "n_bootstrap": self.n_bootstrap, "seed": self.seed},
+        )
+
+    @property
+    def drawing_names(self) -> list[str]:
+        """Names that `drawings` takes: of profiles, of claims, and of the other runs."""
+        profiles = [profile.name for profile in (*self.profiles, *self.claim_profiles)]
+        return profiles + [each.other for each in self.similarities if each.result is not None]
+
+    def drawings(self, name: str) -> list[Drawing]:
+        """Figures of a profile (`"paths.kinematics.cosine"`), a claim (`"C4"`), or a similarity.
+
+        Args:
+            name: name of a profile, id of a claim whose profile is a curve over depth, or name of
+                another run for the similarity of its sites with the first run's.
+
+        Raises:
+            InputError: there is no figure of that name.
+        """
+        from transformer_dynamics.comparison.drawings import profile_drawing, similarity_drawings
+
+        for profile in (*self.profiles, *self.claim_profiles):
+            if profile.name == name:
+                return [profile_drawing(profile)]
+        for similarity in self.similarities:
+            if similarity.other == name and similarity.result is not None:
+                return similarity_drawings(similarity)
+        raise InputError(
+            f"there is no figure {name!r}; there are: {', '.join(self.drawing_names) or 'none'}"
         )
 
     def save(self, path: str | Path) -> Path:

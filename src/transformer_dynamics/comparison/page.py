@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from transformer_dynamics.claims.tables import badge_class, value_and_interval
 from transformer_dynamics.comparison.compared import ClaimInRuns, RunsCompared
 from transformer_dynamics.comparison.compared_run import different_texts
-from transformer_dynamics.comparison.drawings import profile_drawing, similarity_drawings
 from transformer_dynamics.comparison.files import as_json
 from transformer_dynamics.comparison.profiles import Profile
 from transformer_dynamics.notebook import frame
@@ -20,6 +19,7 @@ from transformer_dynamics.report.scripts import content_policy, static_text
 from transformer_dynamics.storage.files import local_path, make_folder, write_json, write_text
 
 SCRIPT = "comparison.js"
+Draw = Callable[[str, object], Any]
 
 
 def save_comparison(compared: RunsCompared, path: str | Path) -> Path:
@@ -47,13 +47,18 @@ def comparison_frame(compared: RunsCompared) -> str:
 
 def render_comparison(compared: RunsCompared) -> str:
     """HTML of the page."""
-    figures = PageFigures()
+    figures, call = PageFigures(), python_call(compared)
+
+    def drawn(name: str, source: object) -> Any:
+        code = f"compared = {call}\ncompared.drawings({name!r})[{{index}}].plot()"
+        return figures.add(name, source, lambda: compared.drawings(name), code)
+
     of_claims = {profile.name: profile for profile in compared.claim_profiles}
-    claims = [_claim_entry(claim, compared, of_claims, figures) for claim in compared.claims]
-    profiles = [(each, _profile_figures(each, figures)) for each in compared.profiles]
+    claims = [_claim_entry(claim, compared, of_claims, drawn) for claim in compared.claims]
+    profiles = [(each, drawn(each.name, each)) for each in compared.profiles]
     similarities = [
-        (each, figures.add(f"similarity {place}", each, partial(similarity_drawings, each)))
-        for place, each in enumerate(compared.similarities)
+        (each, [] if each.result is None else drawn(each.other, each))
+        for each in compared.similarities
     ]
     library = {"plotly": island_json(packed_text(static_text("plotly.js")))}
     page: str = _template().render(
@@ -68,12 +73,22 @@ def render_comparison(compared: RunsCompared) -> str:
         style=static_text("page.css"),
         script=static_text(SCRIPT),
         compared=compared,
+        call=call,
     )
     return page
 
 
+def python_call(compared: RunsCompared) -> str:
+    """Line of Python that makes the comparison again."""
+    given = ", ".join(
+        "recording" if run.path is None else repr(str(run.path)) for run in compared.runs
+    )
+    numbers = f"n_bootstrap={compared.n_bootstrap}, seed={compared.seed}"
+    return f"td.compare_runs([{given}], {numbers})"
+
+
 def _claim_entry(
-    claim: ClaimInRuns, compared: RunsCompared, of_claims: Any, figures: PageFigures
+    claim: ClaimInRuns, compared: RunsCompared, of_claims: Mapping[str, Profile], drawn: Draw
 ) -> dict[str, Any]:
     """Entry of a claim: a row for each run, with its difference from the first."""
     differences = [None, *claim.differences]
@@ -88,12 +103,8 @@ def _claim_entry(
         for run, tested, difference in zip(compared.runs, claim.tested, differences, strict=True)
     ]
     profile = of_claims.get(claim.id)
-    drawn = [] if profile is None else _profile_figures(profile, figures)
-    return {"claim": claim, "rows": rows, "figures": drawn}
-
-
-def _profile_figures(profile: Profile, figures: PageFigures) -> Any:
-    return figures.add(profile.name, profile, lambda: [profile_drawing(profile)])
+    figures = [] if profile is None else drawn(claim.id, profile)
+    return {"claim": claim, "rows": rows, "figures": figures}
 
 
 def _notes(compared: RunsCompared) -> list[str]:

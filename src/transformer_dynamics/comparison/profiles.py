@@ -154,19 +154,19 @@ def _of_measure(
         run: "measured with other parameters" for run in found if run not in agreeing
     }
     first = next(iter(agreeing.values()))
-    for variable in first.data_vars:
+    for variable in sorted(map(str, first.data_vars)):
         having = {run: result for run, result in agreeing.items() if variable in result}
-        if len(having) < 2 or _depth_dim(first, str(variable)) is None:
+        if len(having) < 2 or _depth_dim(first, variable) is None:
             continue
         curves = [
-            _measured(by_name[run], result, str(variable), resampling)
+            _measured(by_name[run], result, variable, resampling)
             for run, result in having.items()
         ]
         yield Profile(
             f"{name}.{variable}",
-            f"{first.attrs.get('title', name)}: {str(variable).replace('_', ' ')}",
+            f"{first.attrs.get('title', name)}: {variable.replace('_', ' ')}",
             variable_label(first[variable]),
-            _interval(first, str(variable)),
+            _interval(first, variable),
             tuple(curves),
             missing,
         )
