@@ -21,11 +21,14 @@ def frame(page: str, *, title: str, height: int = HEIGHT, scripts: bool = True) 
         scripts: whether scripts of the page may run, and its files may be downloaded.
 
     >>> frame("<p>1 < 2</p>", title="a page", height=40, scripts=False)
-    '<iframe title="a page" sandbox="" style="width: 100%; height: 40px; border: 1px solid #d8dee4"
-     srcdoc="&lt;p&gt;1 &lt; 2&lt;/p&gt;"></iframe>'
+    '<iframe title="a page" sandbox="" style="display: block; box-sizing: border-box; width: 100%;
+     height: 40px; border: 1px solid #d8dee4" srcdoc="&lt;p&gt;1 &lt; 2&lt;/p&gt;"></iframe>'
     """
     allowed = "allow-scripts allow-downloads" if scripts else ""
-    style = f"width: 100%; height: {height}px; border: 1px solid #d8dee4"
+    style = (
+        f"display: block; box-sizing: border-box; width: 100%; height: {height}px; "
+        "border: 1px solid #d8dee4"
+    )
     return (
         f'<iframe title="{html.escape(title)}" sandbox="{allowed}" style="{style}" '
         f'srcdoc="{html.escape(page)}"></iframe>'

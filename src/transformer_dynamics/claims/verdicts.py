@@ -29,7 +29,7 @@ COLUMNS = (
 )
 HEAD = ("claim", "statement", "value [95 % interval]", "largest p of deciding nulls", "verdict")
 # Pixels of the table in a notebook; a longer table scrolls.
-HEAD_HEIGHT, ROW_HEIGHT, MOST_HEIGHT = 70, 52, 620
+HEAD_HEIGHT, ROW_HEIGHT, MOST_HEIGHT = 60, 44, 620
 
 
 class Verdicts(Sequence[Verdict]):
