@@ -23,6 +23,7 @@ LONGEST_FIRST = (
     "tests/test_experiment.py",
     "tests/recording/test_endurance.py",
     "tests/report/test_page.py",
+    "tests/comparison/test_compare_runs.py",
     "tests/test_bench.py",
     "tests/cli/test_main.py",
     "tests/recording/test_blocks.py",

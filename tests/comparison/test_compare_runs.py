@@ -174,6 +174,27 @@ def test_the_json_file_holds_the_page_in_plain_values(compared, tmp_path):
     assert "cka" not in found["similarity"][1]
 
 
+def test_a_notebook_shows_the_page_and_a_terminal_the_claims(compared):
+    shown = compared._repr_html_()
+    assert shown.startswith('<iframe title="Comparison of runs" sandbox="allow-scripts ')
+    assert "Comparison of 4 runs" in shown
+    lines = repr(compared).splitlines()
+    assert lines[0] == "4 runs, 5 claims"
+    assert [line.split()[0] for line in lines[1:]] == ["claim", "C1", "C2", "C3", "C4", "C11"]
+
+
+def test_figures_are_found_by_name(compared):
+    names = compared.drawing_names
+    assert {"paths.kinematics.cosine", "C4", "tiny-5"} <= set(names)
+    assert "tiny-llama (other)" not in names
+    for name in names:
+        for drawing in compared.drawings(name):
+            assert drawing.plot().get_xlabel()
+            assert "N = " in drawing.caption
+    with pytest.raises(InputError, match=r"there is no figure 'C99'; there are: paths\.kinematics"):
+        compared.drawings("C99")
+
+
 def unfinished(folder):
     entries = read_json(folder / "run.json")
     pending = [{"stage": "perturbation.recovery", "seconds": None}]

@@ -10,68 +10,26 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.tables import text_table, value_and_interval
-from transformer_dynamics.claims.verdict import Verdict
+from transformer_dynamics.claims.tables import text_table
+from transformer_dynamics.comparison.claim_profiles import claim_profiles
+from transformer_dynamics.comparison.claims_in_runs import (
+    ClaimInRuns,
+    claim_row,
+    claims_in_runs,
+    claims_of,
+)
 from transformer_dynamics.comparison.compared_run import ComparedRun
-from transformer_dynamics.comparison.differences import Difference, differences, untestable
+from transformer_dynamics.comparison.differences import Difference
 from transformer_dynamics.comparison.estimates import Resampling
 from transformer_dynamics.comparison.opening import open_runs
-from transformer_dynamics.comparison.profiles import Profile, claim_profiles, measured_profiles
+from transformer_dynamics.comparison.profiles import Profile, measured_profiles
 from transformer_dynamics.comparison.similarities import Similarity, similarity_of
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.experiment import Reporter, Silent
 from transformer_dynamics.plots.backend import Drawing
 from transformer_dynamics.recording import Recording
-from transformer_dynamics.registry import CLAIMS
 
 N_BOOTSTRAP = 499
-NOT_TESTED = "not tested"
-
-
-@dataclass(frozen=True)
-class Tested:
-    """Statistic and verdict of one claim in one run.
-
-    Attributes:
-        value: the statistic; NaN where the run has none.
-        interval: its 95 % interval.
-        verdict: the run's verdict with its nulls, or None for a claim that it did not test.
-        reason: reason why there is no statistic; empty where there is one.
-    """
-
-    value: float = float("nan")
-    interval: tuple[float, float] = (float("nan"), float("nan"))
-    verdict: Verdict | None = None
-    reason: str = ""
-
-    @property
-    def word(self) -> str:
-        """The verdict in words."""
-        return NOT_TESTED if self.verdict is None else self.verdict.verdict
-
-
-@dataclass(frozen=True)
-class ClaimInRuns:
-    """One claim in all runs.
-
-    Attributes:
-        id: id of the claim.
-        statement: the claim as one sentence.
-        statistic: definition of the number.
-        tested: statistic and verdict in each run, in the order of the runs.
-        differences: difference of each run but the first from the first.
-    """
-
-    id: str
-    statement: str
-    statistic: str
-    tested: tuple[Tested, ...]
-    differences: tuple[Difference, ...]
-
-    @property
-    def has_changed(self) -> bool:
-        """Whether the runs that tested it have different verdicts."""
-        return len({each.word for each in self.tested if each.verdict is not None}) > 1
 
 
 @dataclass(frozen=True, repr=False)
@@ -221,9 +179,9 @@ def compare_runs(
         )
     stages = Silent() if reporter is None else reporter
     opened = open_runs(runs)
-    names, resampling = _claims_of(opened), Resampling(n_bootstrap, seed)
+    names, resampling = claims_of(opened), Resampling(n_bootstrap, seed)
     with stages.stage("claims", "runs") as progress:
-        claims = _claims(opened, names, resampling, progress)
+        claims = claims_in_runs(opened, names, resampling, progress)
     with stages.stage("profiles", "quantities"):
         profiles = measured_profiles(opened, resampling)
         of_claims = claim_profiles(opened, names, resampling)
@@ -242,58 +200,6 @@ def compare_runs(
         n_bootstrap,
         seed,
     )
-
-
-def claim_row(claim: ClaimInRuns) -> tuple[str, ...]:
-    """Row of a table: value and verdict in each run, then the differences."""
-    values = [
-        f"{value_and_interval(each.value, each.interval)} {each.word}" for each in claim.tested
-    ]
-    changes = [value_and_interval(each.value, each.interval) for each in claim.differences]
-    return (claim.id, *values, *changes)
-
-
-def _claims_of(runs: Sequence[ComparedRun]) -> list[str]:
-    """Ids of the claims that a run tested, in the order of the registry; by default all."""
-    tested = {name: None for run in runs for name in run.tested}
-    known = CLAIMS.all()
-    if not tested:
-        return [name for name, claim in known.items() if claim.perturbation is None]
-    return [name for name in known if name in tested] + [
-        name for name in tested if name not in known
-    ]
-
-
-def _claims(
-    runs: Sequence[ComparedRun], names: Sequence[str], resampling: Resampling, progress: Any
-) -> list[ClaimInRuns]:
-    changes = []
-    for place, other in enumerate(runs[1:], 1):
-        changes.append(differences(runs[0], other, names, resampling))
-        if progress is not None:
-            progress(place, len(runs) - 1)
-    claims = []
-    for name in names:
-        tested = tuple(_tested(run, name, resampling) for run in runs)
-        source: Any = CLAIMS.all().get(name)
-        if source is None:
-            source = next(run.tested[name] for run in runs if name in run.tested)
-        own = tuple(change[name] for change in changes)
-        claims.append(ClaimInRuns(name, source.statement, source.statistic, tested, own))
-    return claims
-
-
-def _tested(run: ComparedRun, name: str, resampling: Resampling) -> Tested:
-    verdict = run.tested.get(name)
-    if verdict is not None:
-        return Tested(verdict.value, verdict.interval, verdict)
-    reason = untestable(run, name)
-    subject = None if reason else run.subject(name)
-    if subject is None:
-        return Tested(reason=reason or "the result of its perturbation cannot be read")
-    claim = CLAIMS.get(name)
-    estimate = resampling.of_run(run, claim, subject).estimate
-    return Tested(estimate.value, estimate.interval)
 
 
 def _floats(rows: Sequence[Sequence[Any]], read: Any) -> Any:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from transformer_dynamics.comparison.compared import ClaimInRuns, RunsCompared, Tested
+from transformer_dynamics.comparison.claims_in_runs import ClaimInRuns, Tested
+from transformer_dynamics.comparison.compared import RunsCompared
 from transformer_dynamics.comparison.differences import Difference
 from transformer_dynamics.comparison.profiles import Curve, Profile
 from transformer_dynamics.comparison.similarities import Similarity

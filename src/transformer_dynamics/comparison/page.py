@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from transformer_dynamics.claims.tables import badge_class, value_and_interval
-from transformer_dynamics.comparison.compared import ClaimInRuns, RunsCompared
+from transformer_dynamics.comparison.claims_in_runs import ClaimInRuns
+from transformer_dynamics.comparison.compared import RunsCompared
 from transformer_dynamics.comparison.compared_run import different_texts
 from transformer_dynamics.comparison.files import as_json
 from transformer_dynamics.comparison.profiles import Profile

@@ -2,8 +2,8 @@
 
 The relative depth of site i of S sites is i/(S - 1), of the step from it (i + 1/2)/(S - 1), of the
 turn at it i/(S - 1); runs of any depth share the axis. Quantities are variables of stored results
-along depth alone, or their means over samples with bootstrap intervals over texts, and the profiles
-of claims. A bare recording is measured here, with the measures of `QUICK_MEASURES` alone.
+along depth alone, or their means over samples with bootstrap intervals over texts. A bare
+recording is measured here, with the measures of `QUICK_MEASURES` alone.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.comparison.compared_run import ComparedRun
-from transformer_dynamics.comparison.differences import untestable
 from transformer_dynamics.comparison.estimates import Resampling
 from transformer_dynamics.experiment.costs import QUICK_MEASURES
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.plots.backend import Lines
 from transformer_dynamics.plots.backend.captions import variable_label
-from transformer_dynamics.registry import CLAIMS, MEASURES
+from transformer_dynamics.registry import MEASURES
 from transformer_dynamics.stats.bootstrap import percentile_interval
 from transformer_dynamics.storage.attributes import attribute
 
@@ -83,56 +81,6 @@ def measured_profiles(runs: Sequence[ComparedRun], resampling: Resampling) -> li
     return [profile for name in MEASURES.all() for profile in _of_measure(name, runs, resampling)]
 
 
-def claim_profiles(
-    runs: Sequence[ComparedRun], claims: Sequence[str], resampling: Resampling
-) -> list[Profile]:
-    """Profiles of the claims that are a curve over depth, with their 95 % bands.
-
-    Of claims with the same profile only the first is given.
-    """
-    profiles, shown = [], set()
-    for name in claims:
-        claim: Any = CLAIMS.all().get(name)
-        is_curve = claim is not None and len(claim.dims) == 1 and claim.dims[0] in OFFSETS
-        if not is_curve or claim.profile in shown:
-            continue
-        shown.add(claim.profile)
-        missing = {run.name: reason for run in runs if (reason := untestable(run, name))}
-        having = [run for run in runs if run.name not in missing]
-        found = [_of_claim(claim, run, resampling) for run in having]
-        curves = tuple(curve for curve in found if curve is not None)
-        if len(curves) > 1:
-            title = f"{name}. {claim.statement.rstrip('.')}"
-            label = _label(claim, having)
-            profiles.append(Profile(name, title, label, OVER_TEXTS, curves, missing))
-    return profiles
-
-
-def _label(claim: Any, runs: Sequence[ComparedRun]) -> str:
-    """Label of a claim's profile, with its unit, as in the claim's own figure."""
-    for run in runs:
-        stored = run.tested.get(claim.id)
-        if stored is not None and "profile" in stored.evidence:
-            drawings = claim.drawings(stored.evidence)
-            return next(each.y_label for each in drawings if isinstance(each, Lines))
-    return str(claim.statistic if claim.curve is None else claim.curve.y_label)
-
-
-def _of_claim(claim: Any, run: ComparedRun, resampling: Resampling) -> Curve | None:
-    stored = run.tested.get(claim.id)
-    if stored is not None and "profile" in stored.evidence:
-        evidence = stored.evidence
-        ends = [evidence[f"profile{end}"].values for end in ENDS]
-        return _curve(run, evidence["profile"], evidence["profile"].values, *ends)
-    subject = run.subject(claim.id)
-    if subject is None:
-        return None
-    own = resampling.of_run(run, claim, subject).profiles
-    low, high = percentile_interval(own[1:])
-    values = xr.DataArray(own[0], dims=claim.dims, coords=claim.coordinates(subject.data))
-    return _curve(run, values, values.values, low, high)
-
-
 def _of_measure(
     name: str, runs: Sequence[ComparedRun], resampling: Resampling
 ) -> Iterator[Profile]:
@@ -159,8 +107,7 @@ def _of_measure(
         if len(having) < 2 or _depth_dim(first, variable) is None:
             continue
         curves = [
-            _measured(by_name[run], result, variable, resampling)
-            for run, result in having.items()
+            _measured(by_name[run], result, variable, resampling) for run, result in having.items()
         ]
         yield Profile(
             f"{name}.{variable}",
@@ -201,11 +148,11 @@ def _measured(run: ComparedRun, result: xr.Dataset, variable: str, resampling: R
     values, kind = result[variable], _interval(result, variable)
     if kind == OVER_TEXTS:
         samples = values.transpose("sample", ...)
-        return _curve(run, samples, *_mean_over_texts(run, samples.values, resampling))
+        return curve_of(run, samples, *_mean_over_texts(run, samples.values, resampling))
     if kind == STORED:
         ends = [result[f"{variable}{end}"].values for end in ENDS]
-        return _curve(run, values, values.values, *ends)
-    return _curve(run, values, values.values, None, None)
+        return curve_of(run, values, values.values, *ends)
+    return curve_of(run, values, values.values, None, None)
 
 
 def _mean_over_texts(
@@ -219,13 +166,22 @@ def _mean_over_texts(
     return means[0], *percentile_interval(means[1:])
 
 
-def _curve(
+def curve_of(
     run: ComparedRun,
     values: xr.DataArray,
     mean: Floats,
     low: Floats | None,
     high: Floats | None,
 ) -> Curve:
+    """Curve over relative depth.
+
+    Args:
+        run: the run, whose sites place the points.
+        values: array with one dimension along depth; its labels are sites.
+        mean: values to show, `(point,)`.
+        low: lower ends of the interval, `(point,)`, or None.
+        high: upper ends of the interval, `(point,)`, or None.
+    """
     dim = next(str(each) for each in values.dims if each != "sample")
     sites = run.recording.sites
     n_points = values.sizes[dim]
