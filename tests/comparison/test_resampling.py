@@ -5,8 +5,8 @@ import pytest
 
 from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.claims.subjects import Subject
+from transformer_dynamics.comparison.claims.estimates import Resampling, difference_of
 from transformer_dynamics.comparison.compared_run import ComparedRun
-from transformer_dynamics.comparison.estimates import Resampling, difference_of
 from transformer_dynamics.recording import Recording
 
 N_TEXTS, N_DRAWS = 150, 4000

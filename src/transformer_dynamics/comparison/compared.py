@@ -11,16 +11,16 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.tables import text_table
-from transformer_dynamics.comparison.claim_profiles import claim_profiles
-from transformer_dynamics.comparison.claims_in_runs import (
+from transformer_dynamics.comparison.claims.differences import Difference
+from transformer_dynamics.comparison.claims.estimates import Resampling
+from transformer_dynamics.comparison.claims.in_runs import (
     ClaimInRuns,
     claim_row,
     claims_in_runs,
     claims_of,
 )
+from transformer_dynamics.comparison.claims.profiles import claim_profiles
 from transformer_dynamics.comparison.compared_run import ComparedRun
-from transformer_dynamics.comparison.differences import Difference
-from transformer_dynamics.comparison.estimates import Resampling
 from transformer_dynamics.comparison.opening import open_runs
 from transformer_dynamics.comparison.profiles import Profile, measured_profiles
 from transformer_dynamics.comparison.similarities import Similarity, similarity_of

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from transformer_dynamics.claims import Verdicts
 from transformer_dynamics.claims.subjects import Subject, subject_of
+from transformer_dynamics.comparison.texts import SharedTexts, shared_texts, texts_sha256
 from transformer_dynamics.plots.side_by_side import recording_name
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import CLAIMS
@@ -79,6 +77,10 @@ class ComparedRun:
             perturbed = {perturbation: result}
         return subject_of(CLAIMS.get(claim), self.sublayers, {}, perturbed)
 
+    def shared_with(self, other: ComparedRun) -> SharedTexts:
+        """Texts that this run shares with another one."""
+        return shared_texts(self.recording, other.recording, (self.name, other.name))
+
     def description(self) -> dict[str, Any]:
         """Facts for the head of the page and for the JSON file."""
         n_samples, n_sites, n_units = self.recording.shape
@@ -100,39 +102,3 @@ class ComparedRun:
             "preset": dict(self.entries.get("preset") or {}).get("name", ""),
             "command": self.entries.get("command", ""),
         }
-
-
-def texts_sha256(recording: Recording) -> str | None:
-    """SHA-256 of the texts of a recording; None if it does not hold them."""
-    texts = recording.texts
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest() if texts else None
-
-
-def different_texts(a: ComparedRun, b: ComparedRun) -> str:
-    """Reason why two runs do not hold the same texts; empty where they do.
-
-    The texts agree as strings, or, under one tokenizer, as tokens: strings that were decoded from
-    tokens may differ in special tokens.
-    """
-    ours, theirs = (texts_sha256(run.recording) for run in (a, b))
-    lacking = [run.name for run, sha in ((a, ours), (b, theirs)) if sha is None]
-    if ours is None or theirs is None:
-        return f"{' and '.join(lacking)} holds no texts, so that nothing shows whether they agree"
-    tokens = [run.recording.token_lists for run in (a, b)]
-    if ours == theirs or (tokens[0] and tokens[0] == tokens[1]):
-        return ""
-    return f"the texts of {a.name} (sha256 {ours[:8]}) and of {b.name} (sha256 {theirs[:8]}) differ"
-
-
-def shared_texts(a: Any, b: Any) -> set[int]:
-    """Indices of the texts that two subjects of a claim share."""
-    return set(texts_of(a).tolist()) & set(texts_of(b).tolist())
-
-
-def texts_of(data: Any) -> NDArray[np.int64]:
-    """Index of the text of each sample of a recording or of a perturbation's result."""
-    if isinstance(data, Recording):
-        return data.text_index
-    if "text" in data.coords:
-        return np.asarray(data["text"].values, dtype=np.int64)
-    return np.arange(data.sizes["sample"])

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from transformer_dynamics.comparison.claims_in_runs import ClaimInRuns, Tested
+from transformer_dynamics.comparison.claims.differences import Difference
+from transformer_dynamics.comparison.claims.in_runs import ClaimInRuns, Tested
 from transformer_dynamics.comparison.compared import RunsCompared
-from transformer_dynamics.comparison.differences import Difference
 from transformer_dynamics.comparison.profiles import Curve, Profile
 from transformer_dynamics.comparison.similarities import Similarity
 from transformer_dynamics.environment import version

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from transformer_dynamics.claims.tables import badge_class, value_and_interval
-from transformer_dynamics.comparison.claims_in_runs import ClaimInRuns
+from transformer_dynamics.comparison.claims.in_runs import ClaimInRuns
 from transformer_dynamics.comparison.compared import RunsCompared
-from transformer_dynamics.comparison.compared_run import different_texts
 from transformer_dynamics.comparison.files import as_json
 from transformer_dynamics.comparison.profiles import Profile
 from transformer_dynamics.notebook import frame
@@ -113,7 +112,7 @@ def _notes(compared: RunsCompared) -> list[str]:
     first, others = compared.runs[0], compared.runs[1:]
     notes = []
     for other in others:
-        why = different_texts(first, other)
+        why = first.shared_with(other).reason
         if why:
             notes.append(f"{why[:1].upper()}{why[1:]}: their differences have independent draws.")
     if len({run.recording.shape[1] for run in compared.runs}) > 1:

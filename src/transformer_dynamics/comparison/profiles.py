@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from transformer_dynamics.comparison.claims.estimates import Resampling
 from transformer_dynamics.comparison.compared_run import ComparedRun
-from transformer_dynamics.comparison.estimates import Resampling
 from transformer_dynamics.experiment.costs import QUICK_MEASURES
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.plots.backend.captions import variable_label

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import xarray as xr
 
-from transformer_dynamics.comparison.compared_run import (
-    ComparedRun,
-    different_texts,
-    shared_texts,
-)
+from transformer_dynamics.comparison.compared_run import ComparedRun
+from transformer_dynamics.comparison.texts import on_texts
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.measures.similarity import between_recordings
-
-MEASURE = "similarity.between_recordings"
 
 
 @dataclass(frozen=True)
@@ -37,23 +31,17 @@ class Similarity:
 
 def similarity_of(first: ComparedRun, other: ComparedRun, seed: int) -> Similarity:
     """Compare the sites of two runs on the texts that both hold."""
-    names = first.name, other.name
-    recordings = first.recording, other.recording
+    names, recordings = (first.name, other.name), (first.recording, other.recording)
     # Recordings without texts, as synthetic ones, are paired by the index of their samples.
-    has_texts = any(recording.texts for recording in recordings)
-    reason = different_texts(first, other) if has_texts else ""
-    if reason:
-        return Similarity(
-            *names, reason=f"{reason}; similarity pairs the samples of the same texts"
-        )
-    shared = list(shared_texts(*recordings))
-    kept = [
-        recording.isel(sample=np.flatnonzero(np.isin(recording.text_index, shared)))
-        for recording in recordings
-        if shared
-    ]
+    if any(recording.texts for recording in recordings):
+        shared = first.shared_with(other)
+        if shared.reason:
+            why = f"{shared.reason}; similarity pairs the samples of the same texts"
+            return Similarity(*names, reason=why)
+        theirs, ours = zip(*sorted(shared.numbers.items(), key=lambda pair: pair[1]), strict=True)
+        recordings = on_texts(first.recording, ours), on_texts(other.recording, theirs)
     try:
-        result = between_recordings(*(kept or recordings), seed=seed)
+        result = between_recordings(*recordings, seed=seed)
     except InputError as error:
         return Similarity(*names, reason=str(error))
     return Similarity(*names, result=result)

@@ -20,18 +20,13 @@ from transformer_dynamics.claims import Claim
 from transformer_dynamics.claims.evidence import Estimate
 from transformer_dynamics.claims.options import LEAST_SAMPLES, LEAST_SUBLAYERS
 from transformer_dynamics.claims.subjects import Subject
-from transformer_dynamics.comparison.compared_run import (
-    ComparedRun,
-    different_texts,
-    shared_texts,
-    texts_of,
-)
-from transformer_dynamics.comparison.estimates import (
+from transformer_dynamics.comparison.claims.estimates import (
     Resampled,
     Resampling,
     difference_of,
-    some_samples,
 )
+from transformer_dynamics.comparison.compared_run import ComparedRun
+from transformer_dynamics.comparison.texts import SharedTexts, some_samples, texts_of
 from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.registry import CLAIMS
 
@@ -72,12 +67,12 @@ def differences(
     resampling: Resampling,
 ) -> dict[str, Difference]:
     """Difference of each claim's statistic, the other run minus the first, by the claim's id."""
-    why = different_texts(first, other)
+    shared = first.shared_with(other)
     for run in (first, other):
         _ = run.sublayers.values  # read once, not by each thread
 
     def difference(name: str) -> Difference:
-        return _difference(name, (first, other), why, resampling)
+        return _difference(name, (first, other), shared, resampling)
 
     return dict(zip(claims, map_in_threads(difference, claims), strict=True))
 
@@ -100,7 +95,7 @@ def untestable(run: ComparedRun, claim: str) -> str:
     return ""
 
 
-def _difference(name: str, runs: Runs, why: str, resampling: Resampling) -> Difference:
+def _difference(name: str, runs: Runs, shared: SharedTexts, resampling: Resampling) -> Difference:
     first, other = runs
     reasons = [reason for run in runs if (reason := untestable(run, name))]
     if reasons:
@@ -109,22 +104,24 @@ def _difference(name: str, runs: Runs, why: str, resampling: Resampling) -> Diff
     if subjects[0] is None or subjects[1] is None:
         return Difference(other.name, reason="the result of its perturbation cannot be read")
     both = (subjects[0], subjects[1])
-    if why:
-        return _independent(CLAIMS.get(name), runs, both, resampling, why)
-    shared = shared_texts(both[0].data, both[1].data)
-    if len(shared) < 2:
-        return Difference(other.name, reason=f"the runs share {len(shared)} of the texts tested")
+    if shared.reason:
+        return _independent(CLAIMS.get(name), runs, both, resampling, shared.reason)
     return _paired(CLAIMS.get(name), runs, both, resampling, shared)
 
 
 def _paired(
-    claim: Claim, runs: Runs, subjects: Subjects, resampling: Resampling, shared: set[int]
+    claim: Claim, runs: Runs, subjects: Subjects, resampling: Resampling, shared: SharedTexts
 ) -> Difference:
     """Difference on the texts that both runs hold, with the same texts in each draw."""
+    ours, theirs = (texts_of(subject.data) for subject in subjects)
+    # Texts of the other run by their numbers in the first, -1 where that does not hold them.
+    theirs = np.array([shared.numbers.get(text, -1) for text in theirs.tolist()])
+    common = np.intersect1d(ours, theirs)
+    if common.size < 2:
+        return Difference(runs[1].name, reason=f"the runs share {common.size} of the texts tested")
     estimates, is_part = [], False
-    for run, subject in zip(runs, subjects, strict=True):
-        texts = texts_of(subject.data)
-        rows = np.isin(texts, list(shared))
+    for run, subject, texts in zip(runs, subjects, (ours, theirs), strict=True):
+        rows = np.isin(texts, common)
         is_part |= not rows.all()
         # One grouping for both, so that both draw the same.
         groups = runs[0].recording.groups_of(texts[rows])
@@ -132,7 +129,7 @@ def _paired(
     kind = "texts" if runs[0].recording.text_groups is None else "groups of texts"
     bootstrap = f"paired bootstrap over {estimates[0].n_groups} {kind}"
     if is_part:
-        bootstrap += f", on the {len(shared)} texts that both hold"
+        bootstrap += f", on the {common.size} texts that both hold"
     reason = "" if is_part else _other_definition(claim, runs, estimates)
     return _with_interval(runs[1].name, difference_of(*estimates, paired=True), bootstrap, reason)
 

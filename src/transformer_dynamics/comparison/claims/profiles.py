@@ -7,9 +7,9 @@ from typing import Any
 
 import xarray as xr
 
+from transformer_dynamics.comparison.claims.differences import untestable
+from transformer_dynamics.comparison.claims.estimates import Resampling
 from transformer_dynamics.comparison.compared_run import ComparedRun
-from transformer_dynamics.comparison.differences import untestable
-from transformer_dynamics.comparison.estimates import Resampling
 from transformer_dynamics.comparison.profiles import (
     ENDS,
     OFFSETS,

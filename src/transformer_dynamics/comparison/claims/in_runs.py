@@ -8,9 +8,9 @@ from typing import Any
 
 from transformer_dynamics.claims.tables import value_and_interval
 from transformer_dynamics.claims.verdict import Verdict
+from transformer_dynamics.comparison.claims.differences import Difference, differences, untestable
+from transformer_dynamics.comparison.claims.estimates import Resampling
 from transformer_dynamics.comparison.compared_run import ComparedRun
-from transformer_dynamics.comparison.differences import Difference, differences, untestable
-from transformer_dynamics.comparison.estimates import Resampling
 from transformer_dynamics.registry import CLAIMS
 
 NOT_TESTED = "not tested"

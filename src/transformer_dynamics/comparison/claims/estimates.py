@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.claims import Claim
@@ -18,7 +17,8 @@ from transformer_dynamics.claims.drawn_nulls import draw_seed
 from transformer_dynamics.claims.evidence import Estimate
 from transformer_dynamics.claims.gathering import FEW
 from transformer_dynamics.claims.subjects import Subject
-from transformer_dynamics.comparison.compared_run import ComparedRun, texts_of
+from transformer_dynamics.comparison.compared_run import ComparedRun
+from transformer_dynamics.comparison.texts import texts_of
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.stats.bootstrap import left_out_weights, text_weights, uniform_weights
 
@@ -120,12 +120,3 @@ def difference_of(first: Resampled, other: Resampled, *, paired: bool) -> Estima
             deviations = theirs.left_out - theirs.value, ours.value - ours.left_out
             left_out = value + np.concatenate(deviations)
     return Estimate(value, theirs.bootstrap - ours.bootstrap, left_out)
-
-
-def some_samples(data: Any, rows: NDArray[np.bool_]) -> Any:
-    """The chosen samples of a recording or of a perturbation's result."""
-    if rows.all():
-        return data
-    if isinstance(data, xr.Dataset):
-        return data.isel(sample=np.flatnonzero(rows))
-    return data.isel(sample=np.flatnonzero(rows)).load()
