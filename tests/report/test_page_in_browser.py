@@ -1,4 +1,4 @@
-"""The page in a real browser: no error, no request, figures drawn, controls that do what they say."""
+"""The page in a real browser: no error, no request, every figure drawn, controls that work."""
 
 import csv
 import html
@@ -106,7 +106,7 @@ def test_texts_of_a_corpus_are_shown_as_text(browser, page):
 @pytest.mark.browser
 def test_a_figure_is_drawn_when_it_comes_near(browser, page):
     browser.open(page, height=600)
-    browser.until("return performance.getEntriesByName('visible').length")
+    browser.until("return performance.getEntriesByName('page.visible').length")
     names = (
         "return [...document.querySelectorAll('#view-paper .figure')].map(e => !!e.dataset.drawn)"
     )
