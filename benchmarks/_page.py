@@ -30,7 +30,8 @@ LARGE, SMALL = (1000, 65, 4096), (40, 9, 32)
 MEASURED = ("paths.kinematics", "units.correlation", "units.density", "orbits.phase_portrait")
 CLAIMED = ("C1", "C1-basis", "C2", "C4")
 MARKS = (
-    "return ['visible', 'usable'].map(n => performance.getEntriesByName(`page.${n}`)[0]?.startTime / 1000)"
+    "return ['visible', 'usable'].map("
+    "n => performance.getEntriesByName(`page.${n}`)[0]?.startTime / 1000)"
 )
 
 
