@@ -263,6 +263,22 @@ def test_on_a_phone_the_verdicts_come_first_and_nothing_is_wider(browser, page):
 
 
 @pytest.mark.browser
+def test_the_search_of_details_keeps_what_holds_the_words(browser, page):
+    browser.open(page, "#view=details")
+    browser.run(
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '/', bubbles: true}))"
+    )
+    browser.driver.switch_to.active_element.send_keys("speed path")
+    shown = browser.run(
+        "return [...document.querySelectorAll('article.result')].filter(e => e.checkVisibility())"
+        ".map(e => e.querySelector('h3').id)"
+    )
+    assert "measure-paths.kinematics" in shown
+    assert "measure-units.density" not in shown
+    browser.driver.switch_to.active_element.clear()
+
+
+@pytest.mark.browser
 def test_keys_show_and_close_the_help(browser, page):
     browser.open(page)
     press = "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '?', bubbles: true}))"

@@ -19,7 +19,7 @@ const theme = themeOf(state);
 const context = { state, islandNames, readIsland, theme: theme.shown, onTheme: theme.on };
 
 showTabs(context);
-offerCopies(document.body);
+offerCopies(state);
 offerHelp();
 offerNulls(state);
 offerPrinting();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { csvOf } from "../src/figures/csv.js";
-import { inFile, onScreen, wrap } from "../src/figures/flat.js";
+import { hasNumber, inFile, onScreen, wrap } from "../src/figures/flat.js";
 import { svgOf } from "../src/figures/painting.js";
 import { project, roundNumbers, scaled, spanOf, turned } from "../src/figures/projection.js";
 import { slug } from "../src/figures/saving.js";
@@ -75,6 +75,16 @@ test("a figure on the screen hides what is hidden and has no title of its own", 
   assert.equal(file.data.length, 2);
   assert.equal(file.layout.title.text, "Speed");
   assert.equal(file.data[1].line.color, "#0072B2");
+});
+
+test("a figure without a defined value says so", () => {
+  const undefinedLine = { ...LINE, y: [NaN, NaN, NaN, NaN] };
+  const specification = { data: [BAND, undefinedLine], layout: LAYOUT };
+  assert.equal(hasNumber(specification), false);
+  assert.equal(hasNumber({ data: [LINE], layout: LAYOUT }), true);
+  const look = { width: 800, theme: "light", visible: [true, true] };
+  const { annotations } = onScreen(specification, 440, look).layout;
+  assert.equal(annotations[0].text, "No value is defined here.");
 });
 
 test("labels are broken between words", () => {
