@@ -14,7 +14,7 @@ const theme = themeOf(state);
 /** @type {import("./context.js").Context} */
 const context = { state, islandNames, readIsland, theme: theme.shown, onTheme: theme.on };
 
-offerCopies(document.body);
+offerCopies(state);
 offerNulls(state);
 offerPrinting();
 watchFigures(document.body, context);
