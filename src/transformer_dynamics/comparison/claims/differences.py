@@ -1,8 +1,8 @@
 """Differences of the claims' statistics between two runs, with 95 % intervals over texts.
 
-    same texts       paired bootstrap: the same texts are drawn in both runs
-    other texts      independent bootstrap of each run
-    part in common   both on the texts that they share, paired
+    same texts           paired bootstrap: the same texts are drawn in both runs
+    one holds a part     both on the texts that they share, paired
+    other texts          independent bootstrap of each run
 
 A difference is NaN, with the reason, where a run did not test the claim, a statistic is undefined,
 or the stored value follows an earlier definition.
