@@ -60,8 +60,9 @@ def similarity_drawings(similarity: Similarity) -> list[Drawing]:
 
 
 def _spans_decades(curves: Sequence[Curve]) -> bool:
-    """Whether all values are positive and differ by a large factor, as speeds do."""
-    values = np.concatenate([curve.value[np.isfinite(curve.value)] for curve in curves])
+    """Whether all values and ends are positive and differ by a large factor, as speeds do."""
+    parts = [each for curve in curves for each in (curve.value, curve.low) if each is not None]
+    values = np.concatenate([part[np.isfinite(part)] for part in parts])
     return bool(values.size and values.min() > 0 and values.max() > LOG_FACTOR * values.min())
 
 
