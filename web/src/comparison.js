@@ -16,7 +16,7 @@ const context = { state, islandNames, readIsland, theme: theme.shown, onTheme: t
 
 offerCopies(state);
 offerNulls(state);
-offerPrinting();
+offerPrinting(state);
 watchFigures(document.body, context);
 followLinks();
 chooseClaims();
