@@ -57,7 +57,10 @@ html_css_files = ["style.css"]
 # Pages of one level have nothing to navigate on the left; examples need the width.
 html_sidebars = {
     name: []
-    for name in ("index", "getting_started", "concepts", "extending", "limits", "gallery/*")
+    for name in (
+        *("index", "getting_started", "concepts", "extending", "limits", "gallery_of_findings"),
+        "gallery/*",
+    )
 }
 html_theme_options = {
     "navigation_with_keys": False,

@@ -23,6 +23,7 @@ LONGEST_FIRST = (
     "tests/test_experiment.py",
     "tests/recording/test_endurance.py",
     "tests/report/test_page.py",
+    "tests/comparison/test_compare_runs.py",
     "tests/test_bench.py",
     "tests/cli/test_main.py",
     "tests/recording/test_blocks.py",
@@ -76,6 +77,14 @@ def text_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("texts") / "texts.txt"
     path.write_text("\n".join(tiny.words(tiny.token_lists(14))))
     return path
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Folders of finished runs: `a`, `b` of another depth, and `other` of other texts."""
+    import finished
+
+    return finished.make_runs(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

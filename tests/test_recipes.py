@@ -1,4 +1,4 @@
-"""The ten recipes of the documentation, run on a tiny model: each at most three lines of Python."""
+"""The recipes of the documentation, run on a tiny model: each at most three lines of Python."""
 
 import re
 from pathlib import Path
@@ -53,8 +53,8 @@ def _forget_the_measure():
         MEASURES.remove("mine.largest")
 
 
-def test_there_are_ten_of_at_most_three_lines():
-    assert len(RECIPES) == 10
+def test_there_are_eleven_of_at_most_three_lines():
+    assert len(RECIPES) == 11
     assert all(len(code.strip().splitlines()) <= 3 for code in RECIPES.values())
 
 
@@ -68,6 +68,7 @@ def test_they_run_in_the_order_of_the_page(names, monkeypatch):
         except Exception as error:
             raise AssertionError(f"recipe {title!r} fails") from error
     assert namespace["followed"].sizes["site"] >= 5
+    assert namespace["compared"].to_dataset().sizes["run"] == 2
     assert namespace["eigenvalues"].shape == (namespace["jacobian"].shape[0],)
     assert namespace["mine"].shape == (4, 2, 8)
     selected = namespace["recording"].sel(unit=[1, 2], text=3)

@@ -11,6 +11,7 @@ from . import synthetic as synthetic
 from .claims import ClaimOptions as ClaimOptions
 from .claims import compare_claims as compare_claims
 from .claims import evaluate_claims as evaluate_claims
+from .comparison import compare_runs as compare_runs
 from .experiment import Experiment as Experiment
 from .measures import dimension as dimension
 from .measures import dynamics as dynamics

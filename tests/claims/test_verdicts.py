@@ -1,5 +1,6 @@
 """Verdicts as a sequence and as tables, and two runs compared claim by claim."""
 
+import html
 import sys
 
 import pytest
@@ -60,10 +61,12 @@ def test_a_row_for_each_claim_and_null(verdicts):
 
 
 def test_tables_are_text_and_escaped_html(verdicts):
-    html = verdicts._repr_html_()
-    assert "a &lt;b&gt; &amp; c" in html
-    assert "<b>" not in html
-    assert html.count("<tr>") == 3
+    shown = verdicts._repr_html_()
+    assert shown.startswith('<iframe title="Verdicts" sandbox="" ')
+    page = html.unescape(shown.split('srcdoc="')[1].removesuffix('"></iframe>'))
+    assert "a &lt;b&gt; &amp; c" in page
+    assert "<b>" not in page
+    assert page.count("<tr>") == 3
     lines = repr(verdicts).splitlines()
     assert lines[0] == "2 verdicts"
     assert lines[2].split() == ["C1", "1", "[0.5,", "1.5]", "0.01", "supported"]

@@ -8,7 +8,6 @@ import torch
 
 import tiny
 import toy
-import transformer_dynamics as td
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.storage.results import load_result
 from transformer_dynamics.texts import cut_texts
@@ -95,24 +94,6 @@ def test_doctor_and_list(tdyn):
         "toy.largest",
     ):
         assert name in text
-
-
-def test_compare_two_runs_of_the_same_texts(tdyn, tmp_path):
-    lists = tiny.token_lists(10)
-    for seed in (0, 1):
-        model = tiny.model(seed=seed)
-        td.record(model, lists, out=tmp_path / f"run{seed}" / "recording.zarr")
-    out = tmp_path / "page.html"
-    status, text, _ = tdyn("compare", tmp_path / "run0", tmp_path / "run1", "--out", out)
-    assert status == 0
-    assert text.count("±") == 8
-    assert "similarity.between_recordings" in out.read_text()
-    assert load_result(tmp_path / "results.zarr", "similarity.between_recordings") is not None
-    other = td.record(tiny.model(), tiny.token_lists(4))
-    other.save(tmp_path / "other.zarr")
-    status, _, error = tdyn("compare", tmp_path / "run0", tmp_path / "other.zarr", "--out", out)
-    assert status != 0
-    assert "record both over the same texts" in error
 
 
 def test_perturb_alone(tdyn, folder, text_file, tmp_path):

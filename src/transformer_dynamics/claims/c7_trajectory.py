@@ -172,5 +172,6 @@ CLAIM = Claim(
     },
     illustration=illustration,
     note=note,
+    curve=CURVE,
     draw=draw,
 ).register()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,23 @@ from transformer_dynamics.errors import TdynError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+VERDICT_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Verdicts</title><style>
+body { margin: 8px; color: #1b1f24; background: #fff; font: 14px/1.45 system-ui, sans-serif; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: 5px 8px;
+  border-bottom: 1px solid #d8dee4; }
+td:first-child, td:last-child { white-space: nowrap; }
+b { padding: 2px 8px; border-radius: 10px; border: 1px solid currentColor; font-size: 12px; }
+.supported { color: #116329; background: #e6f6ea; }
+.reproduced-not-beyond-null { color: #8a4b00; background: #fff4e0; }
+.not-reproduced { color: #a40e26; background: #ffeef0; }
+.undecided { color: #57606a; background: #f0f2f4; }
+</style></head><body>"""
 
 
 def number(value: float) -> str:
@@ -44,6 +62,28 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """An HTML table of plain text; every cell is escaped."""
     body = "".join(_html_row("td", row) for row in rows)
     return f"<table><thead>{_html_row('th', head)}</thead><tbody>{body}</tbody></table>"
+
+
+def verdict_page(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A page with a table of verdicts, which are its last column; every cell is escaped."""
+    lines = [
+        "".join(f"<td>{html.escape(cell)}</td>" for cell in row[:-1])
+        + f'<td><b class="{badge_class(row[-1])}">{html.escape(row[-1])}</b></td>'
+        for row in rows
+    ]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return (
+        f"{VERDICT_HEAD}<table><thead>{_html_row('th', head)}</thead><tbody>{body}</tbody></table>"
+    )
+
+
+def badge_class(verdict: str) -> str:
+    """Class of a verdict's colors in a page.
+
+    >>> badge_class("reproduced, not beyond null")
+    'reproduced-not-beyond-null'
+    """
+    return re.sub(r"[^a-z]+", "-", verdict)
 
 
 def _html_row(tag: str, cells: Sequence[str]) -> str:

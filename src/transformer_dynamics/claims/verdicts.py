@@ -10,13 +10,14 @@ import xarray as xr
 
 from transformer_dynamics.claims.tables import (
     data_frame,
-    html_table,
     number,
     text_table,
     value_and_interval,
+    verdict_page,
 )
 from transformer_dynamics.claims.verdict import NullComparison, Verdict, largest_p
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.notebook import frame
 from transformer_dynamics.storage.files import local_path, read_json
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ COLUMNS = (
     *("null", "decides", "mean", "sd", "p", "effect"),
 )
 HEAD = ("claim", "statement", "value [95 % interval]", "largest p of deciding nulls", "verdict")
+# Pixels of the table in a notebook; a longer table scrolls.
+HEAD_HEIGHT, ROW_HEIGHT, MOST_HEIGHT = 60, 44, 620
 
 
 class Verdicts(Sequence[Verdict]):
@@ -64,7 +67,9 @@ class Verdicts(Sequence[Verdict]):
         return f"{len(self)} verdicts\n{text_table(head, rows)}" if rows else "0 verdicts"
 
     def _repr_html_(self) -> str:
-        return html_table(HEAD, [_row(verdict) for verdict in self._verdicts])
+        page = verdict_page(HEAD, [_row(verdict) for verdict in self._verdicts])
+        height = min(MOST_HEIGHT, HEAD_HEIGHT + ROW_HEIGHT * len(self))
+        return frame(page, title="Verdicts", height=height, scripts=False)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per claim and null; a claim without nulls has one row.

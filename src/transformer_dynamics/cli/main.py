@@ -15,7 +15,7 @@ from transformer_dynamics.cli.measure import measure
 from transformer_dynamics.cli.options.signature import command
 from transformer_dynamics.cli.perturb import perturb
 from transformer_dynamics.cli.record import record
-from transformer_dynamics.cli.report import compare, report
+from transformer_dynamics.cli.report import compare, figures, report
 from transformer_dynamics.cli.run import run
 from transformer_dynamics.errors import TdynError
 
@@ -32,7 +32,7 @@ EPILOG = (
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for function in (run, record, measure, perturb, compare, report, sites):
+for function in (run, record, measure, perturb, compare, report, figures, sites):
     app.command()(command(function))
 app.command("list")(list_entries)
 app.command()(doctor)

@@ -45,11 +45,39 @@ def entries_table(title: str, registry: Any) -> Table:
     return table
 
 
-def comparison_table(result: Any) -> Table:
-    """Table of the similarity of two recordings at equal relative depth, by quarter of depth."""
+def compared_table(compared: Any) -> Table:
+    """Table of claims in several runs, and of the differences from the first run."""
+    names = compared.names
+    table = Table(
+        "claim",
+        *(Column(f"{name}: value [95 %], verdict", overflow="fold") for name in names),
+        *(Column(f"{name} - {names[0]}", overflow="fold") for name in names[1:]),
+    )
+    for claim in compared.claims:
+        values = [f"{_estimate(each)}\n{each.word}" for each in claim.tested]
+        differences = [_estimate(each) for each in claim.differences]
+        table.add_row(claim.id, *values, *differences, end_section=True)
+    return table
+
+
+def _estimate(each: Any) -> str:
+    """A value with its interval, or alone where that is undefined."""
+    low, high = each.interval
+    if not math.isfinite(low):
+        return _number(each.value)
+    return f"{_number(each.value)} [{_number(low)}, {_number(high)}]"
+
+
+def comparison_table(result: Any, other: str) -> Table:
+    """Table of the similarity with another run at equal relative depth, by quarter of depth."""
     null = "permuted samples"
     table = Table(
-        "quarter of depth", "CKA [95 % over texts]", null, "Procrustes distance [95 %]", null
+        "quarter of depth",
+        "CKA [95 % over texts]",
+        null,
+        "Procrustes distance [95 %]",
+        null,
+        title=f"Similarity of the first run and {other}",
     )
     for quarter in result["quarter"].values:
         row, cells = result.sel(quarter=quarter), []

@@ -10,6 +10,7 @@ import xarray as xr
 
 from transformer_dynamics.claims import Verdict
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.notebook import frame
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import result_names
 from transformer_dynamics.report.figures import FigureCache
@@ -20,7 +21,7 @@ EXAMPLE = "td.Report(recording).add(td.paths.kinematics(recording)).save('report
 
 
 class Report:
-    """A self-contained HTML page of results and verdicts.
+    """A self-contained HTML page of results and verdicts; a notebook shows it in a frame.
 
     Args:
         recording: source of the texts and of the provenance, or nothing.
@@ -83,9 +84,15 @@ class Report:
         """
         path = local_path(path)
         make_folder(path.parent)
-        page = render_page(self._results, self._verdicts, self._recording, self._run, self._figures)
-        write_text(path, page)
+        write_text(path, self._page())
         return path
+
+    def _repr_html_(self) -> str:
+        """The page in a frame, for a notebook."""
+        return frame(self._page(), title="Report")
+
+    def _page(self) -> str:
+        return render_page(self._results, self._verdicts, self._recording, self._run, self._figures)
 
     def _add_result(self, result: xr.Dataset, name: str | None) -> None:
         measure = result.attrs.get("measure")

@@ -31,7 +31,10 @@ def save_result(store: Path, name: str, result: xr.Dataset) -> None:
 
 
 def load_result(store: Path, name: str) -> xr.Dataset | None:
-    """Read a result into memory; return None if there is none of that name."""
+    """Read a result into memory; return None if there is none of that name.
+
+    Variables come in alphabetical order: a store lists them in the order of its folder.
+    """
     if not (store / name / "zarr.json").exists():
         return None
     try:
@@ -41,7 +44,8 @@ def load_result(store: Path, name: str) -> xr.Dataset | None:
             f"the result {name} in {store} cannot be read ({type(error).__name__}: {error}); "
             "delete it and run the same command again"
         ) from error
-    return result
+    variables = {name: result[name] for name in sorted(map(str, result.data_vars))}
+    return xr.Dataset(variables, result.coords, result.attrs)
 
 
 def result_stamp(store: Path, name: str) -> tuple[int, int] | None:

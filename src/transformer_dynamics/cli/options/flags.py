@@ -254,15 +254,42 @@ class ReportFlags(OutputFlags):
     """Options of `tdyn report`."""
 
     run_folder: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo.")]
+    open: Annotated[
+        bool, _run("--open", help="Open the page in the browser.", show_default=False)
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareFlags(OutputFlags):
     """Options of `tdyn compare`."""
 
-    run: Annotated[Path, typer.Argument(help="Folder of a run, or a recording.")]
-    other: Annotated[Path, typer.Argument(help="Another one, of the same texts.")]
-    out: Annotated[Path, _run(help="HTML page; results.zarr is written to the same folder.")] = (
-        Path("comparison/report.html")
-    )
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Two or more folders of finished runs, or recordings, such as "
+            "runs/a/nulls/untrained-0.zarr. Each is compared with the first."
+        ),
+    ]
+    out: Annotated[
+        Path, _run(help="HTML page; a JSON file of the same name is written to the same folder.")
+    ] = Path("comparison/report.html")
+    bootstrap: Annotated[int, _run(min=2, help="Number of bootstrap draws over texts.")] = 499
     seed: Annotated[int, _run(help="Seed of all random draws.")] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiguresFlags(OutputFlags):
+    """Options of `tdyn figures`."""
+
+    run_folder: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo.")]
+    format: Annotated[str, _run(help="pdf, svg or png.")] = "pdf"
+    only: Annotated[
+        list[str] | None,
+        _run(
+            help="Names of results, claims or single figures, separated by commas or repeated; by "
+            "default all."
+        ),
+    ] = None
+    out: Annotated[
+        Path | None, _run(help="Folder of the figures; by default figures in the run's folder.")
+    ] = None

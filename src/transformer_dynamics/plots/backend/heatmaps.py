@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transformer_dynamics.plots.backend.style import (
     Labeled,
     Numbers,
+    Role,
     escape,
     new_axes,
 )
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 # Unlike any color of the scales, whose middle is nearly white.
 NO_VALUE = "#BDBDBD"
 MOST_TICKS = 10
+# Characters of ticks that fit one line.
+ACROSS = 64
+# Largest number of rows that a screen can show.
+MOST_ROWS = 768
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,7 @@ class Heatmap(Labeled):
         y_ticks: the same of rows.
         symmetric: whether the color scale is centered on zero.
         limit: end of a symmetric color scale, for maps to be compared.
+        role: `null` where the map is that of a null model or control alone.
     """
 
     color_label: str
@@ -51,6 +58,7 @@ class Heatmap(Labeled):
     y_ticks: Sequence[tuple[float, str]] = ()
     symmetric: bool = True
     limit: float | None = None
+    role: Role = "model"
 
     def _limits(self) -> tuple[float, float]:
         if self.symmetric and self.limit is not None:
@@ -74,7 +82,7 @@ class Heatmap(Labeled):
         x_ticks, y_ticks = self.x_ticks or _some(self.x_names), self.y_ticks or _some(self.y_names)
         if x_ticks:
             axes.set_xticks(*zip(*x_ticks, strict=True))
-        if self.x_names and not self.x_ticks:
+        if (self.x_names and not self.x_ticks) or _characters(self.x_ticks) > ACROSS:
             axes.tick_params("x", labelrotation=45)
         if y_ticks:
             axes.set_yticks(*zip(*y_ticks, strict=True))
@@ -96,6 +104,7 @@ class Heatmap(Labeled):
                 "zmin": low,
                 "zmax": high,
                 "colorscale": get_colorscale("RdBu_r" if self.symmetric else "Viridis"),
+                "meta": {"role": self.role, "part": "map"},
                 "colorbar": {"title": {"text": escape(self.color_label), "side": "right"}},
             }
         ]
@@ -106,6 +115,25 @@ class Heatmap(Labeled):
         return {"plot_bgcolor": NO_VALUE} | {
             axis: {"showgrid": False, **_tick_texts(ticks)} for axis, ticks in axes.items()
         }
+
+
+def _characters(ticks: Sequence[tuple[float, str]]) -> int:
+    """Length of the line of all ticks, each as wide as the widest."""
+    return len(ticks) * max((len(text) for _, text in ticks), default=0)
+
+
+def shown_rows(n_rows: int, most: int = MOST_ROWS) -> NDArray[np.intp]:
+    """Indices of the rows of a map that are drawn: all, or `most` at even distances."""
+    return np.unique(np.linspace(0, n_rows - 1, most).round().astype(np.intp))
+
+
+def shown_note(n_rows: int, most: int = MOST_ROWS) -> str:
+    """Words for the label of the rows, empty where all are drawn.
+
+    >>> shown_note(4096)
+    '; 768 of 4096 at even ranks'
+    """
+    return f"; {most} of {n_rows} at even ranks" if n_rows > most else ""
 
 
 def _tick_texts(ticks: Sequence[tuple[float, str]]) -> dict[str, Any]:

@@ -46,7 +46,8 @@ class Intervals(Labeled):
             axes.plot([row.low, row.high], [index, index], color=color, linewidth=2)
             axes.plot([row.value], [index], color=color, marker="o")
         axes.set_yticks(range(len(self.intervals)), [row.name for row in self.intervals])
-        axes.invert_yaxis()
+        # From top to bottom, with the first and the last row inside.
+        axes.set_ylim(len(self.intervals) - 0.5, -0.5)
         return axes
 
     def traces(self) -> list[dict[str, Any]]:
@@ -72,6 +73,7 @@ class Intervals(Labeled):
                     "marker": {"color": color, "size": 10},
                     "error_x": interval,
                     "showlegend": False,
+                    "meta": {"role": row.role, "part": "interval"},
                 }
             )
         return traces

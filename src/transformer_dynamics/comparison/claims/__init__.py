@@ -1,0 +1,1 @@
+"""Claims of several runs: values, differences with their intervals, profiles."""
