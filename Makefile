@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .stamps
 
-.PHONY: run test lint bench calibration docs clean
+.PHONY: run test lint bench calibration docs web web-check clean
 
 # The main job on the bundled model and texts: runs/smollm2-135m/report.html
 run: $(STAMPS)/run
@@ -29,11 +29,18 @@ bench: $(STAMPS)/dev
 calibration: $(STAMPS)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m transformer_dynamics.claims.calibration --out docs/calibration
 
+# The page's script, style and plotting library, from web/ into the package.
+web: $(STAMPS)/web
+	cd web && npm run --silent build
+
+web-check: $(STAMPS)/web
+	cd web && npm run --silent check && npm run --silent test
+
 docs: $(STAMPS)/docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 clean:
-	rm -rf $(STAMPS) $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+	rm -rf $(STAMPS) $(VENV) web/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
 		.hypothesis docs/_build docs/_generated docs/pages docs/gallery dist build
 
 # torch goes first and by its exact version, so that a CPU build at hand is taken.
@@ -51,3 +58,7 @@ $(STAMPS)/dev: $(STAMPS)/run
 $(STAMPS)/docs: $(STAMPS)/dev
 	$(PIP) install -q -c constraints.txt -e '.[docs]'
 	touch $@
+
+$(STAMPS)/web: web/package-lock.json
+	cd web && npm ci --ignore-scripts --silent
+	mkdir -p $(STAMPS) && touch $@

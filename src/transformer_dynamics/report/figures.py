@@ -1,4 +1,4 @@
-"""Figures of the page: plotly JSON by the id of the element that each is drawn in.
+"""Figures of the page: a data island for each, by the id of the element that it is drawn in.
 
 A page that is written several times, as while a run goes on, keeps the figures of results that did
 not change.
@@ -6,7 +6,6 @@ not change.
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 from collections.abc import Callable, Sequence
@@ -16,17 +15,18 @@ from typing import Any
 import numpy as np
 
 from transformer_dynamics.plots.backend import Drawing
+from transformer_dynamics.report.packing import island_json, packed_array, packed_text
 
 Entries = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Figures of one result or verdict: its source, entries and JSON by element id."""
+    """Figures of one result or verdict: its source, entries and islands by element id."""
 
     source: object
     entries: Entries
-    json: dict[str, str]
+    islands: dict[str, str]
 
 
 class FigureCache:
@@ -47,7 +47,7 @@ class FigureCache:
         entries, texts = [], {}
         for drawing in drawings:
             element = f"figure-{next(self._numbers)}"
-            texts[element] = _as_json(drawing.specification())
+            texts[element] = figure_island(drawing.specification())
             entries.append(
                 {
                     "id": element,
@@ -63,7 +63,7 @@ class PageFigures:
 
     def __init__(self, cache: FigureCache | None = None) -> None:
         self._cache = FigureCache() if cache is None else cache
-        self._json: dict[str, str] = {}
+        self.islands: dict[str, str] = {}
 
     def add(self, name: str, source: object, draw: Callable[[], Sequence[Drawing]]) -> Entries:
         """Add the figures of a source; return the element id, caption and interpretation of each.
@@ -74,33 +74,24 @@ class PageFigures:
             draw: function that draws it.
         """
         drawn = self._cache.drawn(name, source, draw)
-        self._json.update(drawn.json)
+        self.islands.update(drawn.islands)
         return drawn.entries
 
-    def as_json(self) -> str:
-        """JSON for a script element; no text in it can close the element."""
-        return "{" + ",".join(f'"{element}":{text}' for element, text in self._json.items()) + "}"
 
+def figure_island(specification: dict[str, Any]) -> str:
+    """Data island of a figure: its arrays, and the rest of its specification as one text.
 
-def _as_json(specification: dict[str, Any]) -> str:
-    text = json.dumps(specification, default=_typed, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    Numbers are stored as float32; a number in an array is given to seven digits.
+    """
+    arrays: list[dict[str, Any]] = []
 
+    def placed(value: Any) -> Any:
+        if isinstance(value, np.generic):
+            return value.item()
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+            raise TypeError(f"a figure holds {type(value).__name__}, which is no array of numbers")
+        arrays.append(packed_array(value, "f4"))
+        return {"array": len(arrays) - 1}
 
-def _typed(value: Any) -> Any:
-    """Numbers of an array as plotly's base64 of their bytes, in which NaN is a gap."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
-        raise TypeError(f"a figure holds {type(value).__name__}, which is no array of numbers")
-    code = "f4" if value.dtype == np.float32 else "f8"
-    data = base64.b64encode(np.ascontiguousarray(value, dtype=f"<{code}").tobytes()).decode()
-    return {"dtype": code, "bdata": data, "shape": ", ".join(map(str, value.shape))}
-
-
-def plotly_source() -> str:
-    """The plotting library; its text cannot close the script element that holds it."""
-    from plotly.offline import get_plotlyjs
-
-    source: str = get_plotlyjs()
-    return source.replace("</script", "<\\/script")
+    text = json.dumps(specification, default=placed, allow_nan=False, separators=(",", ":"))
+    return island_json({"specification": packed_text(text), "arrays": arrays})

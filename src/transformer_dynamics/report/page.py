@@ -1,8 +1,9 @@
 """One self-contained HTML page: verdicts, figures with their nulls, texts, provenance, methods.
 
 The page lays out verdicts and results and computes nothing. It opens without a network: the
-plotting library is inside it, and its content policy forbids requests. Text from a corpus, a model
-or a configuration is escaped by jinja2's autoescape and in the labels of every figure.
+plotting library is inside it, and its content policy forbids requests and any other script. Text
+from a corpus, a model or a configuration is escaped by jinja2's autoescape and in the labels of
+every figure.
 
 Limit: a few dozen figures per page; each claim and measure adds two to five.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import xarray as xr
@@ -19,8 +21,9 @@ from transformer_dynamics.claims import Verdict
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import NULLS
 from transformer_dynamics.report.entries import cited_sources, result_sections, verdict_entry
-from transformer_dynamics.report.figures import FigureCache, PageFigures, plotly_source
+from transformer_dynamics.report.figures import FigureCache, PageFigures
 from transformer_dynamics.report.methods import METHODS
+from transformer_dynamics.report.packing import island_json, packed_text
 from transformer_dynamics.report.provenance import (
     grouping_of,
     page_title,
@@ -29,6 +32,7 @@ from transformer_dynamics.report.provenance import (
     text_entries,
 )
 from transformer_dynamics.report.references import references
+from transformer_dynamics.report.scripts import content_policy, static_text
 
 # Seconds after which the open page of an unfinished run loads itself again.
 RELOAD_SECONDS = 60
@@ -40,6 +44,7 @@ def render_page(
     recording: Recording | None,
     run: Mapping[str, Any],
     cache: FigureCache | None = None,
+    islands: Mapping[str, Any] | None = None,
 ) -> str:
     """HTML of the page.
 
@@ -49,6 +54,7 @@ def render_page(
         recording: source of the texts and the provenance.
         run: further provenance, as in `run.json`; `pending` holds the stages to come.
         cache: figures of an earlier page of the same results.
+        islands: further data by name, as `explore-states`: values of JSON with packed arrays.
     """
     figures = PageFigures(cache)
     grouping = "texts" if recording is None else grouping_of(recording)
@@ -72,10 +78,27 @@ def render_page(
         nulls=list(NULLS.all().values()),
         methods=METHODS,
         references=references(cited_sources(verdict_entries, sections)),
-        figures=figures.as_json(),
-        plotly=plotly_source(),
+        islands=_islands(figures, islands or {}),
+        policy=content_policy(),
+        style=static_text("page.css"),
+        script=static_text("page.js"),
     )
     return page
+
+
+def _islands(figures: PageFigures, others: Mapping[str, Any]) -> dict[str, str]:
+    """Data islands by name: figures by element id, data of a view, the plotting library."""
+    library = {} if not figures.islands else {"plotly": _library()}
+    return {
+        **figures.islands,
+        **{name: island_json(value) for name, value in others.items()},
+        **library,
+    }
+
+
+@cache
+def _library() -> str:
+    return island_json(packed_text(static_text("plotly.js")))
 
 
 def _template() -> Any:
