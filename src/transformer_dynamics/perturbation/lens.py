@@ -99,9 +99,10 @@ def logit_lens(
 
 def _require_head(system: System) -> None:
     if not system.predicts:
+        model = system.name if system.load is None else system.load().name
         raise InputError(
-            f"the model of the system {system.name!r} has no head that predicts tokens, so its "
-            "states cannot be decoded; load the model with its head, as AutoModelForCausalLM does"
+            f"the model {model!r} has no head that predicts tokens, so its states cannot be "
+            "decoded; load it with its head, as AutoModelForCausalLM does"
         )
 
 

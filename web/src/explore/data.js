@@ -103,14 +103,3 @@ export function part({ values, shape }, ...indices) {
   });
   return values.subarray(start, start + size);
 }
-
-/**
- * Every so many values of a part, such as one component of a path.
- * @param {ArrayLike<number>} values
- * @param {number} offset
- * @param {number} stride
- * @returns {Float64Array}
- */
-export function strided(values, offset, stride) {
-  return Float64Array.from({ length: values.length / stride }, (_, i) => values[i * stride + offset]);
-}

@@ -8,7 +8,7 @@ import { nearestRow, nearestSite } from "./trace.js";
 
 const SHARES = [0.05, 0.5, 0.95];
 const QUANTITIES = /** @type {const} */ ({
-  speed: { title: "Speed of the text", label: "length of the step (stream units per step)" },
+  speed: { title: "Speed of the text", label: "speed (stream units per step)" },
   cosine: { title: "Cosine of consecutive states", label: "cosine (1)" },
 });
 
@@ -25,7 +25,7 @@ export const makeCosine = (root, scene) => makeMovement(root, scene, "cosine");
  */
 function makeMovement(root, scene, quantity) {
   const { title, label } = QUANTITIES[quantity];
-  const plot = new Plot(root, { name: quantity, title, height: 200 }, () => {
+  const plot = new Plot(root, { name: quantity, title, height: 220 }, () => {
     base();
     top();
   });

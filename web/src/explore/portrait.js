@@ -36,7 +36,7 @@ export function makePortrait(root, scene) {
       x: padded(extent(...all.map(({ x }) => x))),
       y: padded(extent(...all.map(({ y }) => y))),
       xLabel: "activation (stream units)",
-      yLabel: "change to the next site (stream units)",
+      yLabel: "change (stream units per step)",
     };
     plot.heading.textContent = `Phase portrait of unit ${unit}`;
     plot.drawBase(axes, palette, (pen) => {

@@ -33,7 +33,7 @@ export const makeInformation = (root, scene) => makeSteps(root, scene, "informat
  */
 function makeSteps(root, scene, quantity) {
   const { title, label, measure } = QUANTITIES[quantity];
-  const plot = new Plot(root, { name: quantity, title, height: 200 }, () => {
+  const plot = new Plot(root, { name: quantity, title, height: 220 }, () => {
     base();
     top();
   });

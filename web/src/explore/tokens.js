@@ -102,7 +102,7 @@ export function makeLens(root, scene) {
     });
     if (!lens || place() < 0) {
       plot.readout.textContent = lens
-        ? "This text was not decoded: the logit lens reads a part of the texts."
+        ? `This text was not decoded: the logit lens reads ${lens.token.shape[0]} of the shown texts.`
         : "Not on this page: the run has no result of perturbation.logit_lens.";
       table.replaceChildren();
       return;
