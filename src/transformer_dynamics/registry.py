@@ -137,9 +137,14 @@ class Panel(Entry):
 
     Attributes:
         reports: what the paper reports there.
+        claims: claims that test it.
+        stand_ins: figures of the same quantity, for a run that did not compute the panel, the best
+            one first: a claim or a result with the index of its figure, as `C4#0`.
     """
 
     reports: str = ""
+    claims: tuple[str, ...] = ()
+    stand_ins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -271,16 +276,23 @@ def comparison(
 
 
 def panel(
-    name: str, *, title: str, source: str, reports: str, draw: Draw
+    name: str,
+    *,
+    title: str,
+    source: str,
+    reports: str,
+    draw: Draw,
+    claims: tuple[str, ...] = (),
+    stand_ins: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """Register a panel of a paper's figure, `conditions -> xarray.Dataset`.
 
     Its results' attrs are those of `measure`; `attrs["recording"]` describes the recording of the
-    first condition.
+    first condition. `reports`, `claims` and `stand_ins` are those of `Panel`.
     """
     return _register(
         PANELS,
-        functools.partial(Panel, reports=reports),
+        functools.partial(Panel, reports=reports, claims=claims, stand_ins=stand_ins),
         (name, title, source, draw),
         lambda conditions: {"recording": conditions[0].recording.description},
     )

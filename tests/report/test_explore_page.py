@@ -8,7 +8,6 @@ import pytest
 
 import tiny
 import transformer_dynamics as td
-from browsing import errors_in, open_browser, requests_of, wait_until
 from transformer_dynamics.experiment import Experiment, Settings
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.storage.results import load_result
@@ -17,6 +16,7 @@ HOSTILE = "<script>document.title = 'taken over'</script> w1 <img src=x onerror=
 RIGHT_TO_LEFT = "\u202e\u05d0\u05d1\u05d2 \u0627\u0644\u0639 w3 & \u05d3"
 LONG = "x" * 100_000 + " w5"
 ROOT = "document.getElementById('view-explore')"
+LONGEST_WAIT = 600.0
 NUMBER = r"(−?[\d.]+(?:e−?\d+)?|undefined)"
 
 
@@ -40,22 +40,21 @@ class Person:
     """A person at the page: presses, clicks, and reads."""
 
     def __init__(self, browser, out):
-        self.browser, self.out = browser, out
+        self.page, self.driver, self.out = browser, browser.driver, out
         self.recording = open_recording(out / "recording.zarr").load()
 
     def open(self, fragment):
-        self.browser.get("about:blank")
-        self.browser.get(f"{(self.out / 'report.html').as_uri()}#{fragment}")
-        wait_until(self.browser, lambda: self.script(f"return {ROOT}.dataset.ready"))
+        self.page.open(self.out / "report.html", f"#{fragment}")
+        self.page.until(f"return {ROOT}.dataset.ready")
 
     def script(self, code):
-        return self.browser.execute_script(code)
+        return self.page.run(code)
 
     def find(self, selector):
-        return self.browser.find_element("css selector", f"#view-explore {selector}")
+        return self.driver.find_element("css selector", f"#view-explore {selector}")
 
     def press(self, *keys):
-        body = self.browser.find_element("tag name", "body")
+        body = self.driver.find_element("tag name", "body")
         for key in keys:
             body.send_keys(key)
         self.rest()
@@ -66,7 +65,7 @@ class Person:
 
     def rest(self):
         """Wait for two frames: a change is drawn in the next one."""
-        self.browser.execute_async_script(
+        self.driver.execute_async_script(
             "const done = arguments[0];"
             "requestAnimationFrame(() => requestAnimationFrame(() => done()));"
         )
@@ -95,24 +94,22 @@ class Person:
         return load_result(self.out / "results.zarr", name)
 
 
-@pytest.fixture(scope="module")
-def person(run):
-    browser = open_browser()
+@pytest.fixture
+def person(run, browser):
+    """A person at the page, who sees no error and causes no request."""
     someone = Person(browser, run)
     someone.open("view=explore")
     yield someone
-    browser.quit()
+    assert browser.errors() == []
+    assert all(each.startswith(("file:", "data:", "blob:", "about:")) for each in browser.requests())
 
 
-@pytest.fixture(autouse=True)
-def _no_error_and_no_request(person):
-    requests_of(person.browser)
-    yield
-    assert errors_in(person.browser) == []
-    for address in requests_of(person.browser):
-        # The page itself, which the test opens.
-        is_page = address.startswith("file:") and address.partition("#")[0].endswith("report.html")
-        assert is_page or address.startswith(("data:", "blob:", "about:")), address
+def wait_until(condition):
+    """Wait until a function is true."""
+    deadline = time.monotonic() + LONGEST_WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def check_what_is_shown(person):
@@ -147,7 +144,7 @@ def check_decoded_tokens(person):
     sample, site, _ = person.selection
     lens = person.result("perturbation.logit_lens").sel(system="model")
     row = lens["text"].values.tolist().index(sample)
-    cells = person.browser.find_elements("css selector", "#view-explore table.lens tr")[1:]
+    cells = person.driver.find_elements("css selector", "#view-explore table.lens tr")[1:]
     shown = [cell.text.split() for cell in cells]
     tokens = lens["token"].values[row, site].tolist()
     assert [each[1] for each in shown] == [token.replace(" ", "␣") for token in tokens]
@@ -162,13 +159,12 @@ def check_extreme_texts(person):
     words = person.find("[data-plot='extremes']").text
     assert f"at {person.recording.sites[nearest]}" in words
     order = np.argsort(person.recording.values[:, nearest, unit])
-    shown = person.browser.find_elements("css selector", "#view-explore ol.extremes button")
+    shown = person.driver.find_elements("css selector", "#view-explore ol.extremes button")
     assert [each.text for each in shown] == [f"text {n}" for n in (*order[::-1][:5], *order[:5])]
 
 
 @pytest.mark.browser
 def test_the_first_look(person):
-    person.open("view=explore")
     assert person.find("[data-count]").text == "all 14 texts"
     check_what_is_shown(person)
     check_decoded_tokens(person)
@@ -215,7 +211,7 @@ def test_a_text_by_search(person):
     from selenium.webdriver import Keys
 
     person.press(Keys.ESCAPE, "/")
-    search = person.browser.switch_to.active_element
+    search = person.driver.switch_to.active_element
     assert search.get_attribute("type") == "search"
     search.send_keys("ONERROR")
     person.rest()
@@ -253,7 +249,7 @@ def test_the_scrubber_by_keyboard(person):
     person.press(Keys.HOME, Keys.ARROW_LEFT)
     assert person.selection[1] == 0
     person.press(Keys.SPACE)
-    wait_until(person.browser, lambda: person.selection[1] > 2)
+    wait_until(lambda: person.selection[1] > 2)
     person.press(Keys.SPACE)
     stopped = person.selection
     time.sleep(0.4)
@@ -263,9 +259,8 @@ def test_the_scrubber_by_keyboard(person):
 
 @pytest.mark.browser
 def test_the_null_models_can_be_switched_off(person):
-    person.open("view=explore")
     pictures = {name: person.picture(name) for name in ("trace", "trajectory", "speed")}
-    for key, name in (("null", "random walk"), ("twin", "untrained twin")):
+    for key, name in (("walk", "random walk"), ("twin", "untrained twin")):
         assert name in person.read("trace")
         assert name in person.read("correlation")
         person.click(f"input[name={key}]")
@@ -275,7 +270,7 @@ def test_the_null_models_can_be_switched_off(person):
             assert after != before
             pictures[plot] = after
     check_what_is_shown(person)
-    person.click("input[name=null]")
+    person.click("input[name=walk]")
     assert "random walk" in person.read("trace")
 
 
@@ -286,8 +281,8 @@ def test_a_link_leads_into_the_same_view(person):
     person.open("view=explore&unit=9&order=length&color=group")
     person.press(Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
     person.click("input[name=twin]")
-    wait_until(person.browser, lambda: "twin=off" in person.browser.current_url)
-    link, selection = person.browser.current_url, person.selection
+    wait_until(lambda: "twin=off" in person.driver.current_url)
+    link, selection = person.driver.current_url, person.selection
     words = {plot: person.read(plot) for plot in ("trace", "trajectory", "speed", "lens")}
     picture = person.picture("trace")
     person.open(link.partition("#")[2])
@@ -298,14 +293,13 @@ def test_a_link_leads_into_the_same_view(person):
 
 @pytest.mark.browser
 def test_texts_are_sorted_and_colored_by_a_label(person):
-    person.open("view=explore")
     select = person.find("select[name=order]")
     offered = [option.get_attribute("value") for option in select.find_elements("tag name", "option")]
     assert offered == ["index", "token", "length", "norm"]
     plain = person.picture("trajectory")
     person.open("view=explore&order=norm&color=norm")
     assert person.picture("trajectory") != plain
-    listed = person.browser.find_elements("css selector", "#view-explore ol.texts button")
+    listed = person.driver.find_elements("css selector", "#view-explore ol.texts button")
     shown = [int(each.get_attribute("data-text")) for each in listed]
     norms = person.result("paths.kinematics")["norm"].values[:, -1]
     assert (np.diff(norms[shown]) >= -1e-2 * norms.max()).all()
@@ -316,9 +310,9 @@ def test_texts_are_sorted_and_colored_by_a_label(person):
 def test_hostile_texts_are_shown_as_texts(person):
     person.open("view=explore&text=0&theme=dark")
     assert person.script("return document.documentElement.dataset.theme") == "dark"
-    assert person.browser.title == "Transformer dynamics: tiny-llama"
+    assert person.driver.title == "Transformer dynamics: tiny-llama"
     assert person.script("return document.querySelectorAll('#view-explore img').length") == 0
-    listed = person.browser.find_elements("css selector", "#view-explore ol.texts button")
+    listed = person.driver.find_elements("css selector", "#view-explore ol.texts button")
     assert "<img src=x onerror=alert(1)> w2" in listed[0].text
     person.open("view=explore&text=2")
     assert person.selection[0] == 2
@@ -336,7 +330,7 @@ def test_components_are_turned_by_dragging(person):
     stage = person.find("[data-plot='trajectory'] .stage")
     person.script("document.querySelector(\"[data-plot='trajectory']\").scrollIntoView()")
     ActionChains(person.browser).drag_and_drop_by_offset(stage, 60, 20).perform()
-    wait_until(person.browser, lambda: "turn=" in person.browser.current_url)
+    wait_until(lambda: "turn=" in person.driver.current_url)
     assert person.picture("trajectory") != before
     check_what_is_shown(person)
 
@@ -345,7 +339,7 @@ def test_components_are_turned_by_dragging(person):
 def test_a_page_without_results_says_what_is_missing(person, tmp_path):
     person.recording.save(tmp_path / "recording.zarr")
     td.Report(person.recording).save(tmp_path / "report.html")
-    other = Person(person.browser, tmp_path)
+    other = Person(person.page, tmp_path)
     other.open("view=explore")
     assert "no result of dimension.pca" in other.read("trajectory")
     assert "no result of units.correlation" in other.read("correlation")

@@ -124,7 +124,7 @@ def test_planes_steps_and_tokens_are_those_of_the_results(run, islands, shown):
 
 def test_the_null_models_are_a_seeded_random_walk_and_the_twin(run, islands, shown):
     recording, _, twin = run
-    for name, states in (("null", random_walk(recording, seed=0).values), ("twin", twin.values)):
+    for name, states in (("walk", random_walk(recording, seed=0).values), ("twin", twin.values)):
         found, island = shown[name], islands[f"explore-{name}"]
         expected = np.quantile(states.astype(np.float64), (0.05, 0.5, 0.95), axis=0)
         close(found["quantiles"], expected.transpose(0, 2, 1), island, "quantiles")
@@ -136,7 +136,7 @@ def test_the_null_models_are_a_seeded_random_walk_and_the_twin(run, islands, sho
         close(found["correlation"][0], own.mean(axis=1), island, "correlation")
     assert Explorer().islands(*run) == islands
     other = Explorer(seed=1).islands(*run)
-    assert other["explore-null"]["traces"] != islands["explore-null"]["traces"]
+    assert other["explore-walk"]["traces"] != islands["explore-walk"]["traces"]
     assert other["explore-model"]["quantiles"] == islands["explore-model"]["quantiles"]
 
 
@@ -160,7 +160,7 @@ def test_a_later_page_makes_only_what_changed(run):
     later = explorer.islands(recording, results, twin)
     for name in ("quantiles", "traces", "speed"):
         assert later["explore-model"][name] is first["explore-model"][name]
-    assert later["explore-null"] is first["explore-null"]
+    assert later["explore-walk"] is first["explore-walk"]
     assert later["explore-twin"] is explorer.islands(recording, results, twin)["explore-twin"]
 
 
@@ -232,6 +232,6 @@ def test_states_that_are_not_finite_are_gaps():
     states = np.random.default_rng(0).standard_normal((6, 4, 3))
     states[2, 1, 1] = np.nan
     shown = all_unpacked(Explorer().islands(Recording.from_array(states), {}))
-    assert "score" not in shown["null"]
+    assert "score" not in shown["walk"]
     assert np.isnan(shown["model"]["quantiles"][4, 1, 1])
     assert np.isfinite(shown["model"]["quantiles"][:, 0]).all()

@@ -4,6 +4,8 @@ import { readIsland, islandNames } from "./packing.js";
 import { offerReload } from "./shell/reload.js";
 import { offerHelp } from "./shell/help.js";
 import { offerCopies } from "./shell/copies.js";
+import { offerNulls } from "./shell/nulls.js";
+import { offerPrinting } from "./shell/printing.js";
 import { showTabs } from "./shell/tabs.js";
 import { themeOf } from "./shell/theme.js";
 import { stateOf } from "./state.js";
@@ -18,6 +20,8 @@ const context = { state, islandNames, readIsland, theme: theme.shown, onTheme: t
 showTabs(context);
 offerCopies(document.body);
 offerHelp();
+offerNulls(state);
+offerPrinting();
 offerReload();
 // Two frames later the first view has been painted.
 requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("visible")));

@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 
 from transformer_dynamics.plots.backend import Drawing
+from transformer_dynamics.report.content.legend import legend_of
 from transformer_dynamics.report.packing import island_json, packed_array, packed_text
 
-Entries = list[dict[str, str]]
+Entries = list[dict[str, Any]]
+# Height that the page gives to a figure, without its title, which stands above it.
+TITLE_HEIGHT = 40
 
 
 @dataclass(frozen=True)
@@ -36,26 +39,33 @@ class FigureCache:
         self._drawn: dict[str, _Drawn] = {}
         self._numbers = itertools.count(1)
 
-    def drawn(self, name: str, source: object, draw: Callable[[], Sequence[Drawing]]) -> _Drawn:
+    def drawn(
+        self, name: str, source: object, draw: Callable[[], Sequence[Drawing]], code: str
+    ) -> _Drawn:
         """Figures of a source under a name that is unique on the page."""
         known = self._drawn.get(name)
         if known is None or known.source is not source:
-            known = self._drawn[name] = self._draw(source, draw())
+            known = self._drawn[name] = self._draw(source, draw(), code)
         return known
 
-    def _draw(self, source: object, drawings: Sequence[Drawing]) -> _Drawn:
-        entries, texts = [], {}
-        for drawing in drawings:
+    def _draw(self, source: object, drawings: Sequence[Drawing], code: str) -> _Drawn:
+        entries, islands = [], {}
+        for index, drawing in enumerate(drawings):
             element = f"figure-{next(self._numbers)}"
-            texts[element] = figure_island(drawing.specification())
+            specification = drawing.specification()
+            islands[element] = figure_island(specification)
             entries.append(
                 {
                     "id": element,
+                    "title": drawing.title,
                     "caption": drawing.caption,
                     "interpretation": drawing.interpretation,
+                    "legend": legend_of(specification),
+                    "height": specification["layout"]["height"] - TITLE_HEIGHT,
+                    "code": code.replace("{index}", str(index)),
                 }
             )
-        return _Drawn(source, entries, texts)
+        return _Drawn(source, entries, islands)
 
 
 class PageFigures:
@@ -65,15 +75,18 @@ class PageFigures:
         self._cache = FigureCache() if cache is None else cache
         self.islands: dict[str, str] = {}
 
-    def add(self, name: str, source: object, draw: Callable[[], Sequence[Drawing]]) -> Entries:
-        """Add the figures of a source; return the element id, caption and interpretation of each.
+    def add(
+        self, name: str, source: object, draw: Callable[[], Sequence[Drawing]], code: str
+    ) -> Entries:
+        """Add the figures of a source; return id, title, caption, legend and code of each.
 
         Args:
             name: heading of the source, unique on the page.
             source: result or verdict, whose figures are kept until another one takes its name.
             draw: function that draws it.
+            code: line of Python that draws the figure `{index}` of the source.
         """
-        drawn = self._cache.drawn(name, source, draw)
+        drawn = self._cache.drawn(name, source, draw, code)
         self.islands.update(drawn.islands)
         return drawn.entries
 
@@ -91,7 +104,7 @@ def figure_island(specification: dict[str, Any]) -> str:
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
             raise TypeError(f"a figure holds {type(value).__name__}, which is no array of numbers")
         arrays.append(packed_array(value, "f4"))
-        return {"array": len(arrays) - 1}
+        return {"packed": len(arrays) - 1}
 
     text = json.dumps(specification, default=placed, allow_nan=False, separators=(",", ":"))
     return island_json({"specification": packed_text(text), "arrays": arrays})

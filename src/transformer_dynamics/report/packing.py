@@ -46,19 +46,39 @@ def packed_array(values: ArrayLike, dtype: Code = "f4") -> dict[str, Any]:
     given = np.asarray(values)
     with np.errstate(over="ignore", invalid="ignore"):
         stored = np.ascontiguousarray(given, dtype=f"<{dtype}")
-    exact = given.astype(np.float64)
-    finite = np.isfinite(exact)
-    difference = np.abs(stored.astype(np.float64)[finite] - exact[finite])
-    is_lost = difference.max(initial=0.0) > 0 if dtype[0] in "iu" else False
-    if is_lost or not np.isfinite(difference).all() or (dtype[0] in "iu" and not finite.all()):
+    packed: dict[str, Any] = {
+        "dtype": dtype,
+        "shape": list(given.shape),
+        "data": _compressed(stored.tobytes()),
+    }
+    error = _largest_error(given, stored)
+    if not np.isfinite(error) or (dtype[0] in "iu" and error > 0):
         raise InputError(
-            f"got values that {dtype} does not hold, largest magnitude "
-            f"{np.abs(exact[finite]).max(initial=0.0):.6g}; store them as packed_array(values, 'f4')"
+            f"got values that {dtype} does not hold, as {_first_lost(given, stored)!r}; store them "
+            "as packed_array(values, 'f4')"
         )
-    packed = {"dtype": dtype, "shape": list(given.shape), "data": _compressed(stored.tobytes())}
     if dtype == "f2":
-        packed["error"] = float(f"{difference.max(initial=0.0):.9g}")
+        packed["error"] = float(f"{error:.9g}")
     return packed
+
+
+def _largest_error(given: Any, stored: Any) -> float:
+    """Largest absolute rounding error; infinite where a number is lost."""
+    if given.dtype.kind in "iub" and stored.dtype.kind in "iu":
+        return 0.0 if np.array_equal(given, stored) else float("inf")
+    exact = given.astype(np.float64)
+    kept = stored.astype(np.float64)
+    same = (exact == kept) | (np.isnan(exact) & np.isnan(kept))
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(np.where(same, 0.0, kept - exact))
+    return float("inf") if np.isnan(difference).any() else float(difference.max(initial=0.0))
+
+
+def _first_lost(given: Any, stored: Any) -> Any:
+    with np.errstate(invalid="ignore"):
+        is_lost = ~np.isfinite(stored.astype(np.float64) - given.astype(np.float64))
+        is_lost |= (stored != given) & (stored.dtype.kind in "iu")
+    return given[is_lost].ravel()[0].item()
 
 
 def packed_text(text: str) -> dict[str, str]:

@@ -18,9 +18,18 @@ from typing import Any
 import xarray as xr
 
 from transformer_dynamics.claims import Verdict
+from transformer_dynamics.environment import version
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import NULLS
-from transformer_dynamics.report.entries import cited_sources, result_sections, verdict_entry
+from transformer_dynamics.report.content.bibtex import bibtex
+from transformer_dynamics.report.content.panels import TABLE, other_claims, paper_figures
+from transformer_dynamics.report.entries import (
+    FOLDERS,
+    Entry,
+    cited_sources,
+    result_sections,
+    verdict_entry,
+)
 from transformer_dynamics.report.figures import FigureCache, PageFigures
 from transformer_dynamics.report.methods import METHODS
 from transformer_dynamics.report.packing import island_json, packed_text
@@ -60,30 +69,68 @@ def render_page(
     grouping = "texts" if recording is None else grouping_of(recording)
     verdict_entries = [verdict_entry(verdict, figures, grouping) for verdict in verdicts]
     sections = result_sections(results, figures)
+    cited = references(cited_sources(verdict_entries, sections))
     page: str = _template().render(
         title=page_title(recording, run),
         verdicts=verdict_entries,
-        **sections,
-        facts={} if recording is None else recording_facts(recording, run),
+        **_paper(verdict_entries, sections),
+        folders=_folders(sections),
+        **_recorded(recording, run),
         grouping=grouping,
         preset_note=dict(run.get("preset", {})).get("note", ""),
-        texts=[] if recording is None else text_entries(recording),
-        n_texts=0 if recording is None else len(recording.texts),
         provenance=table_rows(run, skip=("system", "stages", "pending")),
-        recording_provenance={} if recording is None else table_rows(recording.provenance),
         system=table_rows(dict(run.get("system", {}))),
         stages=run.get("stages", {}),
         pending=run.get("pending", []),
         reload_seconds=RELOAD_SECONDS,
         nulls=list(NULLS.all().values()),
         methods=METHODS,
-        references=references(cited_sources(verdict_entries, sections)),
+        references=cited,
+        bibtex=bibtex(cited, version()),
         islands=_islands(figures, islands or {}),
         policy=content_policy(),
         style=static_text("page.css"),
         script=static_text("page.js"),
     )
     return page
+
+
+def _paper(verdicts: list[Entry], sections: Mapping[str, list[Entry]]) -> dict[str, Any]:
+    """Variables of the view Paper: the paper's figures and table, and all further claims."""
+    panels = {entry["name"]: entry for entry in sections["panels"]}
+    others = {
+        entry["name"]: entry
+        for folder, entries in sections.items()
+        if folder != "panels"
+        for entry in entries
+    }
+    by_id = {entry["verdict"].id: entry for entry in verdicts}
+    figures = paper_figures(panels, by_id, others)
+    table = panels.get(TABLE)
+    return {"figures": figures, "other_claims": other_claims(figures, verdicts), "table": table}
+
+
+def _folders(sections: Mapping[str, list[Entry]]) -> list[tuple[str, str, list[Entry]]]:
+    """Name, heading and entries of each folder that has any."""
+    named = {**FOLDERS, **{name: name for name in sections if name not in FOLDERS}}
+    return [
+        (name, heading, sections[name])
+        for name, heading in named.items()
+        if name != "panels" and sections[name]
+    ]
+
+
+def _recorded(recording: Recording | None, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Variables that describe the recording and its texts."""
+    if recording is None:
+        return {"facts": {}, "texts": [], "n_texts": 0, "recording_provenance": {}, "sites": []}
+    return {
+        "facts": recording_facts(recording, run),
+        "texts": text_entries(recording),
+        "n_texts": len(recording.texts),
+        "recording_provenance": table_rows(recording.provenance),
+        "sites": list(recording.sites),
+    }
 
 
 def _islands(figures: PageFigures, others: Mapping[str, Any]) -> dict[str, str]:

@@ -1,9 +1,9 @@
 /** Colors of the view: roles from the style sheet, and colors of texts by a label. */
 
-/** @typedef {Record<"ink" | "soft" | "line" | "paper" | "text" | "spread" | "null" | "twin" | "others",
+/** @typedef {Record<"ink" | "soft" | "line" | "paper" | "text" | "spread" | "walk" | "twin" | "others",
  *   string>} Palette */
 
-const ROLES = ["ink", "soft", "line", "paper", "text", "spread", "null", "twin", "others"];
+const ROLES = ["ink", "soft", "line", "paper", "text", "spread", "walk", "twin", "others"];
 // Okabe and Ito, without black: distinct for color-blind readers.
 const CATEGORIES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6D31"];
 const OTHER = "#8a8f98";

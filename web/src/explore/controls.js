@@ -81,7 +81,11 @@ export function makeControls(root, scene, { move, found, search, arrange }) {
     text.textContent = String(selection.sample);
     order.value = state.get("order", "index");
     color.value = state.get("color");
-    for (const { each, box } of switches) box.checked = state.get(each.key) !== "off";
+    for (const { each, box } of switches) {
+      box.checked = state.get(each.key) !== "off";
+      // The switch of the page hides them all.
+      box.disabled = state.get("null") === "off";
+    }
     for (const button of units.querySelectorAll("button")) {
       button.toggleAttribute("aria-current", Number(button.dataset.unit) === selection.unit);
     }

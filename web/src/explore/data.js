@@ -35,7 +35,7 @@
  * @property {{latent: Numbers, row: number[]}} [latents] `(row, site, axis)`
  *
  * @typedef {Object} NullModel
- * @property {"null" | "twin"} key
+ * @property {"walk" | "twin"} key
  * @property {string} name
  * @property {number} n_samples
  * @property {number[]} row its row of each shown sample, or -1
@@ -73,11 +73,11 @@ import { unpack } from "../packing.js";
 export async function readData(context) {
   const read = (/** @type {string} */ name) => unpack(context.readIsland(`explore-${name}`));
   const [about, model, walk, twin, steps, lens] = await Promise.all(
-    ["about", "model", "null", "twin", "steps", "lens"].map(read),
+    ["about", "model", "walk", "twin", "steps", "lens"].map(read),
   );
   /** @type {NullModel[]} */
   const nulls = [];
-  if (walk) nulls.push({ ...walk, key: "null", name: "random walk (null)" });
+  if (walk) nulls.push({ ...walk, key: "walk", name: "random walk (null)" });
   if (twin) nulls.push({ ...twin, key: "twin", name: "untrained twin" });
   return {
     about: JSON.parse(about.about),

@@ -18,7 +18,7 @@
  */
 
 /** Parts of the state that the base of every view depends on. */
-export const COMMON = ["null", "twin", "color", "theme"];
+export const COMMON = ["null", "walk", "twin", "color", "theme"];
 
 /** Words for the shown samples: how many of how many, and how they were drawn. */
 /** @param {import("./data.js").About} about */
@@ -56,5 +56,5 @@ export function rowIn(model, row) {
 
 /** Word of the color of a null model. @param {import("./data.js").NullModel} model */
 export function nullLook(model) {
-  return model.key === "null" ? { dash: [5, 3] } : { dash: [2, 2] };
+  return model.key === "walk" ? { dash: [5, 3] } : { dash: [2, 2] };
 }

@@ -1,9 +1,13 @@
-/** Figures are drawn when they come near the screen. */
+/** Figures are drawn when they come near the screen, and again when theme or nulls change. */
 
-import { drawFigure } from "./figure.js";
+import { Figure } from "./figure.js";
+import { serveSaving } from "./saving.js";
 
-// Distance from the screen, in screen heights, at which a figure is drawn.
-const NEAR = "100%";
+// Distance from the screen at which a figure is drawn.
+const NEAR = "600px";
+
+/** @type {Figure[]} */
+const figures = [];
 
 /**
  * Draw each figure within an element when it comes near the screen.
@@ -11,15 +15,41 @@ const NEAR = "100%";
  * @param {import("../context.js").Context} context
  */
 export function watchFigures(root, context) {
+  /** @type {Map<Element, Figure>} */
+  const waiting = new Map();
   const observer = new IntersectionObserver(
     (entries) => {
-      for (const entry of entries) {
-        if (!entry.isIntersecting || !(entry.target instanceof HTMLElement)) continue;
-        observer.unobserve(entry.target);
-        void drawFigure(entry.target, context);
+      for (const { isIntersecting, target } of entries) {
+        const figure = waiting.get(target);
+        if (!isIntersecting || !figure) continue;
+        observer.unobserve(target);
+        waiting.delete(target);
+        void figure.draw();
       }
     },
     { rootMargin: `${NEAR} 0px` },
   );
-  for (const element of root.querySelectorAll(".figure")) observer.observe(element);
+  for (const element of root.querySelectorAll(".figure")) {
+    const figure = new Figure(/** @type {HTMLElement} */ (element), context);
+    serveSaving(figure);
+    figures.push(figure);
+    waiting.set(element, figure);
+    observer.observe(element);
+  }
+  const again = () => {
+    for (const figure of figures) if (root.contains(figure.element)) void figure.again();
+  };
+  context.state.on(["null"], again);
+  context.onTheme(again);
+}
+
+/**
+ * Draw every figure of an element that is not folded away.
+ * @param {Element} root
+ */
+export async function drawAll(root) {
+  const shown = figures.filter(
+    ({ element }) => root.contains(element) && element.checkVisibility(),
+  );
+  await Promise.all(shown.map((figure) => figure.draw()));
 }

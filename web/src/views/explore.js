@@ -77,7 +77,8 @@ function build(root, context, data) {
     const start = performance.now();
     scene.selection = selectionOf(state.all(), data.about);
     if (changed.includes("theme")) scene.palette = palette();
-    scene.nulls = data.nulls.filter((each) => state.get(each.key) !== "off");
+    const areShown = state.get("null") !== "off";
+    scene.nulls = data.nulls.filter((each) => areShown && state.get(each.key) !== "off");
     if (changed.includes("color")) {
       const label = /** @type {Label | ""} */ (state.get("color"));
       const { colors, key } = colorsOf(label ? labelValues(data, label) : null);

@@ -91,6 +91,7 @@ def draw_3b(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="A curved path through the two numbers, from the first sublayer to the last.",
     draw=draw_3b,
+    stand_ins=("dimension.autoencoder#3",),
 )
 def panel_3b(conditions: Sequence[Condition]) -> xr.Dataset:
     """`latent` `(condition, site, axis)`, mean over held-out texts, without unit."""

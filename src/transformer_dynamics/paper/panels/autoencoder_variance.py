@@ -56,6 +56,8 @@ def draw_3d(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="Two numbers explain 0.60 to 0.77 of the variance.",
     draw=draw_3d,
+    claims=("C12",),
+    stand_ins=("dimension.autoencoder#0", "C12#0"),
 )
 def panel_3d(conditions: Sequence[Condition]) -> xr.Dataset:
     """Variance of held-out texts that the autoencoder explains.

@@ -74,6 +74,8 @@ def draw_4c(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="100 components explain nearly all of the variance of most sublayers.",
     draw=draw_4c,
+    claims=("C12",),
+    stand_ins=("dimension.pca#2", "C12#0"),
 )
 def panel_4c(conditions: Sequence[Condition]) -> xr.Dataset:
     """Share of each sublayer's variance that the first pooled components explain.

@@ -61,6 +61,8 @@ def draw_4a(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="A curved path from the first sublayer to the last.",
     draw=draw_4a,
+    claims=("C7",),
+    stand_ins=("C7#1", "dimension.pca#0"),
 )
 def panel_4a(conditions: Sequence[Condition]) -> xr.Dataset:
     """Paths in the first two principal components of the sublayers.
@@ -130,6 +132,8 @@ def draw_4b(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="A few components hold most of the variance; up to 100 are shown.",
     draw=draw_4b,
+    claims=("C12",),
+    stand_ins=("dimension.held_out_pca#0", "C12#0"),
 )
 def panel_4b(conditions: Sequence[Condition]) -> xr.Dataset:
     """`cumulative` `(condition, component)`, share of the pooled variance."""

@@ -73,6 +73,8 @@ def draw_1d(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="Adjacent sublayers correlate near 1, those of one layer more than those of two.",
     draw=draw_1d,
+    claims=("C1",),
+    stand_ins=("units.correlation_by_lag#0", "units.correlation#0"),
 )
 def panel_1d(conditions: Sequence[Condition]) -> xr.Dataset:
     """Histograms of unit correlations over pairs of sublayers.

@@ -50,6 +50,8 @@ def draw_1g(result: xr.Dataset) -> list[Drawing]:
     source=f"{SOURCE} (kernel estimate); Gaussian copula: Ince et al. 2017",
     reports="Information is high at the first step and falls within a few sublayers.",
     draw=draw_1g,
+    claims=("C5", "C5-consecutive"),
+    stand_ins=("C5#0",),
 )
 def panel_1g(conditions: Sequence[Condition]) -> xr.Dataset:
     """Mutual information over texts of a unit at adjacent sublayers, in nats.
@@ -101,6 +103,8 @@ def draw_1h(result: xr.Dataset) -> list[Drawing]:
     source=f"{SOURCE} (kernel estimate); Gaussian copula: Ince et al. 2017",
     reports="4.4 nats at step 0, about 1.0 by step 5, about 1.5 at the end.",
     draw=draw_1h,
+    claims=("C5-consecutive",),
+    stand_ins=("C5-consecutive#0", "units.mutual_information#0"),
 )
 def panel_1h(conditions: Sequence[Condition]) -> xr.Dataset:
     """`kde` and `copula` `(condition, step)`, means over units in nats; `n_distinct` as in 1G."""

@@ -58,6 +58,8 @@ def draw_1e(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="About 0.52 at the first step, 0.97 to 0.99 late, with a dip at the end.",
     draw=draw_1e,
+    claims=("C4",),
+    stand_ins=("C4#0", "paths.kinematics#2"),
 )
 def panel_1e(conditions: Sequence[Condition]) -> xr.Dataset:
     """`cosine` `(condition, step)`, mean over texts, with `cosine_low` and `cosine_high`."""
@@ -88,6 +90,8 @@ def draw_1f(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="Below 1 at the start, 2 to 5 in the middle, up to about 24 near sublayer 61 of 64.",
     draw=draw_1f,
+    claims=("C2",),
+    stand_ins=("C2#0", "paths.kinematics#0"),
 )
 def panel_1f(conditions: Sequence[Condition]) -> xr.Dataset:
     """`speed` `(condition, step)`, mean over texts, with `speed_low` and `speed_high`."""

@@ -56,6 +56,8 @@ def draw_portraits(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="Units rotate in the plane of activation and gradient.",
     draw=draw_portraits,
+    claims=("C6", "C6-turns"),
+    stand_ins=("C6-turns#1", "orbits.phase_portrait#0"),
 )
 def panel_2a(conditions: Sequence[Condition]) -> xr.Dataset:
     """Mean traces of a few units at even quantiles of the magnitude of the rotation count.

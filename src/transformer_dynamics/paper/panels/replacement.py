@@ -97,6 +97,8 @@ def _error_lines(result: xr.Dataset, words: str) -> Lines:
     source=SOURCE,
     reports="States replaced at layers 7, 15 and 23 recover, at 0 and 31 they do not; no numbers.",
     draw=draw_4d,
+    claims=("C8-grid", "C8", "C8-shift", "C8-towards", "C8-end", "C8-readout"),
+    stand_ins=("perturbation.teleport#0", "C8-grid#0"),
 )
 def panel_4d(conditions: Sequence[Condition]) -> xr.Dataset:
     """Replace the state of the paper's prompt by a grid in the plane, at five depths.

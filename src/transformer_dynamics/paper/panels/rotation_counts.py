@@ -98,6 +98,8 @@ def _means(name: str, counts: Floats) -> str:
     source=f"{SOURCE} (count, permuted points); the other nulls: ours",
     reports="A mean of 10.74 turns, units spread over 6 to 16, and about 0 for permuted points.",
     draw=draw_counts,
+    claims=("C6-turns",),
+    stand_ins=("C6-turns#0", "orbits.rotation_counts#0"),
 )
 def panel_2b(
     conditions: Sequence[Condition], *, n_shuffles: int = N_SHUFFLES, n_draws: int = N_DRAWS

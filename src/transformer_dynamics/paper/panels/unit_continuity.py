@@ -42,6 +42,8 @@ def draw_1b(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="Units keep their sign and rank over many sublayers, and activations grow.",
     draw=draw_1b,
+    claims=("C1", "C1-basis"),
+    stand_ins=("C1#1", "orbits.phase_portrait#1"),
 )
 def panel_1b(conditions: Sequence[Condition]) -> xr.Dataset:
     """Mean activation over texts, `activation` `(condition, site, unit)`, in stream units."""
@@ -82,6 +84,8 @@ def draw_1c(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="r above 0.8 from the first step on, higher within a layer than across layers.",
     draw=draw_1c,
+    claims=("C1", "C1-basis"),
+    stand_ins=("C1#0", "units.correlation#0"),
 )
 def panel_1c(conditions: Sequence[Condition]) -> xr.Dataset:
     """Pearson r over texts of a unit at adjacent sublayers.

@@ -82,6 +82,7 @@ class Histogram(Labeled):
                 "mode": "lines",
                 "fill": "tozeroy" if group.role == "model" else None,
                 "line": {"color": color, "dash": dash, "width": 2},
+                "meta": {"role": group.role, "part": "line"},
             }
             for group, share, (color, dash) in zip(
                 self.groups, shares, styles(self.groups), strict=True

@@ -72,6 +72,7 @@ class Intervals(Labeled):
                     "marker": {"color": color, "size": 10},
                     "error_x": interval,
                     "showlegend": False,
+                    "meta": {"role": row.role, "part": "interval"},
                 }
             )
         return traces

@@ -85,17 +85,20 @@ class Lines(Labeled):
                 "type": "scatter",
                 "legendgroup": line.name,
                 "visible": "legendonly" if line.hidden else True,
+                "meta": {"role": line.role, "part": "line"},
             }
             if line.low is not None and line.high is not None:
+                outline_x, outline_y = _outline(line.x, line.low, line.high)
                 band = {
-                    "x": np.concatenate([line.x, line.x[::-1]]),
-                    "y": np.concatenate([line.high, line.low[::-1]]),
+                    "x": outline_x,
+                    "y": outline_y,
                     "mode": "lines",
                     "fill": "toself",
                     "fillcolor": transparent(color),
                     "line": {"width": 0},
                     "showlegend": False,
                     "hoverinfo": "skip",
+                    "meta": {"role": line.role, "part": "band"},
                 }
                 traces.append(common | band)
             drawn = {
@@ -113,3 +116,20 @@ class Lines(Labeled):
     def layout(self) -> dict[str, Any]:
         """Scale of the second axis."""
         return {"yaxis": {"type": self.y_scale}}
+
+
+def _outline(x: Numbers, low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:
+    """Outlines of a band, one for each run of defined points, with NaN between them.
+
+    Each goes along its upper edge and back along its lower one.
+    """
+    is_defined = np.isfinite(low) & np.isfinite(high)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_defined, [False]])))
+    parts_x, parts_y = [], []
+    for start, end in edges.reshape(-1, 2):
+        run = slice(start, end)
+        parts_x += [x[run], x[run][::-1], [np.nan]]
+        parts_y += [high[run], low[run][::-1], [np.nan]]
+    if not parts_x:
+        return np.empty(0), np.empty(0)
+    return np.concatenate(parts_x[:-1]), np.concatenate(parts_y[:-1])

@@ -68,6 +68,7 @@ class Paths(Labeled):
                 "mode": "markers" if self.markers else "lines+markers",
                 "line": {"color": color, "dash": dash, "width": 2},
                 "marker": {"color": color, "size": sizes, "line": {"width": 0}},
+                "meta": {"role": path.role, "part": "line"},
             }
             if self.z_label is not None:
                 line = {"color": color, "width": 4}

@@ -121,7 +121,10 @@ class Labeled:
         return {}
 
     def specification(self) -> dict[str, Any]:
-        """Describe the interactive figure as plotly's `data` and `layout`."""
+        """Describe the interactive figure as plotly's `data` and `layout`.
+
+        `meta` of a trace names its role, and whether it is a line, its band or an interval.
+        """
         return {"data": self.traces(), "layout": _merged(_common_layout(self), self.layout())}
 
     def figure(self) -> Figure:

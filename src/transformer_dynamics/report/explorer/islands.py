@@ -2,7 +2,7 @@
 
     explore-about     sites, sizes, seeds, the choice of samples and units, labels and texts
     explore-model     paths and spreads of the recording
-    explore-null      the same of a random walk with matched increments
+    explore-walk      the same of a random walk with matched increments
     explore-twin      the same of the untrained twin, if there is one
     explore-steps     correlation and mutual information by step
     explore-lens      tokens decoded at each site, if there is a result of the logit lens
@@ -101,7 +101,7 @@ class Explorer:
         def of_model() -> Islands:
             return _model_island(_shown(recording, samples), spread, units)
 
-        def of_null() -> Islands:
+        def of_walk() -> Islands:
             walk = random_walk(_single(_shown(recording, samples)), seed=seed)
             return {**_system_island(walk, units), "row": list(range(samples.size))}
 
@@ -113,7 +113,7 @@ class Explorer:
                 **self._once("model", (recording, shown_key), of_model),
                 **_planes(recording, results, samples),
             },
-            "explore-null": self._once("null", (recording, shown_key), of_null),
+            "explore-walk": self._once("walk", (recording, shown_key), of_walk),
             "explore-steps": _packed_all(by_step(results, recording)),
         }
         if twin is not None and (twin_rows[samples] >= 0).any():

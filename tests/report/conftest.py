@@ -1,0 +1,100 @@
+"""The report in headless Chromium, and waiting for its figures."""
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+LONGEST_WAIT = 600.0
+"""Seconds after which drawing counts as hung; on idle cores it takes a few."""
+UNDRAWN = (
+    "return [...document.querySelectorAll('.figure[data-figure]:not([data-drawn])')]"
+    ".filter(e => e.checkVisibility()).map(e => e.id)"
+)
+
+
+class Page:
+    """A page in the browser."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def open(self, path, fragment="", width=1280, height=1400):
+        """Open a page without what the last one left behind."""
+        self.size(width, height)
+        self.driver.get("about:blank")
+        for kind in ("browser", "performance"):
+            self.driver.get_log(kind)
+        self.driver.get(path.as_uri() + fragment)
+        return self
+
+    def size(self, width, height):
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def run(self, script, *values):
+        """Value of a script's `return`."""
+        return self.driver.execute_script(script, *values)
+
+    def until(self, script, *values):
+        """Wait until a script returns a truth, and return it."""
+        deadline = time.monotonic() + LONGEST_WAIT
+        while not (value := self.run(script, *values)):
+            assert time.monotonic() < deadline, self.driver.get_log("browser")
+            time.sleep(0.05)
+        return value
+
+    def draw_all(self):
+        """Unfold everything, on a screen as high as the page, so that every figure is near."""
+        self.run("for (const e of document.querySelectorAll('details')) e.open = true")
+        self.size(1280, self.run("return document.documentElement.scrollHeight"))
+        self.until(f"return (() => {{ {UNDRAWN} }})().length === 0")
+
+    def errors(self):
+        return [entry for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+    def requests(self):
+        """Addresses that the page asked for, its own first."""
+        entries = self.driver.get_log("performance")
+        messages = [json.loads(entry["message"])["message"] for entry in entries]
+        return [
+            message["params"]["request"]["url"]
+            for message in messages
+            if message["method"] == "Network.requestWillBeSent"
+        ]
+
+    def downloads(self, folder):
+        settings = {"behavior": "allow", "downloadPath": str(folder)}
+        self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", settings)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        if os.environ.get("TDYN_REQUIRE_BROWSER"):
+            pytest.fail("chromium and chromedriver are not installed")
+        pytest.skip("chromium and chromedriver are not installed")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened.set_script_timeout(LONGEST_WAIT)  # a page that is drawing answers late on busy cores
+    yield Page(opened)
+    opened.quit()

@@ -1,0 +1,135 @@
+/** Figures in the plane: what the plotting library receives, for the screen and for a file. */
+
+import { colorsOf, templateOf, themedTrace } from "./theme.js";
+
+/**
+ * @typedef {import("./specification.js").Specification} Specification
+ * @typedef {{width: number, theme: import("./theme.js").Theme, visible: boolean[]}} Look
+ *   `visible` says of each trace whether it is shown.
+ */
+
+// Width in pixels below which margins, type and color scale are those of a phone.
+const NARROW = 560;
+const CHARACTER = 7.2;
+// Least distance of ticks in pixels.
+const TICK = 75;
+
+/**
+ * Figure for the screen; its title and legend are parts of the page.
+ * @param {Specification} specification
+ * @param {number} height
+ * @param {Look} look
+ */
+export function onScreen(specification, height, look) {
+  const { layout } = specification;
+  const isNarrow = look.width < NARROW;
+  const size = isNarrow ? 10.5 : 12;
+  const hasSlider = Boolean(layout.sliders);
+  const shared = {
+    ...layout,
+    title: undefined,
+    showlegend: false,
+    height,
+    width: undefined,
+    autosize: true,
+    template: templateOf(look.theme),
+    font: { size },
+    margin: { l: isNarrow ? 48 : 70, r: isNarrow ? 8 : 20, t: 30, b: hasSlider ? 120 : 55 },
+    xaxis: wrapped(layout.xaxis, look.width),
+    yaxis: wrapped(layout.yaxis, height - 120),
+    // A finger that drags over a figure scrolls the page.
+    dragmode: isNarrow ? false : "zoom",
+    ...(layout.plot_bgcolor ? { plot_bgcolor: colorsOf(look.theme).none } : {}),
+  };
+  return { data: shownTraces(specification, look, isNarrow, height), layout: shared };
+}
+
+/**
+ * Figure for a file, with its title and its legend, on white.
+ * @param {Specification} specification
+ * @param {boolean[]} visible
+ */
+export function inFile(specification, visible) {
+  const look = { width: 900, theme: /** @type {"light"} */ ("light"), visible };
+  const { layout } = specification;
+  const data = shownTraces(specification, look, false, layout.height).filter((trace) => {
+    return trace.visible === true;
+  });
+  const drawn = {
+    ...layout,
+    template: templateOf("light"),
+    width: look.width,
+    sliders: undefined,
+    xaxis: wrapped(layout.xaxis, look.width),
+    yaxis: wrapped(layout.yaxis, layout.height - 120),
+  };
+  return { data, layout: drawn };
+}
+
+/**
+ * @param {Specification} specification
+ * @param {Look} look
+ * @param {boolean} isNarrow
+ * @param {number} height
+ */
+function shownTraces({ data, layout }, look, isNarrow, height) {
+  return data.map((trace, index) => {
+    const drawn = { ...themedTrace(trace, look.theme) };
+    // A slider decides which of its traces is shown.
+    drawn.visible = layout.sliders ? trace.visible : look.visible[index];
+    if (trace.colorbar) drawn.colorbar = colorbar(trace.colorbar, isNarrow, look.width, height);
+    return drawn;
+  });
+}
+
+/**
+ * Scale of colors at the side, or below a narrow figure.
+ * @param {any} bar
+ * @param {boolean} isNarrow
+ * @param {number} width
+ * @param {number} height
+ */
+function colorbar(bar, isNarrow, width, height) {
+  const text = bar.title?.text ?? "";
+  if (!isNarrow) {
+    return { ...bar, thickness: 16, title: { ...bar.title, text: wrap(text, height - 120) } };
+  }
+  return {
+    ...bar,
+    orientation: "h",
+    thickness: 10,
+    y: -0.32,
+    yanchor: "top",
+    title: { text: wrap(text, width - 40), side: "bottom" },
+  };
+}
+
+/**
+ * Axis whose label is broken into lines that fit, and whose ticks do not touch.
+ * @param {any} axis
+ * @param {number} length pixels
+ */
+function wrapped(axis, length) {
+  const text = axis?.title?.text;
+  // Names of columns or rows, of which only a few can be read.
+  const fewer = axis?.tickvals ? {} : { nticks: Math.max(3, Math.round(length / TICK)) };
+  const spaced = { ...fewer, ...axis };
+  return text ? { ...spaced, title: { ...axis.title, text: wrap(text, length) } } : spaced;
+}
+
+/**
+ * Text in lines that fit into a length.
+ * @param {string} text with plotly's escapes
+ * @param {number} length pixels
+ * @returns {string}
+ */
+export function wrap(text, length) {
+  const most = Math.max(12, Math.floor(length / CHARACTER));
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const last = lines[lines.length - 1];
+    if (last && last.length + 1 + word.length > most) lines.push(word);
+    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+  }
+  return lines.join("<br>");
+}
