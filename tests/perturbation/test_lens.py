@@ -1,4 +1,4 @@
-"""The logit lens: a head whose answer is known, and the model's own prediction at the final site."""
+"""The logit lens: a head whose answer is known, and the model's own prediction at the end."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,9 @@ def test_at_the_final_site_it_is_the_models_own_prediction(family):
         last = result.isel(sample=row, site=-1)
         np.testing.assert_array_equal(last["token_id"], own.indices[:4])
         np.testing.assert_allclose(last["probability"], own.values[:4], rtol=1e-4)
-        assert last["token"].values.tolist() == [model.tokenizer.decode([i]) for i in own.indices[:4]]
+        assert last["token"].values.tolist() == [
+            model.tokenizer.decode([i]) for i in own.indices[:4]
+        ]
     np.testing.assert_allclose(result["kl"].isel(site=-1), 0, atol=1e-12)
     assert (result["agreement"].isel(site=-1) == 1).all()
     assert (result["kl"].isel(site=0) > 1e-5).all()

@@ -101,7 +101,9 @@ def person(run, browser):
     someone.open("view=explore")
     yield someone
     assert browser.errors() == []
-    assert all(each.startswith(("file:", "data:", "blob:", "about:")) for each in browser.requests())
+    assert all(
+        each.startswith(("file:", "data:", "blob:", "about:")) for each in browser.requests()
+    )
 
 
 def wait_until(condition):
@@ -198,7 +200,7 @@ def test_a_unit_by_number_and_by_click(person):
     check_what_is_shown(person)
     stage = person.find("[data-plot='correlation'] .stage")
     person.script("document.querySelector(\"[data-plot='correlation']\").scrollIntoView()")
-    ActionChains(person.browser).move_to_element_with_offset(stage, 40, -20).click().perform()
+    ActionChains(person.driver).move_to_element_with_offset(stage, 40, -20).click().perform()
     person.rest()
     _, step, unit = person.selection
     values = person.result("units.correlation")["correlation"].values[step]
@@ -294,7 +296,9 @@ def test_a_link_leads_into_the_same_view(person):
 @pytest.mark.browser
 def test_texts_are_sorted_and_colored_by_a_label(person):
     select = person.find("select[name=order]")
-    offered = [option.get_attribute("value") for option in select.find_elements("tag name", "option")]
+    offered = [
+        option.get_attribute("value") for option in select.find_elements("tag name", "option")
+    ]
     assert offered == ["index", "token", "length", "norm"]
     plain = person.picture("trajectory")
     person.open("view=explore&order=norm&color=norm")
@@ -329,7 +333,7 @@ def test_components_are_turned_by_dragging(person):
     before = person.picture("trajectory")
     stage = person.find("[data-plot='trajectory'] .stage")
     person.script("document.querySelector(\"[data-plot='trajectory']\").scrollIntoView()")
-    ActionChains(person.browser).drag_and_drop_by_offset(stage, 60, 20).perform()
+    ActionChains(person.driver).drag_and_drop_by_offset(stage, 60, 20).perform()
     wait_until(lambda: "turn=" in person.driver.current_url)
     assert person.picture("trajectory") != before
     check_what_is_shown(person)

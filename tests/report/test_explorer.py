@@ -15,6 +15,7 @@ from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.report.explorer import Explorer, choice, spreads, texts
 from transformer_dynamics.report.explorer.islands import packed
+from transformer_dynamics.report.explorer.paths import own_axes
 from transformer_dynamics.report.explorer.texts import N_CHARACTERS
 
 N_TEXTS = 14
@@ -191,7 +192,7 @@ def test_a_recording_on_disk_is_read_in_blocks(run, tmp_path, monkeypatch):
     run[0].save(tmp_path / "a.zarr")
     on_disk = td.open_recording(tmp_path / "a.zarr")
     whole = spreads.spreads(run[0])
-    monkeypatch.setattr(spreads, "LOADED_BYTES", 0)
+    monkeypatch.setattr(spreads, "LOADED_BYTES", 4096)
     monkeypatch.setattr(spreads, "BLOCK_BYTES", 1)
     blocks = spreads.spreads(on_disk)
     for name in ("quantiles", "variance", "extremes", "extreme_values"):
@@ -226,6 +227,14 @@ def test_small_recordings_have_what_is_defined(shape):
     assert shown["model"]["quantiles"].shape == (5, shape[2], shape[1])
     assert ("speed" in shown["model"]) == (shape[1] > 1)
     assert shown["about"]["tokens"]["tokens"] == []
+
+
+def test_axes_of_fewer_states_than_units_are_those_of_the_covariance():
+    states = np.random.default_rng(0).standard_normal((4, 3, 40)) * np.linspace(1, 3, 40)
+    found, expected = own_axes(Recording.from_array(states)), principal_axes(states, 3)
+    np.testing.assert_allclose(found.components, expected.components, atol=1e-9)
+    np.testing.assert_allclose(found.variance, expected.variance / expected.total_variance)
+    np.testing.assert_allclose(found.project(states), expected.project(states), atol=1e-9)
 
 
 def test_states_that_are_not_finite_are_gaps():

@@ -58,8 +58,8 @@ _PRESETS = (
     Preset(
         QUICK,
         "A first look at 64 texts with few draws: the quick measures, the claims on the recording "
-        "and on recovery from perturbations, teleport, and the logit lens. 39 draws are too few to support a "
-        "claim alone after the adjustment for all claims; the standard preset has enough.",
+        "and on recovery from perturbations, teleport, and the logit lens. 39 draws are too few to "
+        "support a claim alone after the adjustment for all claims; the standard preset has them.",
         "about 16",
         {
             "samples": 64,

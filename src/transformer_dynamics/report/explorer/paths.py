@@ -18,6 +18,7 @@ from transformer_dynamics.measures.paths.kinematics import kinematics
 from transformer_dynamics.measures.units.correlation import correlation
 from transformer_dynamics.measures.units.information import mutual_information
 from transformer_dynamics.numerics.arrays import Floats, band, defined_mean
+from transformer_dynamics.numerics.eigenvectors import leading_eigenvectors
 from transformer_dynamics.numerics.principal_axes import PrincipalAxes, principal_axes
 from transformer_dynamics.recording.recording import Recording
 
@@ -37,16 +38,37 @@ def movement(shown: Recording) -> dict[str, Floats]:
 
 
 def own_axes(shown: Recording) -> PrincipalAxes | None:
-    """Principal axes of the shown samples, of the first of them where there are many units."""
+    """Principal axes of the shown samples, of the first of them where there are many units.
+
+    Returns:
+        Axes whose `variance` is a share of all; None for states that are not finite.
+    """
     n_samples, n_sites, n_units = shown.shape
-    n_used = int(np.clip(MOST_OPERATIONS / (n_sites * n_units**2), 2, n_samples))
-    n_components = min(N_COMPONENTS, n_used * n_sites, n_units)
-    states = shown.values[:n_used]
-    if not np.isfinite(states).all():
+    n_states = np.sqrt(MOST_OPERATIONS / n_units)
+    if n_states > n_units:
+        n_states = MOST_OPERATIONS / n_units**2
+    used = shown.values[: int(np.clip(n_states / n_sites, 2, n_samples))]
+    if not np.isfinite(used).all():
         return None
-    axes = principal_axes(states, n_components)
+    n_components = min(N_COMPONENTS, len(used) * n_sites, n_units)
+    axes = (_axes_of_few if len(used) * n_sites < n_units else principal_axes)(used, n_components)
     shares = axes.variance / (axes.total_variance or np.nan)
     return PrincipalAxes(axes.mean, axes.components, shares, 1.0)
+
+
+def _axes_of_few(states: NDArray[Any], n_components: int) -> PrincipalAxes:
+    """Principal axes of fewer states than units, from the products of states with each other."""
+    rows = states.reshape(-1, states.shape[2]).astype(np.float64)
+    mean = rows.mean(axis=0)
+    rows -= mean
+    products = rows @ rows.T / len(rows)
+    variance, vectors = leading_eigenvectors(products, n_components)
+    components = vectors @ rows
+    norms = np.linalg.norm(components, axis=1, keepdims=True)
+    components /= np.where(norms > 0, norms, 1.0)
+    largest = np.abs(components).argmax(axis=1)
+    components *= np.sign(components[np.arange(n_components), largest])[:, np.newaxis]
+    return PrincipalAxes(mean, components, np.maximum(variance, 0.0), float(np.trace(products)))
 
 
 def step_summaries(shown: Recording) -> dict[str, Floats]:

@@ -18,7 +18,7 @@ NULL_QUANTILES = (0.05, 0.5, 0.95)
 N_EXTREMES = 5
 # Sites at which extreme samples are listed, evenly over depth.
 N_EXTREME_SITES = 6
-# States that are sorted at a time; a recording of fewer bytes is read once, as a whole.
+# States that are sorted at a time, and states of a store that are in memory at a time.
 BLOCK_BYTES = 16 * 2**20
 LOADED_BYTES = 256 * 2**20
 
@@ -84,13 +84,27 @@ def null_quantiles(states: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def unit_blocks(recording: Recording) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Blocks of units, `(sample, site, unit)`, read once as a whole if the recording is small."""
-    if not recording.in_memory and recording.activation.nbytes > LOADED_BYTES:
-        yield from recording.unit_blocks()
-        return
-    states = recording.values if recording.in_memory else np.asarray(recording.load().values)
-    for units in _slices(states):
-        yield units, states[:, :, units]
+    """Blocks of units, `(sample, site, unit)`; a store is read once for every `LOADED_BYTES`.
+
+    `Recording.unit_blocks` holds less memory and reads a store up to 16 times.
+    """
+    n_passes = -(-recording.activation.nbytes // LOADED_BYTES)
+    width = -(-recording.shape[2] // (1 if recording.in_memory else n_passes))
+    for start in range(0, recording.shape[2], width):
+        part = slice(start, min(start + width, recording.shape[2]))
+        states = _gathered(recording, part)
+        for units in _slices(states):
+            yield slice(start + units.start, start + units.stop), states[:, :, units]
+
+
+def _gathered(recording: Recording, units: slice) -> NDArray[Any]:
+    if recording.in_memory:
+        return recording.values[:, :, units]
+    shape = (*recording.shape[:2], units.stop - units.start)
+    gathered = np.empty(shape, dtype=recording.activation.dtype)
+    for rows, states in recording.blocks():
+        gathered[rows] = states[:, :, units]
+    return gathered
 
 
 def sorted_quantiles(ordered: NDArray[Any], quantiles: tuple[float, ...]) -> NDArray[np.float32]:
