@@ -68,6 +68,7 @@ export function makeLens(root, scene) {
   function base() {
     const { palette } = scene;
     drawn = scene.selection.row;
+    plot.stage.hidden = place() < 0;
     const n = lens ? lens.token.shape[2] : 5;
     const axes = {
       x: /** @type {[number, number]} */ ([-0.5, about.sites.length - 0.5]),

@@ -62,6 +62,7 @@ function build(root, context, data) {
   const bar = element("div", { class: "controls" });
   const grid = element("div", { class: "grid" });
   root.replaceChildren(bar, grid);
+  keepBelowTabs(root);
   const search = element("input", { type: "search", name: "find", placeholder: "Search texts, or #12", "aria-label": "Search texts" });
   const list = makeList(grid, scene, search);
   const move = (/** @type {string} */ key) => {
@@ -104,6 +105,18 @@ function build(root, context, data) {
     else if (!move(event.key)) return;
     event.preventDefault();
   });
+}
+
+/**
+ * Tell the style sheet the height of the tabs, below which the controls stay.
+ * @param {HTMLElement} root
+ */
+function keepBelowTabs(root) {
+  const tabs = document.getElementById("tabs");
+  if (!tabs) return;
+  const tell = () => root.style.setProperty("--tabs-height", `${tabs.offsetHeight}px`);
+  new ResizeObserver(tell).observe(tabs);
+  tell();
 }
 
 /**
