@@ -350,3 +350,41 @@ def test_a_page_without_results_says_what_is_missing(person, tmp_path):
     assert "no result of perturbation.logit_lens" in other.read("lens")
     assert other.script("return document.querySelectorAll('input[name=twin]').length") == 0
     assert "random walk" in other.read("trace")
+
+
+@pytest.mark.browser
+def test_of_many_texts_a_part_is_shown_and_the_page_says_so(browser, tmp_path):
+    recording = td.synthetic.random_walk(n_samples=250, n_sites=6, n_units=4, seed=1)
+    recording.save(tmp_path / "recording.zarr")
+    td.Report(recording).save(tmp_path / "report.html")
+    person = Person(browser, tmp_path)
+    person.open("view=explore&text=99999")
+    assert person.find("[data-count]").text == "200 of 250 texts, seed 0"
+    listed = person.driver.find_elements("css selector", "#view-explore ol.texts button")
+    assert len(listed) == 200
+    sample, site, unit = person.selection
+    value = recording.values[sample, site, unit]
+    assert person.value("trace", f"text {sample}: ") == pytest.approx(value, rel=2e-3, abs=2e-3)
+    assert "single texts (200 of 250 texts, seed 0)" in person.find("[data-plot='trace']").text
+
+
+@pytest.mark.browser
+def test_on_a_phone_the_controls_stay_within_reach(person):
+    try:
+        person.page.size(390, 844)
+        person.rest()
+        assert person.script("return document.documentElement.scrollWidth") <= 390
+        person.script("window.scrollTo(0, 2000)")
+        for selector in (".play", "input[name=site]", "input[name=unit]"):
+            box = person.find(selector).rect
+            top = box["y"] - person.script("return window.scrollY")
+            assert 0 <= top <= 844 - box["height"]
+            assert 0 <= box["x"] <= 390 - box["width"]
+        widths = person.script(
+            "return [...document.querySelectorAll('#view-explore .stage')]"
+            ".filter(e => e.checkVisibility()).map(e => e.clientWidth)"
+        )
+        assert min(widths) > 300
+        check_what_is_shown(person)
+    finally:
+        person.page.size(1280, 1400)

@@ -9,6 +9,7 @@ import pytest
 
 import tiny
 import transformer_dynamics as td
+from transformer_dynamics.measures.dimension.autoencoder_options import AutoencoderOptions
 from transformer_dynamics.nulls.random_walk import random_walk
 from transformer_dynamics.numerics.principal_axes import principal_axes
 from transformer_dynamics.recording.record import record
@@ -121,6 +122,18 @@ def test_planes_steps_and_tokens_are_those_of_the_results(run, islands, shown):
     tokens = shown["about"]["tokens"]
     joined = [" ".join(tokens["strings"][token] for token in text) for text in tokens["tokens"]]
     assert joined == list(recording.texts)
+
+
+@pytest.mark.filterwarnings("ignore::transformer_dynamics.errors.UndefinedWarning")
+def test_the_autoencoders_plane_holds_the_samples_that_it_was_scored_on(run):
+    options = AutoencoderOptions(n_layers=2, n_epochs=2)
+    result = td.dimension.autoencoder(run[0], bottlenecks=[2], options=options)
+    islands = Explorer().islands(run[0], {"dimension.autoencoder": result})
+    found = all_unpacked(islands)["model"]["latents"]
+    for row, sample in enumerate(result["scored"].values.tolist()):
+        latents = found["latent"][found["row"][sample]]
+        np.testing.assert_allclose(latents, result["latent_path"].values[row], rtol=1e-3, atol=1e-4)
+    assert sum(row >= 0 for row in found["row"]) == result.sizes["scored"] < N_TEXTS
 
 
 def test_the_null_models_are_a_seeded_random_walk_and_the_twin(run, islands, shown):

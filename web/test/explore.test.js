@@ -7,6 +7,7 @@ import { nearest } from "../src/explore/extremes.js";
 import { bandOf } from "../src/explore/movement.js";
 import { orbit } from "../src/explore/portrait.js";
 import { extent, linear, numeral, padded, quantiles, ticks } from "../src/explore/scales.js";
+import { rowName, rowWords, shownWords } from "../src/explore/scene.js";
 import { changesOfKey, found, labelValues, neighbor, ordered, selectionOf } from "../src/explore/selection.js";
 import { visible } from "../src/explore/tokens.js";
 import { projected } from "../src/explore/trajectory.js";
@@ -14,6 +15,7 @@ import { projected } from "../src/explore/trajectory.js";
 const ABOUT = {
   sites: ["0.pre_attn", "0.pre_mlp", "final"],
   n_samples: 9,
+  seed: 0,
   n_units: 8,
   massive: [5],
   traced: [1, 5],
@@ -127,6 +129,16 @@ test("paths are seen from a direction without perspective", () => {
   const above = projected(axes, 3, "3d", [0, 90]);
   assert.ok(Math.abs(above.y[1] + 1) < 1e-12 && Math.abs(above.y[2]) < 1e-12);
   assert.deepEqual([...projected(axes, 3, "1,3", [0, 0]).y], [0, 0, 1]);
+});
+
+test("the page says how many samples it shows", () => {
+  const some = { ...ABOUT, is_one_per_text: true };
+  assert.equal(shownWords(some), "3 of 9 texts, seed 0");
+  assert.equal(rowWords(some, 1), "text 4");
+  const all = { ...ABOUT, n_samples: 3, is_one_per_text: false };
+  assert.equal(shownWords(all), "all 3 tokens");
+  assert.equal(rowWords({ ...all, samples: { ...all.samples, position: [5, 6, 7] } }, 1), "text 4, position 6");
+  assert.equal(rowName(all, 1), "4:?");
 });
 
 test("small helpers", () => {

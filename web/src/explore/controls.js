@@ -1,6 +1,7 @@
 /** Controls of the view: depth, unit, text, sorting, colors and null models. */
 
 import { choice, element, labeled } from "./elements.js";
+import { rowName } from "./scene.js";
 import { LABELS, labelValues, whole } from "./selection.js";
 
 const MILLISECONDS_PER_SITE = 125;
@@ -78,7 +79,7 @@ export function makeControls(root, scene, { move, found, search, arrange }) {
     const { selection } = scene;
     depth.show();
     if (document.activeElement !== unit) unit.value = String(selection.unit);
-    text.textContent = String(selection.sample);
+    text.textContent = rowName(about, selection.row);
     order.value = state.get("order", "index");
     color.value = state.get("color");
     for (const { each, box } of switches) {

@@ -9,6 +9,7 @@
  * @property {string[]} sites
  * @property {number} n_samples
  * @property {number} n_units
+ * @property {boolean} is_one_per_text whether each text has one sample
  * @property {number} seed
  * @property {number[]} quantiles
  * @property {number[]} null_quantiles

@@ -3,7 +3,7 @@
 import { part } from "./data.js";
 import { element } from "./elements.js";
 import { numeral } from "./scales.js";
-import { isOneToken } from "./scene.js";
+import { noun, rowWords } from "./scene.js";
 
 /** @type {import("./scene.js").MakeView} */
 export function makeExtremes(root, scene) {
@@ -35,7 +35,7 @@ export function makeExtremes(root, scene) {
     shown = key;
     heading.textContent = `Top and bottom texts of unit ${unit}`;
     words.textContent =
-      `Over all ${about.n_samples} texts at ${about.sites[about.extreme_sites[place]]}, the nearest ` +
+      `Over all ${about.n_samples} ${noun(about)} at ${about.sites[about.extreme_sites[place]]}, the nearest ` +
       `of ${about.extreme_sites.length} listed sites; stream units.`;
     const samples = part(model.extremes, place, unit);
     const values = part(model.extreme_values, place, unit);
@@ -62,7 +62,7 @@ export function makeExtremes(root, scene) {
   function line(sample, value) {
     const row = rowOf.get(sample);
     const text = row === undefined ? (about.text_of_sample[sample] ?? sample) : about.samples.text[row];
-    const name = isOneToken(about) ? `text ${text}` : `text ${text}, token ${sample}`;
+    const name = row === undefined ? `text ${text}` : rowWords(about, row);
     const number = element("b", { text: numeral(value) });
     const excerpt = row === undefined ? about.listed[String(text)] : about.texts.string[row]?.slice(-120);
     const end = element("bdi", { class: "excerpt", dir: "auto", text: excerpt ? `… ${excerpt}` : "" });

@@ -2,7 +2,7 @@
 
 import { element } from "./elements.js";
 import { numeral } from "./scales.js";
-import { shownWords } from "./scene.js";
+import { rowName, shownWords } from "./scene.js";
 import { LABELS, found, labelValues, ordered } from "./selection.js";
 
 /** @typedef {import("./selection.js").Label} Label */
@@ -20,7 +20,7 @@ export function makeList(root, scene, search) {
   const values = new Map(LABELS.map((label) => [label, labelValues(scene.data, label)]));
   const items = about.samples.sample.map((sample, row) => {
     const button = element("button", { type: "button", "data-text": String(sample) });
-    const name = about.samples.position && !isIndexed(row) ? `${about.samples.text[row]}:${about.samples.position[row]}` : `${about.samples.text[row]}`;
+    const name = rowName(about, row);
     const excerpt = (about.texts.string[row] ?? "").slice(-90);
     button.append(
       element("b", { text: name }),
@@ -33,11 +33,6 @@ export function makeList(root, scene, search) {
   /** @type {number[]} */
   let order = [];
   let marked = -1;
-
-  /** @param {number} row */
-  function isIndexed(row) {
-    return about.samples.sample[row] === about.samples.text[row];
-  }
 
   /** Sort and search again. */
   function arrange() {

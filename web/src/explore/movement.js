@@ -3,7 +3,7 @@
 import { part } from "./data.js";
 import { Plot } from "./plot.js";
 import { extent, numeral, padded, quantiles } from "./scales.js";
-import { COMMON, nullLook, rowIn, rowWords, shownWords } from "./scene.js";
+import { COMMON, noun, nullLook, rowIn, rowWords, shownWords } from "./scene.js";
 import { nearestRow, nearestSite } from "./trace.js";
 
 const SHARES = [0.05, 0.5, 0.95];
@@ -66,7 +66,7 @@ function makeMovement(root, scene, quantity) {
       [palette.others, `texts (${shownWords(about)})`],
     ];
     for (const each of shown) {
-      entries.push([palette[each.key], `${each.name}: median, 5–95 % of ${each.n_samples} texts`, "dash"]);
+      entries.push([palette[each.key], `${each.name}: median, 5–95 % of ${each.n_samples} ${noun(about)}`, "dash"]);
     }
     plot.name(entries);
   }

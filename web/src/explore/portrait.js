@@ -3,7 +3,7 @@
 import { part } from "./data.js";
 import { Plot } from "./plot.js";
 import { extent, numeral, padded } from "./scales.js";
-import { COMMON, nullLook, rowIn, rowWords, shownWords } from "./scene.js";
+import { COMMON, noun, nullLook, rowIn, rowWords, shownWords } from "./scene.js";
 
 /** @type {import("./scene.js").MakeView} */
 export function makePortrait(root, scene) {
@@ -53,7 +53,7 @@ export function makePortrait(root, scene) {
       });
     });
     /** @type {[string, string, ("line" | "dash" | "band" | "dot")?][]} */
-    const entries = [[palette.spread, `median of all ${about.n_samples} texts`]];
+    const entries = [[palette.spread, `median of all ${about.n_samples} ${noun(about)}`]];
     if (isTraced) {
       entries.unshift([palette.text, "selected text"]);
       entries.push([palette.others, `single texts (${shownWords(about)})`]);

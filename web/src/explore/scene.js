@@ -20,29 +20,42 @@
 /** Parts of the state that the base of every view depends on. */
 export const COMMON = ["null", "walk", "twin", "color", "theme"];
 
-/** Words for the shown samples: how many of how many, and how they were drawn. */
-/** @param {import("./data.js").About} about */
-export function shownWords(about) {
-  const shown = about.samples.sample.length;
-  const noun = isOneToken(about) ? "texts" : "tokens";
-  if (shown === about.n_samples) return `all ${shown} ${noun}`;
-  return `${shown} of ${about.n_samples} ${noun}, seed ${about.seed}`;
-}
-
-/** @param {import("./data.js").About} about */
-export function isOneToken(about) {
-  return about.samples.sample.every((sample, row) => sample === about.samples.text[row]);
+/**
+ * Word for the samples of the recording.
+ * @param {import("./data.js").About} about
+ */
+export function noun(about) {
+  return about.is_one_per_text ? "texts" : "tokens";
 }
 
 /**
- * Words for a row: its text, and its token where a text has several.
+ * Words for the shown samples: how many of how many, and how they were drawn.
+ * @param {import("./data.js").About} about
+ */
+export function shownWords(about) {
+  const shown = about.samples.sample.length;
+  if (shown === about.n_samples) return `all ${shown} ${noun(about)}`;
+  return `${shown} of ${about.n_samples} ${noun(about)}, seed ${about.seed}`;
+}
+
+/**
+ * Number of a row's text, with the position where a text has several samples.
+ * @param {import("./data.js").About} about
+ * @param {number} row
+ */
+export function rowName(about, row) {
+  const text = String(about.samples.text[row]);
+  return about.is_one_per_text ? text : `${text}:${about.samples.position?.[row] ?? "?"}`;
+}
+
+/**
+ * Words for a row.
  * @param {import("./data.js").About} about
  * @param {number} row
  */
 export function rowWords(about, row) {
-  const text = `text ${about.samples.text[row]}`;
-  if (isOneToken(about)) return text;
-  return `${text}, position ${about.samples.position?.[row] ?? "?"}`;
+  const place = about.samples.position?.[row] ?? "?";
+  return `text ${about.samples.text[row]}${about.is_one_per_text ? "" : `, position ${place}`}`;
 }
 
 /**
@@ -54,7 +67,10 @@ export function rowIn(model, row) {
   return model.row[row] ?? -1;
 }
 
-/** Word of the color of a null model. @param {import("./data.js").NullModel} model */
+/**
+ * Dashes of the lines of a null model.
+ * @param {import("./data.js").NullModel} model
+ */
 export function nullLook(model) {
   return model.key === "walk" ? { dash: [5, 3] } : { dash: [2, 2] };
 }

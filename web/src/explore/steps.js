@@ -3,7 +3,7 @@
 import { part } from "./data.js";
 import { Plot } from "./plot.js";
 import { extent, numeral, padded, quantiles } from "./scales.js";
-import { COMMON, nullLook } from "./scene.js";
+import { COMMON, noun, nullLook } from "./scene.js";
 import { nearestRow, nearestSite } from "./trace.js";
 
 const SHARES = [0.05, 0.5, 0.95];
@@ -70,11 +70,11 @@ function makeSteps(root, scene, quantity) {
     const entries = [];
     if (numbers) {
       entries.push([palette.text, `unit ${selection.unit}`]);
-      entries.push([palette.spread, `median and 5–95 % of ${n} units, ${about.n_samples} texts`, "band"]);
+      entries.push([palette.spread, `median and 5–95 % of ${n} units, ${about.n_samples} ${noun(about)}`, "band"]);
     }
     for (const each of nulls) {
       if (!each[quantity]) continue;
-      const words = `${each.name}: mean, 5–95 % of units, ${each.n_samples} texts`;
+      const words = `${each.name}: mean, 5–95 % of units, ${each.n_samples} ${noun(about)}`;
       entries.push([palette[each.key], words, "dash"]);
     }
     plot.name(entries);

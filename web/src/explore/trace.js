@@ -3,7 +3,7 @@
 import { part } from "./data.js";
 import { Plot } from "./plot.js";
 import { extent, numeral, padded } from "./scales.js";
-import { COMMON, nullLook, rowWords, shownWords } from "./scene.js";
+import { COMMON, noun, nullLook, rowWords, shownWords } from "./scene.js";
 
 /** @type {import("./scene.js").MakeView} */
 export function makeTrace(root, scene) {
@@ -69,14 +69,14 @@ export function makeTrace(root, scene) {
     const { palette, nulls } = scene;
     /** @type {[string, string, ("line" | "dash" | "band" | "dot")?][]} */
     const entries = [
-      [palette.spread, `median, 25–75 %, 5–95 % of all ${about.n_samples} texts`, "band"],
+      [palette.spread, `median, 25–75 %, 5–95 % of all ${about.n_samples} ${noun(about)}`, "band"],
     ];
     if (isTraced) {
       entries.unshift([palette.text, "selected text"]);
       entries.push([palette.others, `single texts (${shownWords(about)})`]);
     }
     for (const each of nulls) {
-      const words = `${each.name}: median, 5–95 % of ${each.n_samples} texts`;
+      const words = `${each.name}: median, 5–95 % of ${each.n_samples} ${noun(about)}`;
       entries.push([palette[each.key], words, "dash"]);
     }
     plot.name(entries);

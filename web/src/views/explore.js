@@ -8,6 +8,7 @@ import { makeExtremes } from "../explore/extremes.js";
 import { makeList } from "../explore/list.js";
 import { makeCosine, makeSpeed } from "../explore/movement.js";
 import { makePortrait } from "../explore/portrait.js";
+import { numeral } from "../explore/scales.js";
 import { changesOfKey, labelValues, selectionOf } from "../explore/selection.js";
 import { makeCorrelation, makeInformation } from "../explore/steps.js";
 import { makeLens, makeText } from "../explore/tokens.js";
@@ -61,7 +62,7 @@ function build(root, context, data) {
   };
   const bar = element("div", { class: "controls" });
   const grid = element("div", { class: "grid" });
-  root.replaceChildren(bar, grid);
+  root.replaceChildren(bar, grid, element("p", { class: "legend", text: precision(data) }));
   keepBelowTabs(root);
   const search = element("input", { type: "search", name: "find", placeholder: "Search texts, or #12", "aria-label": "Search texts" });
   const list = makeList(grid, scene, search);
@@ -108,6 +109,24 @@ function build(root, context, data) {
 }
 
 /**
+ * Words for the rounding of the numbers on the page.
+ * @param {import("../explore/data.js").Data} data
+ */
+function precision({ model }) {
+  const errors = [
+    ["traces", model.traces],
+    ["quantiles", model.quantiles],
+    ["components", model.score],
+    ["speed", model.speed],
+    ["cosine", model.cosine],
+  ].flatMap(([name, numbers]) => {
+    if (typeof numbers !== "object") return [];
+    return [`${name} ${numeral(numbers.error, 2)}`];
+  });
+  return `Numbers are stored with 16 bits where these hold them. Largest rounding error: ${errors.join(", ")}.`;
+}
+
+/**
  * Tell the style sheet the height of the tabs, below which the controls stay.
  * @param {HTMLElement} root
  */
@@ -128,13 +147,18 @@ function keepBelowTabs(root) {
 function followState(state, root, draw) {
   /** @type {Set<string>} */
   const waiting = new Set();
+  let isWaiting = false;
   const flush = () => {
+    isWaiting = false;
+    // Another view is shown; the change to this one comes here again.
+    if (root.hidden) return;
     const changed = [...waiting];
     waiting.clear();
     draw(changed);
   };
   state.on([], (_, changed) => {
-    if (!waiting.size) requestAnimationFrame(flush);
+    if (!isWaiting) requestAnimationFrame(flush);
+    isWaiting = true;
     for (const key of changed) waiting.add(key);
   });
   draw(["unit", "text", "site", "order", "color", "theme"]);

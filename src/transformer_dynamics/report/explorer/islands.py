@@ -140,6 +140,7 @@ class Explorer:
             "sites": list(recording.sites),
             "n_samples": n_samples,
             "n_units": n_units,
+            "is_one_per_text": np.unique(recording.text_index).size == n_samples,
             "seed": self._seed,
             "quantiles": list(QUANTILES),
             "null_quantiles": list(NULL_QUANTILES),
