@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .stamps
 
-.PHONY: run test lint bench calibration docs web web-check clean
+.PHONY: run test lint bench calibration docs web web-check screenshots clean
 
 # The main job on the bundled model and texts: runs/smollm2-135m/report.html
 run: $(STAMPS)/run
@@ -33,8 +33,13 @@ calibration: $(STAMPS)/dev
 web: $(STAMPS)/web
 	cd web && npm run --silent build
 
+# Types and tests of the page's script, and whether what the package holds is what web/ builds.
 web-check: $(STAMPS)/web
-	cd web && npm run --silent check && npm run --silent test
+	cd web && npm run --silent check && npm run --silent test && npm run --silent fresh
+
+# Pictures of the page's views, light and dark, wide and narrow, of a small run.
+screenshots: $(STAMPS)/dev
+	$(BIN)/python benchmarks/screenshots.py --out docs/_build/screenshots
 
 docs: $(STAMPS)/docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html

@@ -4,7 +4,8 @@ Measures stand beside a plain loop that computes the same numbers, recording bes
 pass of the same batches, the model in the loop beside re-runs of the text. A ratio is seconds over
 the baseline's, so less is better; medians over interleaved rounds. `--quick` does the same on small
 sizes and a tiny model, where the ratios mean nothing; `--only flow` a section alone; `--only run
---texts 512` every stage of the default run beside the bare forward pass. On a machine with other
+--texts 512` every stage of the default run beside the bare forward pass; `--only page` the report's
+size and the seconds until it can be seen and used in headless Chromium. On a machine with other
 work a ratio's lowest and highest value lie far apart, and its median says little.
 
 Not measured: loading, memory but where a line says so.
@@ -15,11 +16,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
 from _flow import FULL, QUICK, flow_rows, memory_line, scaling_table
 from _measures import measure_rows, walk
+from _page import page_table
 from _recording import bundled_texts, missing_peers, peer_rows, recording_rows, tiny_texts
 from _run import run_table, settings_of_run, texts_of_run
 from _timing import Row
@@ -29,8 +32,8 @@ from rich.table import Table
 WALK = (1000, 30, 576)
 QUICK_WALK = (60, 4, 24)
 SECTIONS = ("measures", "recording", "peers", "flow", "scaling")
-# The whole run takes many minutes, and is measured only when it is asked for.
-ASKED_FOR = ("run",)
+# The whole run takes many minutes, and the page needs a browser: only where they are asked for.
+ASKED_FOR = ("run", "page")
 # Where the output is no terminal, wide enough that no cell is broken.
 FILE_WIDTH = 220
 
@@ -45,6 +48,10 @@ def main() -> None:
         measured = measure_rows(walk(*(QUICK_WALK if options.quick else WALK)), options.rounds)
         sections.append(measured[0])
         lines.append(measured[1])
+    if "page" in options.only:
+        console.print(page_table(options.rounds, options.folder, quick=options.quick))
+    if set(options.only) <= {"measures", "page"}:
+        return
     model, token_lists = (tiny_texts if options.quick else bundled_texts)(options.texts)
     if "recording" in options.only:
         sections.append(recording_rows(model, token_lists, options.rounds))
@@ -77,6 +84,7 @@ def _options() -> argparse.Namespace:
         "--only", nargs="+", choices=(*SECTIONS, *ASKED_FOR), default=SECTIONS, help="some sections"
     )
     parser.add_argument("--perturbed", type=_positive, help="texts per perturbation of the run")
+    parser.add_argument("--folder", type=Path, help="a finished run, for `--only page`")
     parser.add_argument("--quick", action="store_true", help="small sizes, a tiny random model")
     return parser.parse_args()
 

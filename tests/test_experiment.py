@@ -131,8 +131,8 @@ def test_the_page_grows_in_the_order_of_the_stages(finished, begun):
     for name in QUICK_MEASURES:
         assert f'id="measure-{name}"' in first
     assert "No claim is tested yet." in first
-    assert '<h2 id="C1">' in second
-    assert '<h2 id="C8">' not in second
+    assert 'id="C1"' in second
+    assert 'id="C8"' not in second
     for page, shown in ((first, False), (second, False), (third, True)):
         for name in slow:
             assert (f'id="measure-{name}"' in page) == shown
@@ -141,7 +141,7 @@ def test_the_page_grows_in_the_order_of_the_stages(finished, begun):
         for number, name in enumerate(PERTURBATIONS.all()):
             assert (f'id="measure-{name}"' in page) == (number < n_done)
             assert (f"<td>{name}</td>" in pending_part(page)) == (number >= n_done)
-    assert '<h2 id="C8">' in others[-1]
+    assert 'id="C8"' in others[-1]
 
 
 def pending_part(page):

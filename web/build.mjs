@@ -1,9 +1,12 @@
-// Builds the page's script, its plotting library and its style: `npm run build`.
+// Builds the page's script, its style and its plotting library into the package: `npm run build`.
+// With `--check` it writes nothing, and fails where the package holds another build.
 
 import { build } from "esbuild";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 
-const folder = new URL("../src/transformer_dynamics/report/static/", import.meta.url).pathname;
+const folder = new URL("../src/transformer_dynamics/report/static/", import.meta.url);
+const isCheck = process.argv.includes("--check");
 const common = {
   bundle: true,
   minify: true,
@@ -11,23 +14,33 @@ const common = {
   legalComments: "inline",
   logLevel: "warning",
   target: "es2022",
+  write: false,
+  absWorkingDir: fileURLToPath(new URL(".", import.meta.url)),
+};
+const outputs = {
+  "page.js": { format: "iife", entryPoints: ["src/page.js"] },
+  "page.css": { entryPoints: ["src/page.css"] },
+  "plotly.js": {
+    format: "iife",
+    banner: { js: "/* plotly.js 4.1.1, scatter and heatmap. MIT License, (c) Plotly, Inc. */" },
+    globalName: "Plotly",
+    define: { global: "window" },
+    // Style sheets of the maps, which are not in the bundle.
+    loader: { ".css": "empty" },
+    entryPoints: ["src/plotly.js"],
+  },
 };
 
-await build({ ...common, format: "iife", entryPoints: ["src/page.js"], outfile: `${folder}page.js` });
-await build({ ...common, entryPoints: ["src/page.css"], outfile: `${folder}page.css` });
-await build({
-  ...common,
-  format: "iife",
-  globalName: "Plotly",
-  define: { global: "window" },
-  // Style sheets of the maps, which are not in the bundle.
-  loader: { ".css": "empty" },
-  entryPoints: ["src/plotly.js"],
-  outfile: `${folder}plotly.js`,
-});
-
-// Each of these would end the script element that holds the text, or change how it is read.
-for (const name of ["page.js", "plotly.js"]) {
-  const text = await readFile(folder + name, "utf8");
-  if (/<\/script|<!--|\r/i.test(text)) throw new Error(`${name} cannot stand in a script element`);
+for (const [name, options] of Object.entries(outputs)) {
+  const { outputFiles } = await build({ ...common, ...options });
+  const text = outputFiles[0].text;
+  // Each of these would end the element that holds the text, or change how it is read.
+  if (/<\/script|<\/style|<!--|\r/i.test(text)) throw new Error(`${name} cannot stand in a page`);
+  const path = new URL(name, folder);
+  if (!isCheck) {
+    await writeFile(path, text);
+  } else if ((await readFile(path, "utf8").catch(() => "")) !== text) {
+    console.error(`${fileURLToPath(path)} is not what web/ builds; build it again: make web`);
+    process.exitCode = 1;
+  }
 }

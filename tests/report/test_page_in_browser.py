@@ -1,4 +1,4 @@
-"""The page in a real browser: no error, no request, figures drawn, controls that do what they say."""
+"""The page in a real browser: no error, no request, every figure drawn, controls that work."""
 
 import csv
 import html
@@ -106,7 +106,7 @@ def test_texts_of_a_corpus_are_shown_as_text(browser, page):
 @pytest.mark.browser
 def test_a_figure_is_drawn_when_it_comes_near(browser, page):
     browser.open(page, height=600)
-    browser.until("return performance.getEntriesByName('visible').length")
+    browser.until("return performance.getEntriesByName('page.visible').length")
     names = (
         "return [...document.querySelectorAll('#view-paper .figure')].map(e => !!e.dataset.drawn)"
     )
@@ -260,6 +260,22 @@ def test_on_a_phone_the_verdicts_come_first_and_nothing_is_wider(browser, page):
     for view in ("paper", "details"):
         browser.run("document.querySelector(`#tabs a[data-view=${arguments[0]}]`).click()", view)
         assert browser.run("return document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.browser
+def test_the_search_of_details_keeps_what_holds_the_words(browser, page):
+    browser.open(page, "#view=details")
+    browser.run(
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '/', bubbles: true}))"
+    )
+    browser.driver.switch_to.active_element.send_keys("speed path")
+    shown = browser.run(
+        "return [...document.querySelectorAll('article.result')].filter(e => e.checkVisibility())"
+        ".map(e => e.querySelector('h3').id)"
+    )
+    assert "measure-paths.kinematics" in shown
+    assert "measure-units.density" not in shown
+    browser.driver.switch_to.active_element.clear()
 
 
 @pytest.mark.browser

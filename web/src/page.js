@@ -1,5 +1,7 @@
 /** The page's script: tabs, theme, keys and the views. */
 
+import { plotly } from "./figures/library.js";
+import { drawNear } from "./figures/watch.js";
 import { readIsland, islandNames } from "./packing.js";
 import { offerReload } from "./shell/reload.js";
 import { offerHelp } from "./shell/help.js";
@@ -10,7 +12,6 @@ import { showTabs } from "./shell/tabs.js";
 import { themeOf } from "./shell/theme.js";
 import { stateOf } from "./state.js";
 
-performance.mark("script");
 const state = stateOf(window);
 const theme = themeOf(state);
 
@@ -18,10 +19,17 @@ const theme = themeOf(state);
 const context = { state, islandNames, readIsland, theme: theme.shown, onTheme: theme.on };
 
 showTabs(context);
-offerCopies(document.body);
+offerCopies(state);
 offerHelp();
 offerNulls(state);
 offerPrinting();
 offerReload();
-// Two frames later the first view has been painted.
-requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("visible")));
+// Two frames later the first view has been painted; then what is near the screen is drawn.
+requestAnimationFrame(() =>
+  requestAnimationFrame(async () => {
+    performance.mark("page.visible");
+    if (readIsland("plotly")) await plotly();
+    await drawNear();
+    performance.mark("page.usable");
+  }),
+);

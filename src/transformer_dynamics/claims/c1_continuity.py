@@ -21,7 +21,7 @@ from transformer_dynamics.claims.figures import null_name
 from transformer_dynamics.claims.profiles import mean_traces
 from transformer_dynamics.measures.units.weighted_correlation import mean_adjacent_correlation
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.plots.backend import Drawing, Heatmap
+from transformer_dynamics.plots.backend import Drawing, Heatmap, shown_note, shown_rows
 from transformer_dynamics.recording.recording import Recording
 
 CURVE = Curve(
@@ -66,14 +66,16 @@ def trace_maps(evidence: xr.Dataset, nulls: Sequence[str]) -> Heatmap:
     names = [name for name in nulls if name in evidence["null"].values]
     maps = [evidence["illustration"].values]
     maps += [evidence["null_illustration"].sel(null=name).values for name in names]
-    panels = [_scaled(traces[:, np.argsort(traces[-1])].T) for traces in maps]
+    n_units = maps[0].shape[1]
+    shown = shown_rows(n_units)
+    panels = [_scaled(traces[:, np.argsort(traces[-1])[shown]].T) for traces in maps]
     gap = np.full((len(panels[0]), 2), np.nan)
     width = panels[0].shape[1] + gap.shape[1]
     titles = ["recording", *map(null_name, names)]
     return Heatmap(
         title="Mean trace of every unit over depth, each panel on its own scale",
         x_label="sublayers from first to last, in each panel (index)",
-        y_label="unit (sorted by its value at the last sublayer)",
+        y_label=f"unit (sorted by its value at the last sublayer{shown_note(n_units)})",
         color_label="activation / its 99th percentile (1)",
         values=np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1),
         x_ticks=[(index * width + width / 2 - 1, title) for index, title in enumerate(titles)],

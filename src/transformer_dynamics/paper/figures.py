@@ -11,10 +11,8 @@ import xarray as xr
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.paper.conditions import SHUFFLED, Condition, each_condition
 from transformer_dynamics.perturbation.systems import MODEL
-from transformer_dynamics.plots.backend import Drawing, Heatmap, Lines, Series
+from transformer_dynamics.plots.backend import Drawing, Heatmap, Lines, Series, shown_rows
 
-# Largest number of rows of a heat map; of more units those at even ranks.
-SHOWN_UNITS = 768
 LABELS = {
     "step": "step (index of the sublayer it starts from)",
     "site": "sublayer (index)",
@@ -40,7 +38,7 @@ def heatmaps(
         if condition not in (MODEL, SHUFFLED):
             continue
         order = np.argsort(by[row], kind="stable")
-        shown = order[np.unique(np.linspace(0, order.size - 1, SHOWN_UNITS).round().astype(int))]
+        shown = order[shown_rows(order.size)]
         title = f"{words['title']}, {condition.replace('_', ' ')}"
         maps.append(
             Heatmap(

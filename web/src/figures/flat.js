@@ -14,6 +14,30 @@ const CHARACTER = 7.2;
 // Least distance of ticks in pixels.
 const TICK = 75;
 
+const NO_NUMBER = {
+  text: "No value is defined here.",
+  showarrow: false,
+  x: 0.5,
+  y: 0.5,
+  xref: "paper",
+  yref: "paper",
+};
+
+/**
+ * Whether a figure has any defined value.
+ * @param {Specification} specification
+ * @returns {boolean}
+ */
+export function hasNumber({ data }) {
+  const isNumber = (/** @type {any} */ value) => typeof value !== "number" || !Number.isNaN(value);
+  return data.some((trace) =>
+    trace.z && trace.type === "heatmap"
+      ? trace.z.some((/** @type {any} */ row) => row.some(isNumber))
+      : trace.meta?.part !== "band" && trace.x.some((/** @type {any} */ x, /** @type {number} */ i) =>
+          isNumber(x) && isNumber(trace.y[i])),
+  );
+}
+
 /**
  * Figure for the screen; its title and legend are parts of the page.
  * @param {Specification} specification
@@ -40,6 +64,7 @@ export function onScreen(specification, height, look) {
     // A finger that drags over a figure scrolls the page.
     dragmode: isNarrow ? false : "zoom",
     ...(layout.plot_bgcolor ? { plot_bgcolor: colorsOf(look.theme).none } : {}),
+    annotations: hasNumber(specification) ? [] : [NO_NUMBER],
   };
   return { data: shownTraces(specification, look, isNarrow, height), layout: shared };
 }

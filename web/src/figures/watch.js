@@ -8,6 +8,8 @@ const NEAR = "600px";
 
 /** @type {Figure[]} */
 const figures = [];
+/** @type {Set<Promise<void>>} */
+const drawing = new Set();
 
 /**
  * Draw each figure within an element when it comes near the screen.
@@ -24,7 +26,9 @@ export function watchFigures(root, context) {
         if (!isIntersecting || !figure) continue;
         observer.unobserve(target);
         waiting.delete(target);
-        void figure.draw();
+        const drawn = figure.draw();
+        drawing.add(drawn);
+        void drawn.finally(() => drawing.delete(drawn));
       }
     },
     { rootMargin: `${NEAR} 0px` },
@@ -52,4 +56,9 @@ export async function drawAll(root) {
     ({ element }) => root.contains(element) && element.checkVisibility(),
   );
   await Promise.all(shown.map((figure) => figure.draw()));
+}
+
+/** Wait for the figures that have come near the screen. */
+export async function drawNear() {
+  await Promise.all(drawing);
 }

@@ -3,16 +3,16 @@
 const SHOWN_MILLISECONDS = 1500;
 
 /**
- * Serve every copy button within an element.
- * @param {HTMLElement} root
+ * Serve every copy button of the page.
+ * @param {import("../state.js").State} state
  */
-export function offerCopies(root) {
-  root.addEventListener("click", (event) => {
+export function offerCopies(state) {
+  document.body.addEventListener("click", (event) => {
     const button = event.target instanceof Element ? event.target.closest("[data-copy]") : null;
     if (!(button instanceof HTMLButtonElement)) return;
     const source = button.dataset.copy ?? "";
-    const text =
-      source === "link" ? window.location.href : document.getElementById(source)?.textContent;
+    const address = window.location.href.split("#")[0] + state.fragment();
+    const text = source === "link" ? address : document.getElementById(source)?.textContent;
     void copy(text ?? "").then((done) => say(button, done ? "Copied" : "Not copied"));
   });
 }

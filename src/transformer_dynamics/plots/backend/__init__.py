@@ -8,7 +8,7 @@ sets its color, so the model and its null models look the same on every figure.
 
 from transformer_dynamics.plots.backend.default import default_drawings, variable_drawing
 from transformer_dynamics.plots.backend.fields import Field
-from transformer_dynamics.plots.backend.heatmaps import Heatmap
+from transformer_dynamics.plots.backend.heatmaps import Heatmap, shown_note, shown_rows
 from transformer_dynamics.plots.backend.histograms import Group, Histogram
 from transformer_dynamics.plots.backend.intervals import Interval, Intervals
 from transformer_dynamics.plots.backend.lines import Lines, Series
@@ -29,5 +29,7 @@ __all__ = [
     "Role",
     "Series",
     "default_drawings",
+    "shown_note",
+    "shown_rows",
     "variable_drawing",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transformer_dynamics.plots.backend.style import (
     Labeled,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # Unlike any color of the scales, whose middle is nearly white.
 NO_VALUE = "#BDBDBD"
 MOST_TICKS = 10
+# Largest number of rows that a screen can show.
+MOST_ROWS = 768
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +109,20 @@ class Heatmap(Labeled):
         return {"plot_bgcolor": NO_VALUE} | {
             axis: {"showgrid": False, **_tick_texts(ticks)} for axis, ticks in axes.items()
         }
+
+
+def shown_rows(n_rows: int, most: int = MOST_ROWS) -> NDArray[np.intp]:
+    """Indices of the rows of a map that are drawn: all, or `most` at even distances."""
+    return np.unique(np.linspace(0, n_rows - 1, most).round().astype(np.intp))
+
+
+def shown_note(n_rows: int, most: int = MOST_ROWS) -> str:
+    """Words for the label of the rows, empty where all are drawn.
+
+    >>> shown_note(4096)
+    '; 768 of 4096 at even ranks'
+    """
+    return f"; {most} of {n_rows} at even ranks" if n_rows > most else ""
 
 
 def _tick_texts(ticks: Sequence[tuple[float, str]]) -> dict[str, Any]:

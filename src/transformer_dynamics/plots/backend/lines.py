@@ -125,7 +125,8 @@ def _outline(x: Numbers, low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]
     """
     is_defined = np.isfinite(low) & np.isfinite(high)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], is_defined, [False]])))
-    parts_x, parts_y = [], []
+    parts_x: list[Any] = []
+    parts_y: list[Any] = []
     for start, end in edges.reshape(-1, 2):
         run = slice(start, end)
         parts_x += [x[run], x[run][::-1], [np.nan]]

@@ -9,7 +9,16 @@ import xarray as xr
 
 from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.measures.orbits.rotation import rotation_count
-from transformer_dynamics.plots.backend import Drawing, Group, Heatmap, Histogram, Path, Paths
+from transformer_dynamics.plots.backend import (
+    Drawing,
+    Group,
+    Heatmap,
+    Histogram,
+    Path,
+    Paths,
+    shown_note,
+    shown_rows,
+)
 from transformer_dynamics.plots.backend.captions import caption, n_samples
 from transformer_dynamics.plots.backend.depth import names_of
 from transformer_dynamics.registry import figure
@@ -85,15 +94,17 @@ def _portraits(result: xr.Dataset) -> Paths:
 
 def _traces(result: xr.Dataset) -> Heatmap:
     activation = result["activation"].values
+    n_units = activation.shape[1]
+    ranked = np.argsort(activation[-1], kind="stable")
     return Heatmap(
         title="Mean trace of every unit",
         x_label="site (label)",
-        y_label="unit (rank by its value at the last site)",
+        y_label=f"unit (rank by its value at the last site{shown_note(n_units)})",
         color_label=f"activation ({STREAM}; end colors beyond the 99th percentile)",
-        values=activation[:, np.argsort(activation[-1], kind="stable")].T,
+        values=activation[:, ranked[shown_rows(n_units)]].T,
         x_names=names_of(result, "site"),
         caption=caption(
-            f"Activation of {activation.shape[1]} units by depth, mean over samples",
+            f"Activation of {n_units} units by depth, mean over samples",
             n=n_samples(result),
         ),
         interpretation=(

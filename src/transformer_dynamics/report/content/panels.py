@@ -37,7 +37,8 @@ def paper_figures(
     Returns:
         `number`, `topic` and `panels` of each figure; of a panel `id`, `title`, `reports`, the
         `figures` that show it, `stands_in` (the claim or result that they are of, or nothing), its
-        `rows` of the paper's table, the `claims` that test it, and `of`, those that no earlier panel shows.
+        `rows` of the paper's table, the `claims` that test it, and `of`, those of these claims that
+        no earlier panel shows.
     """
     rows = panels.get(TABLE, {}).get("rows", [])
     known = {**others, **verdicts}

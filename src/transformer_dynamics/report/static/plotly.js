@@ -1,3 +1,4 @@
+/* plotly.js 4.1.1, scatter and heatmap. MIT License, (c) Plotly, Inc. */
 "use strict";var Plotly=(()=>{var sU=Object.create;var Nd=Object.defineProperty;var uU=Object.getOwnPropertyDescriptor;var fU=Object.getOwnPropertyNames;var cU=Object.getPrototypeOf,dU=Object.prototype.hasOwnProperty;var X=(e,t)=>()=>{try{return t||e((t={exports:{}}).exports,t),t.exports}catch(r){throw t=0,r}},hU=(e,t)=>{for(var r in t)Nd(e,r,{get:t[r],enumerable:!0})},Qw=(e,t,r,a)=>{if(t&&typeof t=="object"||typeof t=="function")for(let n of fU(t))!dU.call(e,n)&&n!==r&&Nd(e,n,{get:()=>t[n],enumerable:!(a=uU(t,n))||a.enumerable});return e};var Kw=(e,t,r)=>(r=e!=null?sU(cU(e)):{},Qw(t||!e||!e.__esModule?Nd(r,"default",{value:e,enumerable:!0}):r,e)),vU=e=>Qw(Nd({},"__esModule",{value:!0}),e);var cf=X(eT=>{"use strict";eT.version="4.1.1"});var rT=X((tT,Fd)=>{/*! Native Promise Only
     v0.8.1 (c) Kyle Simpson
     MIT License: http://getify.mit-license.org
