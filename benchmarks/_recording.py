@@ -226,7 +226,7 @@ def _run(model: Model, batches: list[Batch], forward: Forward) -> NDArray[Any]:
                 for states in forward(batch)
             ]
             pieces |= dict(zip(batch.row.tolist(), torch.stack(kept, dim=1).cpu(), strict=True))
-    return np.stack([pieces[row].numpy() for row in sorted(pieces)])
+    return np.stack([pieces[row].float().numpy() for row in sorted(pieces)])
 
 
 def _last_state(trunk: Any, batch: Batch) -> Sequence[Tensor]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from transformer_dynamics.model.language_model import Model
+
+# Device of the tiny models; `TDYN_TEST_DEVICE=cuda make test` runs the tests on a graphics card.
+DEVICE = os.environ.get("TDYN_TEST_DEVICE", "cpu")
 
 SIZE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "vocab_size": 64}
 
@@ -297,7 +302,7 @@ def hf_model(family: str = "llama", seed: int = 0):
                 weight.mul_(gain)
             elif "bias" in name:
                 weight.normal_()
-    return model.eval()
+    return model.to(DEVICE).eval()
 
 
 def tokenizer():
@@ -318,6 +323,11 @@ def token_lists(n_texts: int = 12, seed: int = 0, longest: int = 20) -> list[lis
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, longest + 1, (n_texts,), generator=generator).tolist()
     return [torch.randint(1, 63, (length,), generator=generator).tolist() for length in lengths]
+
+
+def tokens(ids) -> torch.Tensor:
+    """Token ids as a tensor on the device of the tiny models."""
+    return torch.tensor(ids, device=DEVICE)
 
 
 def words(lists: list[list[int]]) -> list[str]:

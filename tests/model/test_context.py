@@ -50,16 +50,16 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_exactly_as_many_tokens_as_fit_are_recorded(name):
     torch.manual_seed(0)
-    hf_model = MODELS[name]().eval()
+    hf_model = MODELS[name]().to(tiny.DEVICE).eval()
     model = td.load_model(hf_model, tokenizer=tiny.tokenizer())
     assert model.context_length == 64
     generator = np.random.default_rng(0)
     longest, longer = (generator.integers(3, 60, n).tolist() for n in (64, 65))
     made = record(model, [longest, longest[:9]], "all")
     with torch.inference_mode():
-        hidden = model.trunk(torch.tensor([longest]), output_hidden_states=True).hidden_states
+        hidden = model.trunk(tiny.tokens([longest]), output_hidden_states=True).hidden_states
     layer = list(made.sites).index("1.pre_attn")
-    wanted = hidden[1][0].numpy()
+    wanted = hidden[1][0].cpu().numpy()
     assert np.abs(made.values[:64, layer] - wanted).max() < 1e-4 * np.abs(wanted).max()
     with pytest.raises(RecordingError, match="longer than the model's context of 64 tokens"):
         record(model, [longer])
@@ -109,9 +109,9 @@ def test_texts_that_would_change_each_other_run_alone():
     made = record(model, lists)
     for index, tokens in enumerate(lists):
         with torch.inference_mode():
-            hidden = model.trunk(torch.tensor([tokens]), output_hidden_states=True).hidden_states
+            hidden = model.trunk(tiny.tokens([tokens]), output_hidden_states=True).hidden_states
         for layer in range(3):
-            np.testing.assert_array_equal(made.values[index, 2 * layer], hidden[layer][0, -1])
+            np.testing.assert_array_equal(made.values[index, 2 * layer], hidden[layer][0, -1].cpu())
     from transformer_dynamics.errors import ModelError
 
     with pytest.raises(ModelError, match="quantized per tensor"):

@@ -40,7 +40,7 @@ def rerun(model, tokens, start, state):
     proof = found.proofs[layer]
     first = next(site for site in found.sites if parse(site.label)[0] == layer)
     path = found.sites[-1].module if start == "final" else first.module
-    state = torch.as_tensor(state, dtype=model.hf_model.dtype)
+    state = torch.as_tensor(state, dtype=model.hf_model.dtype, device=tiny.DEVICE)
     seen, entered = {}, []
 
     def put(value, new):
@@ -79,7 +79,7 @@ def rerun(model, tokens, start, state):
 
     def keep(label):
         def take(value):
-            seen[label] = value.reshape(len(tokens), -1)[-1].numpy().astype(float)
+            seen[label] = value.reshape(len(tokens), -1)[-1].cpu().numpy().astype(float)
 
         return take
 
@@ -97,11 +97,11 @@ def rerun(model, tokens, start, state):
         hooks.append(hook)
     try:
         with evaluating(model.hf_model):
-            logits = model.hf_model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -1]
+            logits = model.hf_model(input_ids=tiny.tokens([tokens]), use_cache=False).logits[0, -1]
     finally:
         for hook in hooks:
             hook.remove()
-    return seen, torch.log_softmax(logits.double(), dim=-1).numpy()
+    return seen, torch.log_softmax(logits.double(), dim=-1).cpu().numpy()
 
 
 def relative(found, expected):
@@ -247,7 +247,8 @@ def plain(model, tokens, start, stop):
         read = []
 
         def put(module, args, kwargs):
-            stream = torch.cat([args[0][:, :-1], state[None, None]], dim=1)
+            last = state[None, None].to(args[0].device)
+            stream = torch.cat([args[0][:, :-1], last], dim=1)
             return (stream, *args[1:]), kwargs
 
         hooks = [
@@ -255,11 +256,11 @@ def plain(model, tokens, start, stop):
                 put, with_kwargs=True
             ),
             model.trunk.get_submodule(site[stop].module).register_forward_pre_hook(
-                lambda _, args: read.append(args[0][0, -1])
+                lambda _, args: read.append(args[0][0, -1].cpu())
             ),
         ]
         try:
-            model.trunk(input_ids=torch.tensor([tokens]), use_cache=False)
+            model.trunk(input_ids=tiny.tokens([tokens]), use_cache=False)
         finally:
             for hook in hooks:
                 hook.remove()

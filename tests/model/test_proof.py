@@ -114,12 +114,12 @@ def agrees_with_hidden_states(model, sites):
     for index, tokens in enumerate(texts):
         with torch.inference_mode():
             hidden = model.trunk(
-                input_ids=torch.tensor([tokens]), output_hidden_states=True
+                input_ids=tiny.tokens([tokens]), output_hidden_states=True
             ).hidden_states
         rows = recording.text_index == index
         for layer, site in enumerate(sites):
             found = torch.tensor(recording.sel(sample=rows, site=[site]).values[:, 0])
-            torch.testing.assert_close(found, hidden[layer][0], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(found, hidden[layer][0].cpu(), rtol=1e-4, atol=1e-5)
 
 
 def test_layers_in_separate_lists_are_recorded_by_hand():
@@ -128,7 +128,7 @@ def test_layers_in_separate_lists_are_recorded_by_hand():
     config = transformers.XLMConfig(
         vocab_size=64, emb_dim=16, n_layers=3, n_heads=2, pad_index=0, max_position_embeddings=64
     )
-    hf_model = transformers.XLMModel(config).eval()
+    hf_model = transformers.XLMModel(config).to(tiny.DEVICE).eval()
     with pytest.raises(ModelError, match=r"stream changes between attentions\.0.*by hand"):
         find_sites(hf_model)
     given = {f"{n}.pre_attn": f"attentions.{n}:input" for n in range(3)}

@@ -26,12 +26,13 @@ def test_states_equal_hidden_states_one_text_at_a_time(family):
     for index, tokens in enumerate(texts):
         with torch.inference_mode():
             hidden = model.trunk(
-                input_ids=torch.tensor([tokens]), output_hidden_states=True, use_cache=False
+                input_ids=tiny.tokens([tokens]), output_hidden_states=True, use_cache=False
             ).hidden_states
         rows = recording.text_index == index
         for layer, site in enumerate(entries):
             states = torch.tensor(recording.sel(sample=rows, site=[site]).values[:, 0])
-            error = (states - hidden[layer][0]).norm(dim=1) / hidden[layer][0].norm(dim=1)
+            wanted = hidden[layer][0].cpu()
+            error = (states - wanted).norm(dim=1) / wanted.norm(dim=1)
             assert error.max() < 1e-5, (family, site)
 
 
@@ -135,7 +136,7 @@ def test_final_site_is_what_enters_the_final_norm(family):
     recording = record(model, tiny.token_lists(1), "last")
     for hook in hooks:
         hook.remove()
-    states = list(entering.values())[-1].reshape(-1, recording.shape[2])[-1]
+    states = list(entering.values())[-1].reshape(-1, recording.shape[2])[-1].cpu()
     torch.testing.assert_close(torch.tensor(recording.values[0, -1]), states, rtol=1e-6, atol=1e-6)
 
 
@@ -149,7 +150,7 @@ def test_mlp_branch_leads_from_pre_mlp_to_the_next_layer(family):
         place = recording.sites.index(f"{layer}.pre_mlp") + 1
         y = torch.tensor(recording.values[:, place])
         with torch.inference_mode():
-            branch = _mlp_branch(family, block, m[:, None])[:, 0]
+            branch = _mlp_branch(family, block, m[:, None].to(tiny.DEVICE))[:, 0].cpu()
         error = (m + branch - y).norm(dim=1) / y.norm(dim=1)
         assert error.max() < 1e-5, (family, layer)
         assert ((y - m).norm(dim=1) / y.norm(dim=1)).min() > 1e-3
@@ -241,7 +242,7 @@ def test_hooks_are_gone_after_the_block_and_after_an_error():
         reading(model.trunk, sites, lambda *_: 1 / 0),
         evaluating(model.hf_model),
     ):
-        model.trunk(input_ids=torch.tensor([[1, 2]]))
+        model.trunk(input_ids=tiny.tokens([[1, 2]]))
     assert n_hooks() == 0
     missing = [*sites, type(sites[0])("9.pre_attn", "layers.9", "input")]
     with pytest.raises(AttributeError), reading(model.trunk, missing, lambda *_: None):
@@ -282,7 +283,7 @@ def test_sites_by_hand_where_none_are_found(tmp_path):
     record(model, tiny.token_lists(1), "all")
     hook.remove()
     one = record(model, tiny.token_lists(1), "all").values[:, 2]
-    np.testing.assert_array_equal(one, seen[-1][0].numpy())
+    np.testing.assert_array_equal(one, seen[-1][0].cpu().numpy())
     twin = model.untrained_twin()
     assert twin.given_sites == HAND
 

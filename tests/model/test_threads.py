@@ -50,7 +50,7 @@ def test_passes_of_the_user_meanwhile_are_neither_read_nor_changed(model):
     """The user's own passes take no lock: hooks and skipped layers belong to their thread."""
     flow = model.flow_map(TEXTS[-1])
     states = np.random.default_rng(0).standard_normal((6, 16))
-    tokens = torch.tensor([TEXTS[3]])
+    tokens = tiny.tokens([TEXTS[3]])
     with torch.inference_mode():
         plain = model.hf_model(input_ids=tokens, use_cache=False).logits
     advanced = flow.advance(states, start="1.pre_mlp")
@@ -83,8 +83,8 @@ def test_jacobians_and_edits_in_threads_are_those_of_one(model):
     edits = LayerEdits(model.hf_model, model.found_sites, TEXTS[-1])
     jobs = [
         lambda: flow.jacobian("0.pre_attn", "2.pre_mlp"),
-        lambda: edits.swap(1).numpy(),
-        lambda: edits.skip(0).numpy(),
+        lambda: edits.swap(1).cpu().numpy(),
+        lambda: edits.skip(0).cpu().numpy(),
         lambda: model.flow_map(TEXTS[0]).clean,
     ]
     alone = [job() for job in jobs]
@@ -155,4 +155,4 @@ def test_a_twin_draws_what_torch_draws_with_that_seed(model):
     plain = type(model.hf_model)(model.hf_model.config)
     twin = model.untrained_twin(5).hf_model
     for name, weight in plain.state_dict().items():
-        torch.testing.assert_close(twin.state_dict()[name], weight, rtol=0, atol=0)
+        torch.testing.assert_close(twin.state_dict()[name].cpu(), weight, rtol=0, atol=0)

@@ -103,8 +103,10 @@ def test_everything_works_inside_inference_mode():
         inside.jvp(np.eye(16)[:2], "0.pre_attn", "1.pre_attn")
         np.testing.assert_array_equal(record(model, TEXTS).values, wanted[1])
         twin = model.untrained_twin(1)
+        half = td.load_model(copy.deepcopy(model.hf_model).to(torch.bfloat16)).untrained_twin(1)
         assert torch.is_inference_mode_enabled()
-    assert not any(weight.is_inference() for weight in twin.hf_model.parameters())
+    for made in (twin, half):
+        assert not any(weight.is_inference() for weight in made.hf_model.parameters())
     twin.flow_map(TEXTS[1]).jacobian("0.pre_attn", "1.pre_attn")
 
 

@@ -20,8 +20,8 @@ TOKENS = tiny.token_lists(1)[0]
 
 def logits(hf_model):
     with torch.no_grad():
-        output = hf_model(input_ids=torch.tensor([TOKENS]), use_cache=False).logits[0]
-    return torch.log_softmax(output.float(), -1).numpy()
+        output = hf_model(input_ids=tiny.tokens([TOKENS]), use_cache=False).logits[0]
+    return torch.log_softmax(output.float(), -1).cpu().numpy()
 
 
 def edits_of(family):
@@ -39,14 +39,14 @@ def layers_of(hf_model):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_skipping_equals_a_model_without_the_layer(family):
     model, edits = edits_of(family)
-    np.testing.assert_allclose(edits.clean, logits(model.hf_model), atol=1e-5)
+    np.testing.assert_allclose(edits.clean.cpu(), logits(model.hf_model), atol=1e-5)
     n_layers = edits.n_layers
     for layer in (0, n_layers - 1):
         other = copy.deepcopy(model.hf_model)
         layers = layers_of(other)
         # An empty layer in its place: types of layers stay as the configuration has them.
         layers[layer].forward = lambda *args, **kwargs: args[0] if args else kwargs["hidden_states"]
-        np.testing.assert_allclose(edits.skip(layer), logits(other), atol=2e-5)
+        np.testing.assert_allclose(edits.skip(layer).cpu(), logits(other), atol=2e-5)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox"])
@@ -55,15 +55,20 @@ def test_swapping_equals_a_model_in_that_order(family):
     other = copy.deepcopy(model.hf_model)
     layers = layers_of(other)
     layers[0], layers[1] = layers[1], layers[0]
-    np.testing.assert_allclose(edits.swap(0), logits(other), atol=2e-5)
-    assert not np.allclose(edits.swap(0), edits.clean, atol=1e-3)
+    np.testing.assert_allclose(edits.swap(0).cpu(), logits(other), atol=2e-5)
+    assert not np.allclose(edits.swap(0).cpu(), edits.clean.cpu(), atol=1e-3)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_edits_that_run_together_have_the_predictions_of_each_alone(family, monkeypatch):
     _, edits = edits_of(family)
     n_layers, update = edits.n_layers, 2 * edits.update(1)
-    alone = [edits.skip(n_layers - 1), edits.swap(0), edits.skip(0), edits.replace(1, update)]
+    alone = [
+        edits.skip(n_layers - 1).cpu(),
+        edits.swap(0).cpu(),
+        edits.skip(0).cpu(),
+        edits.replace(1, update).cpu(),
+    ]
     made = [edits.skipped(n_layers - 1), edits.swapped(0), edits.skipped(0)]
     made.append(edits.replaced(1, update))
     for most in (1000, 1):
@@ -71,13 +76,17 @@ def test_edits_that_run_together_have_the_predictions_of_each_alone(family, monk
         together = dict(edits.log_probabilities(made))
         assert sorted(together) == [0, 1, 2, 3]
         for index, expected in enumerate(alone):
-            np.testing.assert_allclose(together[index], expected, atol=2e-5)
+            np.testing.assert_allclose(together[index].cpu(), expected, atol=2e-5)
 
 
 def test_the_updates_own_place_changes_nothing():
     _, edits = edits_of("llama")
-    np.testing.assert_allclose(edits.replace(1, edits.update(1)), edits.clean, atol=1e-5)
-    np.testing.assert_allclose(edits.replace(1, 0 * edits.update(1)), edits.skip(1), atol=1e-5)
+    np.testing.assert_allclose(
+        edits.replace(1, edits.update(1)).cpu(), edits.clean.cpu(), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        edits.replace(1, 0 * edits.update(1)).cpu(), edits.skip(1).cpu(), atol=1e-5
+    )
 
 
 def test_turned_updates_keep_their_lengths():
@@ -110,7 +119,7 @@ def test_agreement_and_divergence_by_hand():
     result = skip_and_swap(pair, n_texts=2, n_tokens=6)
     text = int(result["text"][0])
     edits = LayerEdits(model.hf_model, model.found_sites, pair[0].tokens(text)[:6])
-    clean, changed = edits.clean.double().numpy(), edits.skip(1).double().numpy()
+    clean, changed = (each.double().cpu().numpy() for each in (edits.clean, edits.skip(1)))
     found = result.sel(system="model", edit="skip", layer=1).isel(sample=0)
     assert float(found["agreement"]) == (clean.argmax(1) == changed.argmax(1)).mean()
     divergence = (np.exp(clean) * (clean - changed)).sum(axis=1).mean()
@@ -118,7 +127,9 @@ def test_agreement_and_divergence_by_hand():
     assert np.isnan(result["kl"].sel(edit="swap").values[..., -1]).all()
     assert result["edit"].values.tolist() == ["skip", "swap", "turned", "moved"]
     # The text's own seed and the layer's number decide the direction.
-    moved = edits.replace(1, moved_displacement(edits.update(1), seed=text + 1)).double().numpy()
+    moved = (
+        edits.replace(1, moved_displacement(edits.update(1), seed=text + 1)).cpu().double().numpy()
+    )
     found = result.sel(system="model", edit="moved", layer=1).isel(sample=0)
     assert float(found["agreement"]) == (clean.argmax(1) == moved.argmax(1)).mean()
     assert not np.allclose(moved, changed, atol=1e-3)

@@ -72,6 +72,7 @@ print(kills, finished + 1)
 """
 
 
+@pytest.mark.skipif(tiny.DEVICE != "cpu", reason="a process that uses a GPU cannot fork")
 @pytest.mark.slow
 def test_fifty_random_kills_and_every_recording_is_the_same(tmp_path):
     code = KILLED.format(here=HERE, folder=str(tmp_path))

@@ -48,9 +48,9 @@ def test_last_token_states_of_each_text_in_the_order_of_the_texts(model, texts):
     np.testing.assert_array_equal(recording.dataset["token_id"], [ids[-1] for ids in lists])
     assert list(recording.dataset["token"].values) == [f"w{ids[-1]}" for ids in lists]
     with torch.inference_mode():
-        alone = model.trunk(input_ids=torch.tensor([lists[3]]), output_hidden_states=True)
+        alone = model.trunk(input_ids=tiny.tokens([lists[3]]), output_hidden_states=True)
     np.testing.assert_allclose(
-        recording.values[3, 2], alone.hidden_states[1][0, -1], rtol=1e-5, atol=1e-5
+        recording.values[3, 2], alone.hidden_states[1][0, -1].cpu(), rtol=1e-5, atol=1e-5
     )
 
 
@@ -167,6 +167,7 @@ for step, shard in {instants!r}:
 """
 
 
+@pytest.mark.skipif(tiny.DEVICE != "cpu", reason="a process that uses a GPU cannot fork")
 def test_kill_9_at_three_instants_then_the_same_call_again(model, texts, tmp_path):
     """Before any shard is run, after a chunk is written and before its marker, and near the end."""
     whole, out = tmp_path / "whole.zarr", tmp_path / "killed.zarr"

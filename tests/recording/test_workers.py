@@ -1,5 +1,7 @@
 """A stored recording is read by forked processes and by several threads as by one."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import dask
@@ -48,6 +50,28 @@ def test_forked_workers_read_what_the_parent_reads(read, path):
     )  # fmt: skip
     np.testing.assert_array_equal(torch.cat(list(loader)), VALUES)
     assert dask.config.get("scheduler", None) is None
+
+
+# In a process of its own, where nothing but the package has been imported.
+FORKED = """
+import os, signal, sys
+import numpy as np
+import transformer_dynamics as td
+
+recording = td.open_recording(sys.argv[1])
+whole = recording.activation.values
+process = os.fork()
+if process == 0:
+    signal.alarm(60)  # a read that waits forever ends with this signal
+    same = np.array_equal(recording.activation[3].values, whole[3])
+    os._exit(0 if same and np.array_equal(recording.values, whole) else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+"""
+
+
+def test_a_fork_reads_where_only_the_package_is_imported(path):
+    code = [sys.executable, "-W", "ignore", "-c", FORKED, str(path)]
+    assert subprocess.run(code, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)

@@ -205,6 +205,8 @@ class Model:
         Raises:
             ModelError: the class of the model cannot be built from its configuration alone.
         """
-        twin = untrained_model(self.hf_model, seed).to(self.device)
+        twin = untrained_model(self.hf_model, seed)
+        with torch.inference_mode(False):
+            twin = twin.to(self.device)
         name = f"{self.name} (untrained, seed {seed})"
         return Model(twin, self.tokenizer, name, {"untrained_seed": int(seed)}, self.given_sites)

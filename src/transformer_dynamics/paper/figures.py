@@ -46,6 +46,7 @@ def heatmaps(
                 values=result[name].isel(condition=row).values.T[shown],
                 x_names=[str(label) for label in result[along].values],
                 symmetric=symmetric,
+                role="model" if condition == MODEL else "null",
             )
         )
     return maps

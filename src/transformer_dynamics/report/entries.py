@@ -22,11 +22,11 @@ Entry = dict[str, Any]
 
 # Lines of Python that draw a figure again, in the folder of the run; `{name}` is a JSON string.
 OF_RESULT = (
-    "import xarray, transformer_dynamics.registry\n"
+    "import xarray, transformer_dynamics.registry  # in the folder of the run\n"
     "xarray.open_zarr({path}, consolidated=False).load().td.drawings[{index}].plot()"
 )
 OF_CLAIM = (
-    "import xarray; from transformer_dynamics.registry import CLAIMS\n"
+    "import xarray; from transformer_dynamics.registry import CLAIMS  # in the folder of the run\n"
     "CLAIMS.get({name}).drawings("
     "xarray.open_zarr({path}, consolidated=False).load())[{index}].plot()"
 )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from transformer_dynamics.plots.backend import Drawing
-from transformer_dynamics.report.content.legend import legend_of
+from transformer_dynamics.report.content.legend import is_of_null, legend_of
 from transformer_dynamics.report.packing import island_json, packed_array, packed_text
 
 Entries = list[dict[str, Any]]
@@ -61,6 +61,7 @@ class FigureCache:
                     "caption": drawing.caption,
                     "interpretation": drawing.interpretation,
                     "legend": legend_of(specification),
+                    "is_null": is_of_null(specification),
                     "height": specification["layout"]["height"] - TITLE_HEIGHT,
                     "code": code.replace("{index}", str(index)),
                 }

@@ -49,6 +49,7 @@ export function onScreen(specification, height, look) {
   const isNarrow = look.width < NARROW;
   const size = isNarrow ? 10.5 : 12;
   const hasSlider = Boolean(layout.sliders);
+  const isMap = hasMap(specification);
   const shared = {
     ...layout,
     title: undefined,
@@ -59,8 +60,8 @@ export function onScreen(specification, height, look) {
     template: templateOf(look.theme),
     font: { size },
     margin: { l: isNarrow ? 48 : 70, r: isNarrow ? 8 : 20, t: 30, b: hasSlider ? 120 : 55 },
-    xaxis: wrapped(layout.xaxis, look.width),
-    yaxis: wrapped(layout.yaxis, height - 120),
+    xaxis: wrapped(layout.xaxis, look.width, isMap),
+    yaxis: wrapped(layout.yaxis, height - 120, isMap),
     // A finger that drags over a figure scrolls the page.
     dragmode: isNarrow ? false : "zoom",
     ...(layout.plot_bgcolor ? { plot_bgcolor: colorsOf(look.theme).none } : {}),
@@ -80,15 +81,21 @@ export function inFile(specification, visible) {
   const data = shownTraces(specification, look, false, layout.height).filter((trace) => {
     return trace.visible === true;
   });
+  const isMap = hasMap(specification);
   const drawn = {
     ...layout,
     template: templateOf("light"),
     width: look.width,
     sliders: undefined,
-    xaxis: wrapped(layout.xaxis, look.width),
-    yaxis: wrapped(layout.yaxis, layout.height - 120),
+    xaxis: wrapped(layout.xaxis, look.width, isMap),
+    yaxis: wrapped(layout.yaxis, layout.height - 120, isMap),
   };
   return { data, layout: drawn };
+}
+
+/** @param {Specification} specification */
+function hasMap({ data }) {
+  return data.some((trace) => trace.type === "heatmap");
 }
 
 /**
@@ -133,11 +140,13 @@ function colorbar(bar, isNarrow, width, height) {
  * Axis whose label is broken into lines that fit, and whose ticks do not touch.
  * @param {any} axis
  * @param {number} length pixels
+ * @param {boolean} isOfMap
  */
-function wrapped(axis, length) {
+function wrapped(axis, length, isOfMap) {
   const text = axis?.title?.text;
-  // Names of columns or rows, of which only a few can be read.
-  const fewer = axis?.tickvals ? {} : { nticks: Math.max(3, Math.round(length / TICK)) };
+  // Names of a map's columns or rows, of which only a few can be read.
+  const isFull = isOfMap && !axis?.tickvals;
+  const fewer = isFull ? { nticks: Math.max(3, Math.round(length / TICK)) } : {};
   const spaced = { ...fewer, ...axis };
   return text ? { ...spaced, title: { ...axis.title, text: wrap(text, length) } } : spaced;
 }

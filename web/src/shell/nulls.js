@@ -9,6 +9,8 @@ export function offerNulls(state) {
   const show = () => {
     const areShown = state.get("null") !== "off";
     button?.setAttribute("aria-pressed", String(areShown));
+    // The style leaves out figures that show nothing but a null model.
+    document.body.dataset.nulls = areShown ? "on" : "off";
   };
   show();
   state.on(["null"], show);

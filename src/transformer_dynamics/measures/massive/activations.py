@@ -88,8 +88,8 @@ def activations(recording: Recording, *, n_draws: int = 499, seed: int = 0) -> x
             "td.massive.activations(recording, n_draws=499)"
         )
     samples = _subsample(recording.shape[0], seed)
+    in_units = profile(recording)  # refuses states that are not finite
     rotated = NULLS.get("random_basis").function(recording.isel(sample=samples), seed=seed)
-    in_units = profile(recording)
     profiles = [in_units, profile(rotated)]
     carriers, carrier_coords = massive_units(in_units)
     versions = (recording, standardize(recording))

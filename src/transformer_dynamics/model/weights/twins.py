@@ -82,4 +82,5 @@ def untrained_model(hf_model: Any, seed: int) -> Any:
             f"{error}); the class of the model must accept its configuration alone: "
             "td.load_model(your_untrained_model)"
         ) from error
-    return twin.to(dtype=dtype).eval()
+    with torch.inference_mode(False):
+        return twin.to(dtype=dtype).eval()

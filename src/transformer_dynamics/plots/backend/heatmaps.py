@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from transformer_dynamics.plots.backend.style import (
     Labeled,
     Numbers,
+    Role,
     escape,
     new_axes,
 )
@@ -44,6 +45,7 @@ class Heatmap(Labeled):
         y_ticks: the same of rows.
         symmetric: whether the color scale is centered on zero.
         limit: end of a symmetric color scale, for maps to be compared.
+        role: `null` where the map is that of a null model or control alone.
     """
 
     color_label: str
@@ -54,6 +56,7 @@ class Heatmap(Labeled):
     y_ticks: Sequence[tuple[float, str]] = ()
     symmetric: bool = True
     limit: float | None = None
+    role: Role = "model"
 
     def _limits(self) -> tuple[float, float]:
         if self.symmetric and self.limit is not None:
@@ -99,6 +102,7 @@ class Heatmap(Labeled):
                 "zmin": low,
                 "zmax": high,
                 "colorscale": get_colorscale("RdBu_r" if self.symmetric else "Viridis"),
+                "meta": {"role": self.role, "part": "map"},
                 "colorbar": {"title": {"text": escape(self.color_label), "side": "right"}},
             }
         ]

@@ -23,6 +23,3 @@ def register() -> None:
     """Set the scheduler after every later fork; systems without fork need nothing."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=read_in_own_thread)
-
-
-register()

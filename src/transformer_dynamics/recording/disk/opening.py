@@ -8,9 +8,12 @@ from pathlib import Path
 import xarray as xr
 
 from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.recording.disk import forks
 from transformer_dynamics.recording.disk.checks import require_whole
 from transformer_dynamics.recording.recording import FORMAT, Recording
 from transformer_dynamics.storage.files import local_path
+
+forks.register()
 
 
 def open_recording(path: str | Path, *, check: bool = True) -> Recording:

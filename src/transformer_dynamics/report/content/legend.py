@@ -27,6 +27,12 @@ def legend_of(specification: Mapping[str, Any]) -> list[Entry]:
     return [entry for entry in entries if entry is not None]
 
 
+def is_of_null(specification: Mapping[str, Any]) -> bool:
+    """Whether a figure shows nothing but null models and controls."""
+    roles = {trace.get("meta", {}).get("role", "model") for trace in specification["data"]}
+    return roles == {"null"}
+
+
 def _entry(traces: Sequence[Mapping[str, Any]], indices: list[int]) -> Entry | None:
     named = [traces[index] for index in indices if traces[index].get("showlegend") is not False]
     if not named or not named[0].get("name"):
