@@ -7,7 +7,7 @@
     explore-steps     correlation and mutual information by step
     explore-lens      tokens decoded at each site, if there is a result of the logit lens
 
-States are float16 with the largest rounding error beside them, or float32 beyond its range.
+States are float16 with their largest rounding error, or float32 beyond its range.
 Cost: one pass over the recording, and the shown samples in memory.
 """
 
