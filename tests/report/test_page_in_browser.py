@@ -263,6 +263,19 @@ def test_on_a_phone_the_verdicts_come_first_and_nothing_is_wider(browser, page):
 
 
 @pytest.mark.browser
+def test_printing_draws_every_figure_of_the_view_in_light(browser, page):
+    browser.open(page, "#view=paper&theme=dark", height=600)
+    undrawn = "[...document.querySelectorAll('#view-paper .figure')].filter(e => !e.dataset.drawn)"
+    browser.run(
+        "window.print = () => { window.printed = [document.documentElement.dataset.theme,"
+        f"{undrawn}.filter(e => e.checkVisibility()).length] }};"
+        "document.getElementById('print').click()"
+    )
+    assert browser.until("return window.printed") == ["light", 0]
+    assert browser.until("return document.documentElement.dataset.theme") == "dark"
+
+
+@pytest.mark.browser
 def test_the_search_of_details_keeps_what_holds_the_words(browser, page):
     browser.open(page, "#view=details")
     browser.run(

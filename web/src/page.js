@@ -22,7 +22,7 @@ showTabs(context);
 offerCopies(state);
 offerHelp();
 offerNulls(state);
-offerPrinting();
+offerPrinting(state);
 offerReload();
 // Two frames later the first view has been painted; then what is near the screen is drawn.
 requestAnimationFrame(() =>

@@ -3,7 +3,8 @@
  *
  * The fragment `#view=explore&text=12` is the state `{view: "explore", text: "12"}`. A fragment
  * without `=` names an element, `#C1`, and is the state `{at: "C1"}`. Views listen here and nowhere
- * else.
+ * else. Keys of the whole page: `view`, `at` (id of an element), `theme` (`light` or `dark`), `null`
+ * (`off`: null models and controls are hidden).
  *
  * @typedef {Record<string, string>} Values
  * @typedef {(values: Values, changed: string[]) => void} Listener

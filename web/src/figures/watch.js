@@ -26,9 +26,7 @@ export function watchFigures(root, context) {
         if (!isIntersecting || !figure) continue;
         observer.unobserve(target);
         waiting.delete(target);
-        const drawn = figure.draw();
-        drawing.add(drawn);
-        void drawn.finally(() => drawing.delete(drawn));
+        track(figure.draw());
       }
     },
     { rootMargin: `${NEAR} 0px` },
@@ -41,10 +39,16 @@ export function watchFigures(root, context) {
     observer.observe(element);
   }
   const again = () => {
-    for (const figure of figures) if (root.contains(figure.element)) void figure.again();
+    for (const figure of figures) if (root.contains(figure.element)) track(figure.again());
   };
   context.state.on(["null"], again);
   context.onTheme(again);
+}
+
+/** @param {Promise<void>} drawn */
+function track(drawn) {
+  drawing.add(drawn);
+  void drawn.finally(() => drawing.delete(drawn));
 }
 
 /**
@@ -58,7 +62,7 @@ export async function drawAll(root) {
   await Promise.all(shown.map((figure) => figure.draw()));
 }
 
-/** Wait for the figures that have come near the screen. */
+/** Wait for the figures that are being drawn. */
 export async function drawNear() {
   await Promise.all(drawing);
 }
