@@ -24,6 +24,13 @@ export function makePortrait(root, scene) {
     return orbit(part(model.quantiles, 2, scene.selection.unit));
   }
 
+  /** @param {import("./data.js").NullModel} each its orbits on the page */
+  function orbitsOf(each) {
+    const place = about.traced.indexOf(scene.selection.unit);
+    if (place < 0) return [];
+    return Array.from({ length: each.traces.shape[1] }, (_, row) => orbit(part(each.traces, place, row)));
+  }
+
   function base() {
     const { palette, selection, nulls, colors } = scene;
     const { unit } = selection;
@@ -31,7 +38,7 @@ export function makePortrait(root, scene) {
     const isTraced = orbits[0] !== null;
     const known = /** @type {Orbit[]} */ (isTraced ? orbits : [median()]);
     const medians = nulls.map((each) => orbit(part(each.quantiles, 1, unit)));
-    const all = [...known, ...medians];
+    const all = [...known, ...medians, ...nulls.flatMap(orbitsOf)];
     const axes = {
       x: padded(extent(...all.map(({ x }) => x))),
       y: padded(extent(...all.map(({ y }) => y))),
