@@ -107,12 +107,23 @@ class Measure(Entry):
 
 @dataclass(frozen=True)
 class Perturbation(Entry):
-    """A registered experiment with the model in the loop: systems in, a dimension `system` out."""
+    """A registered experiment with the model in the loop: systems in, a dimension `system` out.
+
+    Attributes:
+        perturbs: whether it perturbs states. A readout of unperturbed states costs little, so that
+            the number of perturbed texts that a user chooses does not limit it.
+    """
+
+    perturbs: bool = True
 
     @property
     def n_texts(self) -> int:
         """Number of texts it follows by default."""
         return int(inspect.signature(self.function).parameters["n_texts"].default)
+
+    def n_followed(self, n_perturbed: int | None) -> int:
+        """Number of texts it follows where a user chose a number of perturbed texts, or none."""
+        return n_perturbed if n_perturbed and self.perturbs else self.n_texts
 
 
 @dataclass(frozen=True)
@@ -221,16 +232,28 @@ def measure(
 
 
 def perturbation(
-    name: str, *, title: str = "", source: str = "", draw: Draw | None = None
+    name: str,
+    *,
+    title: str = "",
+    source: str = "",
+    draw: Draw | None = None,
+    perturbs: bool = True,
 ) -> Callable[[Function], Function]:
     """Register an experiment with the model in the loop, `systems -> xarray.Dataset`.
 
-    Its arguments and its results' attrs are those of `measure`; `attrs["recording"]` describes the
-    recording of the first system.
+    Its other arguments and its results' attrs are those of `measure`; `attrs["recording"]`
+    describes the recording of the first system.
+
+    Args:
+        name: see `measure`.
+        title: see `measure`.
+        source: see `measure`.
+        draw: see `measure`.
+        perturbs: see `Perturbation`.
     """
     return _register(
         PERTURBATIONS,
-        Perturbation,
+        functools.partial(Perturbation, perturbs=perturbs),
         (name, title, source, draw),
         lambda systems: {"recording": systems[0].recording.description},
     )

@@ -298,7 +298,8 @@ def test_the_first_look_leaves_out_the_claims_on_layers_alone():
     assert set(chosen.measures) == set(values["measures"])
     assert set(chosen.left_out) == {"C9", "C10", "C11"}
     command = PRESETS["quick"].command
-    assert "--perturbations perturbation.recovery,perturbation.teleport" in command
+    names = "perturbation.logit_lens,perturbation.recovery,perturbation.teleport"
+    assert f"--perturbations {names}" in command
     assert "--samples 64" in command
 
 

@@ -44,6 +44,7 @@ OF_ONE_TEXT = {
     "perturbation.community_gain": 52.0,
     "perturbation.flow_field": 13.0,
     "perturbation.jacobians": 160.0,
+    "perturbation.logit_lens": 2.0,
     "perturbation.recovery": 120.0,
     "perturbation.skip_and_swap": 96.0,
     "perturbation.slow_points": 80.0,

@@ -12,8 +12,9 @@ import xarray as xr
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment.ledger import Ledger
 from transformer_dynamics.experiment.verdicts import CLAIM_TESTS, load_verdicts
-from transformer_dynamics.recording import open_recording
+from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.registry import result_names
+from transformer_dynamics.report.explorer import Explorer
 from transformer_dynamics.report.figures import FigureCache
 from transformer_dynamics.report.report import Report
 from transformer_dynamics.storage.files import local_path
@@ -39,7 +40,9 @@ class RunPage:
 
     out: Path
     _results: dict[str, tuple[Any, xr.Dataset | None]] = field(default_factory=dict)
+    _recordings: dict[Path, Recording] = field(default_factory=dict)
     _figures: FigureCache = field(default_factory=FigureCache)
+    _explorer: Explorer = field(default_factory=Explorer)
 
     @property
     def path(self) -> Path:
@@ -61,7 +64,13 @@ class RunPage:
                 f"`tdyn run --out {self.out}`"
             )
         run = Ledger(self.out / "run.json").entries()
-        report = Report(open_recording(recording), run=run, figures=self._figures)
+        report = Report(
+            self._opened(recording),
+            run=run,
+            figures=self._figures,
+            twin=self._twin(),
+            explorer=self._explorer,
+        )
         pending = {stage["stage"] for stage in run.get("pending", [])}
         if CLAIM_TESTS not in pending:
             report.add(load_verdicts(self.out, self._result))
@@ -70,6 +79,17 @@ class RunPage:
             if result is not None:
                 report.add(result, name=name)
         return report.save(self.path)
+
+    def _opened(self, path: Path) -> Recording:
+        """A recording, opened once: no stage replaces it."""
+        if path not in self._recordings:
+            self._recordings[path] = open_recording(path)
+        return self._recordings[path]
+
+    def _twin(self) -> Recording | None:
+        """The first untrained twin, if it is recorded."""
+        paths = sorted((self.out / "nulls").glob("untrained-*.zarr"), key=_seed_of)
+        return self._opened(paths[0]) if paths else None
 
     def _known_names(self) -> list[str]:
         known, names = result_names(), saved_names(self.out / "results.zarr")
@@ -89,3 +109,7 @@ class RunPage:
         if name not in self._results or self._results[name][0] != stamp:
             self._results[name] = (stamp, load_result(store, name))
         return self._results[name][1]
+
+
+def _seed_of(path: Path) -> int:
+    return int(path.stem.partition("-")[2])

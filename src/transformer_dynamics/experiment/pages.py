@@ -53,10 +53,10 @@ class Pages:
         recorded = run.ledger.entries()["stages"].get("record", {}).get("seconds")
         seconds = None
         if recorded is not None:
-            n_followed = run.settings.n_perturbed
-            if n_followed is None and name in PERTURBATIONS.all():
-                n_followed = PERTURBATIONS.get(name).n_texts
-            n_followed = min(n_followed or 0, run.n_texts)
+            n_followed = 0
+            if name in PERTURBATIONS.all():
+                n_followed = PERTURBATIONS.get(name).n_followed(run.settings.n_perturbed)
+            n_followed = min(n_followed, run.n_texts)
             seconds = estimated_seconds(name, recorded, run.n_texts, n_followed)
         return {"stage": name, "seconds": seconds}
 

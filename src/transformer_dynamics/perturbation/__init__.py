@@ -1,9 +1,10 @@
 """Experiments with the model in the loop: perturbed states, Jacobians, edits of layers.
 
 A flow map carries states of a text's last token from one site to a later one while the context is
-held fixed. The functions here perturb such states and follow them (`states`), differentiate the
-map (`jacobians`), or skip and swap layers (`layers`). Each registered perturbation runs over many
-texts, for the model and its controls, and returns one result with a dimension `system`:
+held fixed. The functions here perturb such states and follow them (`states`), decode them (`lens`),
+differentiate the map (`jacobians`), or skip and swap layers (`layers`). Each registered
+perturbation runs over many texts, for the model and its controls, and returns one result with a
+dimension `system`:
 
     systems = td.perturbation.systems(model, recording)
     result = td.perturbation.teleport(systems, n_texts=20)
@@ -20,6 +21,7 @@ from transformer_dynamics.perturbation.jacobians.spectra import spectra
 from transformer_dynamics.perturbation.jacobians.spectrum import spectrum
 from transformer_dynamics.perturbation.jacobians.steps import step_jacobians
 from transformer_dynamics.perturbation.layers import skip_and_swap
+from transformer_dynamics.perturbation.lens import logit_lens
 from transformer_dynamics.perturbation.states.basin import basin, basin_profile
 from transformer_dynamics.perturbation.states.contracting_band import contracting_band
 from transformer_dynamics.perturbation.states.flow_field import flow_field
@@ -42,6 +44,7 @@ __all__ = [
     "flow_field",
     "jacobian_lens",
     "jacobians",
+    "logit_lens",
     "lyapunov_exponents",
     "recovery",
     "skip_and_swap",

@@ -34,6 +34,7 @@ WORKS = {
         "1393"
     ),
     "Lathrop and Kostelich": "Lathrop and Kostelich (1989), Physical Review A 40, 4028",
+    "Nostalgebraist": "nostalgebraist (2020), Interpreting GPT: the logit lens, LessWrong",
     "Pierson and Moss": "Pierson and Moss (1995), Physical Review Letters 75, 2124",
     "Russo et al.": "Russo et al. (2018), Neuron 97, 953",
     "So et al.": (

@@ -13,6 +13,7 @@ from transformer_dynamics.errors import InputError
 from transformer_dynamics.notebook import frame
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import result_names
+from transformer_dynamics.report.explorer import Explorer
 from transformer_dynamics.report.figures import FigureCache
 from transformer_dynamics.report.page import render_page
 from transformer_dynamics.storage.files import local_path, make_folder, write_text
@@ -27,6 +28,9 @@ class Report:
         recording: source of the texts and of the provenance, or nothing.
         run: further provenance, as in `run.json`.
         figures: figures of an earlier report on the same results, which are not drawn again.
+        twin: recording of an untrained twin over the same texts or some of them, which the view
+            Explore shows as a null model.
+        explorer: data of the view Explore of an earlier report on the same recording.
 
     Raises:
         InputError: `recording` is no recording.
@@ -38,6 +42,8 @@ class Report:
         *,
         run: Mapping[str, Any] | None = None,
         figures: FigureCache | None = None,
+        twin: Recording | None = None,
+        explorer: Explorer | None = None,
     ) -> None:
         if recording is not None and not isinstance(recording, Recording):
             raise InputError(
@@ -48,6 +54,7 @@ class Report:
         self._results: dict[str, xr.Dataset] = {}
         self._verdicts: list[Verdict] = []
         self._figures = FigureCache() if figures is None else figures
+        self._twin, self._explorer = twin, Explorer() if explorer is None else explorer
 
     def add(
         self, item: xr.Dataset | Verdict | Iterable[Verdict], *, name: str | None = None
@@ -92,7 +99,12 @@ class Report:
         return frame(self._page(), title="Report")
 
     def _page(self) -> str:
-        return render_page(self._results, self._verdicts, self._recording, self._run, self._figures)
+        islands = {}
+        if self._recording is not None:
+            islands = self._explorer.islands(self._recording, self._results, self._twin)
+        return render_page(
+            self._results, self._verdicts, self._recording, self._run, self._figures, islands
+        )
 
     def _add_result(self, result: xr.Dataset, name: str | None) -> None:
         measure = result.attrs.get("measure")

@@ -58,8 +58,8 @@ _PRESETS = (
     Preset(
         QUICK,
         "A first look at 64 texts with few draws: the quick measures, the claims on the recording "
-        "and on recovery from perturbations, and teleport. 39 draws are too few to support a "
-        "claim alone after the adjustment for all claims; the standard preset has enough.",
+        "and on recovery from perturbations, teleport, and the logit lens. 39 draws are too few to "
+        "support a claim alone after the adjustment for all claims; the standard preset has them.",
         "about 16",
         {
             "samples": 64,
@@ -73,7 +73,9 @@ _PRESETS = (
                 *("paths.kinematics", "paths.path_geometry", "units.correlation"),
                 *("units.correlation_by_lag", "units.density", "units.mutual_information"),
             ],
-            "perturbations": ["perturbation.recovery", "perturbation.teleport"],
+            "perturbations": [
+                *("perturbation.logit_lens", "perturbation.recovery", "perturbation.teleport"),
+            ],
         },
     ),
     Preset(STANDARD, "The default: 512 texts, and draws enough to support a single claim.", "", {}),

@@ -66,7 +66,7 @@ def inputs_of(
     run: Run, name: str, recording: Recording, twins: Sequence[Recording]
 ) -> dict[str, Any]:
     """Inputs of a perturbation's result."""
-    asked = run.settings.n_perturbed or PERTURBATIONS.get(name).n_texts
+    asked = PERTURBATIONS.get(name).n_followed(run.settings.n_perturbed)
     return {
         "recording": identity(recording),
         "untrained": [identity(twin) for twin in twins],
