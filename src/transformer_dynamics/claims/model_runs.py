@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim
-from transformer_dynamics.nulls.reruns import untrained_twins
+from transformer_dynamics.nulls.reruns import CONTROL_TEXTS, text_subset, untrained_twins
 from transformer_dynamics.perturbation.systems import systems as make_systems
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import NULLS, PERTURBATIONS
@@ -44,7 +44,8 @@ class ModelRuns:
                 made[name] = untrained_twins(self.recording, model=self.model, seeds=seeds)
             elif NULLS.get(name).needs_model:
                 function = NULLS.get(name).function
-                made[name] = function(self.recording, model=self.model, seed=self.seed)
+                subset = text_subset(self.recording, CONTROL_TEXTS)
+                made[name] = function(subset, model=self.model, seed=self.seed)
         return {**given, **made}
 
     def perturbed(

@@ -22,8 +22,8 @@ QUICK_MEASURES = (
 )
 # Seconds of a stage over the seconds of recording the same texts.
 OF_RECORDING = {
-    "shuffled_tokens": 1.0,
-    "untrained": 2.5,
+    "shuffled_tokens": 0.3,
+    "untrained": 2.3,
     "claims": 2.0,
     "dimension.autoencoder": 0.6,
     "dimension.held_out_pca": 0.1,

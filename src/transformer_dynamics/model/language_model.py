@@ -190,7 +190,7 @@ class Model:
         return {name: self.__dict__[name] for name in names if name in self.__dict__}
 
     def adopt(self, findings: Mapping[str, Any]) -> None:
-        """Take over the findings of another model with the same weights, which are not repeated."""
+        """Take over the findings of a model of the same architecture, which are not repeated."""
         self.__dict__.update(findings)
 
     def untrained_twin(self, seed: int = 0) -> Model:

@@ -188,23 +188,23 @@ class _KeptFlows:
 class _LatestTwin:
     """Maker of untrained twins that holds the weights of the latest one.
 
-    A twin that is made again has the sites and the strategy that were found when it was first made.
+    Twins differ in the seed alone: the sites and the strategy found in one are those of all.
     """
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._seed: int | None = None
         self._twin: Model | None = None
-        self._findings: dict[int, dict[str, Any]] = {}
+        self._findings: dict[str, Any] = {}
 
     def of(self, seed: int) -> Model:
         """Return the twin of one seed."""
         if self._twin is None or seed != self._seed:
-            if self._twin is not None and self._seed is not None:
-                self._findings[self._seed] = self._twin.findings
+            if self._twin is not None:
+                self._findings = self._twin.findings
             self._twin = None
             self._twin, self._seed = self._model.untrained_twin(seed), seed
-            self._twin.adopt(self._findings.get(seed, {}))
+            self._twin.adopt(self._findings)
         return self._twin
 
 

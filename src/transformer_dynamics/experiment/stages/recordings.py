@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from transformer_dynamics.experiment.run import Run
-from transformer_dynamics.nulls.reruns import untrained_twins
+from transformer_dynamics.nulls.reruns import CONTROL_TEXTS, text_subset, untrained_twins
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.recording.record import record
 from transformer_dynamics.registry import CLAIMS, NULLS
@@ -79,4 +79,6 @@ def _recorder(run: Run, recording: Recording, name: str) -> tuple[list[Any], Cal
         return paths, partial(untrained_twins, recording, seeds=seeds, out=folder, **options)
     path = folder / f"{name}.zarr"
     function = NULLS.get(name).function
-    return [path], partial(function, recording, seed=settings.seed, out=path, **options)
+    # The paper's panels show a control on all texts.
+    subset = recording if settings.panels else text_subset(recording, CONTROL_TEXTS)
+    return [path], partial(function, subset, seed=settings.seed, out=path, **options)

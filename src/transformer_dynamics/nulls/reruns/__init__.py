@@ -5,14 +5,20 @@ in the same order, also where samples or sites were selected. Cost: one recordin
 """
 
 from transformer_dynamics.nulls.reruns.requirements import require_texts_of, require_weights_of
-from transformer_dynamics.nulls.reruns.same_samples import token_lists
+from transformer_dynamics.nulls.reruns.same_samples import (
+    CONTROL_TEXTS,
+    text_subset,
+    token_lists,
+)
 from transformer_dynamics.nulls.reruns.shuffling import shuffled_tokens
 from transformer_dynamics.nulls.reruns.twins import untrained, untrained_twins
 
 __all__ = [
+    "CONTROL_TEXTS",
     "require_texts_of",
     "require_weights_of",
     "shuffled_tokens",
+    "text_subset",
     "token_lists",
     "untrained",
     "untrained_twins",

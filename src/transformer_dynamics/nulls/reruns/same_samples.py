@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.errors import InputError, RecordingError
 from transformer_dynamics.recording.groups import group_variable
 from transformer_dynamics.recording.recording import Recording
 
@@ -20,6 +20,27 @@ if TYPE_CHECKING:
 
 # Larger than any number of tokens: text * _SPAN + position orders samples by text, then position.
 _SPAN = 2**32
+# Largest number of texts that a control of a model runs by default: enough for its interval.
+CONTROL_TEXTS = 128
+# Controls of different calls run the same texts, so that they can be reused and compared.
+TEXTS_SEED = 0
+
+
+def text_subset(recording: Recording, n_texts: int | None) -> Recording:
+    """Samples of at most `n_texts` texts, a fixed seeded choice; all of them with `None`.
+
+    Raises:
+        InputError: `n_texts` is below 1.
+    """
+    if n_texts is not None and n_texts < 1:
+        raise InputError(
+            f"got n_texts={n_texts}; give at least one, or None for all: n_texts={CONTROL_TEXTS}"
+        )
+    texts = np.unique(recording.text_index)
+    if n_texts is None or len(texts) <= n_texts:
+        return recording
+    chosen = np.random.default_rng(TEXTS_SEED).choice(texts, n_texts, replace=False)
+    return recording.isel(sample=np.flatnonzero(np.isin(recording.text_index, chosen)))
 
 
 def token_lists(recording: Recording) -> list[list[int]]:

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.nulls.reruns.same_samples import rerun, token_lists
+from transformer_dynamics.nulls.reruns.same_samples import (
+    CONTROL_TEXTS,
+    rerun,
+    text_subset,
+    token_lists,
+)
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import null
 
 if TYPE_CHECKING:
     from transformer_dynamics.model.language_model import Model
-
-# Twins of different calls run the same texts, so that they can be reused and compared.
-TEXTS_SEED = 0
 
 
 @null(
@@ -54,14 +54,15 @@ def untrained_twins(
     *,
     model: Model,
     seeds: Sequence[int] = range(8),
-    n_texts: int | None = 128,
+    n_texts: int | None = CONTROL_TEXTS,
     out: str | Path | None = None,
     **recording_arguments: Any,
 ) -> list[Recording]:
     """Recordings of several untrained twins over the same texts, as a null distribution.
 
     With more than `n_texts` texts in the recording, all twins run the same random subset of them.
-    Samples pair with those of the recording by text and position, and keep its order.
+    Samples pair with those of the recording by text and position, and keep its order. The sites of
+    the first twin are proved; the others, which differ in the seed alone, take them over.
 
     Args:
         recording: recording of `model`.
@@ -84,26 +85,16 @@ def untrained_twins(
             f"got seeds={distinct}; each twin has a seed of its own: "
             "untrained_twins(recording, model=model, seeds=range(8))"
         )
-    subset = _text_subset(recording, n_texts)
-    folder = None if out is None else Path(out)
-    return [
-        untrained(
-            subset,
-            model=model,
-            seed=seed,
-            out=None if folder is None else folder / f"untrained-{seed}.zarr",
-            **recording_arguments,
-        )
-        for seed in distinct
-    ]
+    from transformer_dynamics.model.loading import as_model
 
-
-def _text_subset(recording: Recording, n_texts: int | None) -> Recording:
-    """Samples of at most `n_texts` texts, a fixed seeded choice."""
-    if n_texts is not None and n_texts < 1:
-        raise InputError(f"got n_texts={n_texts}; give at least one, or None for all: n_texts=128")
-    texts = np.unique(recording.text_index)
-    if n_texts is None or len(texts) <= n_texts:
-        return recording
-    chosen = np.random.default_rng(TEXTS_SEED).choice(texts, n_texts, replace=False)
-    return recording.isel(sample=np.flatnonzero(np.isin(recording.text_index, chosen)))
+    subset, folder = text_subset(recording, n_texts), None if out is None else Path(out)
+    lists, own_model = token_lists(subset), as_model(model)
+    twins: list[Recording] = []
+    findings: dict[str, Any] = {}
+    for seed in distinct:
+        twin = own_model.untrained_twin(seed)
+        twin.adopt(findings)
+        path = None if folder is None else folder / f"untrained-{seed}.zarr"
+        twins.append(rerun(subset, twin, lists, path, **recording_arguments))
+        findings = twin.findings
+    return twins
