@@ -50,7 +50,7 @@ def main() -> None:
         lines.append(measured[1])
     if "page" in options.only:
         console.print(page_table(options.rounds, options.folder, quick=options.quick))
-    if set(options.only) <= {"measures", "page"}:
+    if set(options.only) == {"page"}:
         return
     model, token_lists = (tiny_texts if options.quick else bundled_texts)(options.texts)
     if "recording" in options.only:

@@ -1,6 +1,7 @@
 """`make bench`: the table has its rows, and both sides of each row computed the same numbers."""
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -136,3 +137,13 @@ def test_a_section_alone():
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "units.correlation" in done.stdout
     assert "bare forward pass" not in done.stdout
+
+
+@pytest.mark.browser
+def test_the_page_is_measured_in_a_browser():
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("chromium and chromedriver are not installed")
+    command = [sys.executable, BENCH, "--quick", "--rounds", "1", "--only", "page"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "synthetic, 40 texts, 9 sites, 32 units" in done.stdout
+    assert "units.correlation" not in done.stdout
