@@ -26,6 +26,10 @@ UNDRAWN = (
     ".filter(e => e.checkVisibility()).length"
 )
 
+UNDRAWN_ON_SCREEN = UNDRAWN.replace(
+    "e.checkVisibility()", "e.checkVisibility() && e.getBoundingClientRect().top < innerHeight"
+)
+
 
 @contextmanager
 def browser() -> Iterator[Any]:
@@ -83,10 +87,21 @@ def screenshots(
     return paths
 
 
-def wait_until_drawn(opened: Any) -> None:
-    """Wait until no visible figure is undrawn."""
+def first_screen(opened: Any, url: str, width: int, height: int, path: Path) -> Path:
+    """Write what a reader sees first, and return the path."""
+    set_size(opened, width, height)
+    opened.get("about:blank")
+    opened.get(url)
+    wait_until_drawn(opened, UNDRAWN_ON_SCREEN)
+    shot = opened.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+    path.write_bytes(base64.b64decode(shot["data"]))
+    return path
+
+
+def wait_until_drawn(opened: Any, undrawn: str = UNDRAWN) -> None:
+    """Wait until a script counts no undrawn figure."""
     deadline = time.monotonic() + LONGEST_WAIT
-    while opened.execute_script(UNDRAWN):
+    while opened.execute_script(undrawn):
         if time.monotonic() > deadline:
             raise TimeoutError("figures of the page were not drawn")
         time.sleep(0.1)

@@ -1,6 +1,7 @@
 """Pictures of the report's views, light and dark, at 1280 and 390 pixels: `make screenshots`.
 
 By default of a small run of a tiny random model, which it makes; `--page FILE` takes another page.
+`--top` makes the pictures of the README: `--page runs/smollm2-135m/report.html --top --out docs/images`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from _browser import browser, screenshots
+from _browser import browser, first_screen, screenshots
 from _recording import tiny_texts
 
 WIDTHS = (1280, 390)
 THEMES = ("light", "dark")
 VIEWS = ("paper", "explore", "details")
+TOP = (1280, 900)
 OPEN_FOLDERS = "for (const e of document.querySelectorAll('#view-details details')) e.open = true"
 
 
@@ -24,10 +26,16 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="a report; by default of a small run")
     parser.add_argument("--out", type=Path, default=Path("docs/_build/screenshots"))
     parser.add_argument("--open", action="store_true", help="unfold every part of Details")
+    parser.add_argument("--top", action="store_true", help="the first screen of two views alone")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, browser() as opened:
         page = (options.page or _small_run(Path(folder))).resolve()
+        if options.top:
+            for view in VIEWS[:2]:
+                path = options.out / f"page-{view}.png"
+                print(first_screen(opened, f"{page.as_uri()}#view={view}&theme=light", *TOP, path))
+            return
         has_explorer = 'id="data-explore-' in page.read_text(encoding="utf-8")
         for view in VIEWS:
             if view == "explore" and not has_explorer:
