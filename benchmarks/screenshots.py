@@ -1,7 +1,7 @@
 """Pictures of the report's views, light and dark, at 1280 and 390 pixels: `make screenshots`.
 
 By default of a small run of a tiny random model, which it makes; `--page FILE` takes another page.
-`--top` makes the pictures of the README: `--page runs/smollm2-135m/report.html --top --out docs/images`.
+`--page runs/smollm2-135m/report.html --top --out docs/images` makes those of the README.
 """
 
 from __future__ import annotations
