@@ -13,7 +13,7 @@ Cost: one pass over the recording, and the shown samples in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -226,16 +226,25 @@ def _planes(
 
 
 def _rows_in(twin: Recording | None, recording: Recording) -> NDArray[np.int64]:
-    """Row of each sample of the recording in the twin, by text and position; -1 where absent."""
+    """Row of each sample of the recording in the twin, by text and position; -1 where absent.
+
+    A text is found by its tokens: a twin of some of the texts numbers them on its own.
+    """
     rows = np.full(recording.shape[0], -1)
     if twin is None or twin.shape[1:] != recording.shape[1:]:
         return rows
-    place = {key: row for row, key in enumerate(_keys(twin))}
-    return np.array([place.get(key, -1) for key in _keys(recording)], dtype=np.int64)
+    if bool(twin.token_lists) != bool(recording.token_lists):
+        return rows
+    number_of = {tuple(ids): number for number, ids in enumerate(twin.token_lists)}
+    own = [number_of.get(tuple(ids), -1) for ids in twin.token_lists]
+    others = [number_of.get(tuple(ids), -1) for ids in recording.token_lists]
+    place = {key: row for row, key in enumerate(_keys(twin, own))}
+    return np.array([place.get(key, -1) for key in _keys(recording, others)], dtype=np.int64)
 
 
-def _keys(recording: Recording) -> list[tuple[int, int]]:
-    texts = recording.text_index.tolist()
+def _keys(recording: Recording, numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Number of the text, and position, of every sample."""
+    texts = [numbers[text] if numbers else text for text in recording.text_index.tolist()]
     rows = recording.dataset
     positions = rows["position"].values.tolist() if "position" in rows else [0] * len(texts)
     return list(zip(texts, positions, strict=True))
