@@ -22,35 +22,35 @@ QUICK_MEASURES = (
 )
 # Seconds of a stage over the seconds of recording the same texts.
 OF_RECORDING = {
-    "shuffled_tokens": 0.3,
-    "untrained": 2.3,
-    "claims": 2.0,
-    "dimension.autoencoder": 0.6,
-    "dimension.held_out_pca": 0.1,
+    "shuffled_tokens": 0.25,
+    "untrained": 2.6,
+    "claims": 3.3,
+    "dimension.autoencoder": 0.9,
+    "dimension.held_out_pca": 0.2,
     "dimension.intrinsic_dimension": 0.3,
     "dimension.pca_per_site": 0.1,
-    "dynamics.linear_maps": 0.4,
-    "dynamics.rotate_and_stretch": 0.4,
+    "dynamics.linear_maps": 0.5,
+    "dynamics.rotate_and_stretch": 0.7,
     "dynamics.rotation": 0.1,
     "massive.activations": 0.1,
-    "orbits.periodic_orbits": 0.3,
-    "similarity.between_recordings": 0.2,
-    "similarity.between_sites": 0.1,
-    "units.communities": 0.2,
+    "orbits.periodic_orbits": 0.4,
+    "similarity.between_recordings": 0.1,
+    "similarity.between_sites": 0.2,
+    "units.communities": 0.3,
 }
 # Seconds of a perturbation for each text that it follows, over those of recording one text.
 OF_ONE_TEXT = {
-    "perturbation.basin": 13.0,
-    "perturbation.community_gain": 52.0,
-    "perturbation.flow_field": 13.0,
-    "perturbation.jacobians": 160.0,
-    "perturbation.logit_lens": 2.0,
-    "perturbation.recovery": 120.0,
-    "perturbation.skip_and_swap": 96.0,
-    "perturbation.slow_points": 80.0,
-    "perturbation.spectra": 360.0,
-    "perturbation.teleport": 54.0,
-    "perturbation.truncation": 9.0,
+    "perturbation.basin": 9.0,
+    "perturbation.community_gain": 400.0,
+    "perturbation.flow_field": 29.0,
+    "perturbation.jacobians": 250.0,
+    "perturbation.logit_lens": 2.8,
+    "perturbation.recovery": 97.0,
+    "perturbation.skip_and_swap": 120.0,
+    "perturbation.slow_points": 220.0,
+    "perturbation.spectra": 990.0,
+    "perturbation.teleport": 68.0,
+    "perturbation.truncation": 42.0,
 }
 
 
@@ -66,7 +66,7 @@ def estimated_seconds(
         n_followed: number of texts that a perturbation follows.
 
     >>> estimated_seconds("perturbation.basin", 64.0, 512, 20)
-    32.5
+    22.5
     """
     if stage.startswith("perturbation."):
         share = OF_ONE_TEXT.get(stage)

@@ -78,7 +78,12 @@ _PRESETS = (
             ],
         },
     ),
-    Preset(STANDARD, "The default: 512 texts, and draws enough to support a single claim.", "", {}),
+    Preset(
+        STANDARD,
+        "The default: 512 texts, and draws enough to support a single claim.",
+        "about 31",
+        {},
+    ),
     Preset(
         PAPER,
         "arXiv 2502.12131: 1000 texts of WikiText-2 (bundled ones without a hub), whole and of 100 "
