@@ -142,6 +142,8 @@ def test_a_section_alone():
 @pytest.mark.browser
 def test_the_page_is_measured_in_a_browser():
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        if os.environ.get("TDYN_REQUIRE_BROWSER"):
+            pytest.fail("chromium and chromedriver are not installed")
         pytest.skip("chromium and chromedriver are not installed")
     command = [sys.executable, BENCH, "--quick", "--rounds", "1", "--only", "page"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -16,7 +16,8 @@ from transformer_dynamics.errors import TdynError
 from transformer_dynamics.experiment import Experiment, Settings, load_verdicts, report_run
 from transformer_dynamics.experiment.costs import QUICK_MEASURES
 from transformer_dynamics.experiment.page import RunPage
-from transformer_dynamics.experiment.stages import claim_tests
+from transformer_dynamics.experiment.run import Run
+from transformer_dynamics.experiment.stages import claim_tests, recordings
 from transformer_dynamics.experiment.stages.measurements import COMPARISON
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.recording.options import RecordingOptions
@@ -169,6 +170,20 @@ def test_what_is_done_is_not_done_again(finished, model, texts):
         done += [name, CLAIMS_OF[name]] if name in CLAIMS_OF else [name]
     assert told.skips == [*done, "report"]
     assert [v.as_json() for v in again] == [v.as_json() for v in verdicts]
+
+
+def test_a_run_with_panels_follows_one_without(model, texts, tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings, "CONTROL_TEXTS", 4)
+    made = {}
+    for panels in (False, True, False):
+        run = Run(model, texts, tmp_path / "run", replace(QUICK, panels=panels))
+        recording = recordings.record_model(run)
+        (made[panels],) = recordings.record_nulls(run, recording, {"shuffled_tokens"})[
+            "shuffled_tokens"
+        ]
+    assert made[False].shape[0] == 4 < made[True].shape[0] == recording.shape[0]
+    rows = np.flatnonzero(np.isin(made[True].text_index, made[False].text_index))
+    np.testing.assert_allclose(made[True].values[rows], made[False].values, rtol=1e-4, atol=1e-5)
 
 
 def test_what_changed_is_done_again_and_nothing_else(finished, model, texts, tmp_path):

@@ -98,7 +98,7 @@ def test_step_jacobians_of_a_text_are_computed_once(trained, monkeypatch):
 
 
 def test_weights_that_change_after_the_recording_are_refused():
-    """What an earlier perturbation kept would be that of other weights."""
+    """Flow maps and Jacobians kept from an earlier perturbation would be those of other weights."""
     model = tiny.model()
     one = systems(model, td.record(model, tiny.token_lists(6)), n_twins=2)
     for perturbation in (td.perturbation.flow_field, td.perturbation.jacobians):

@@ -1,24 +1,11 @@
 """The report in headless Chromium, and waiting for its figures."""
 
-import json
-import os
-import shutil
 import time
 
 import pytest
 
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-LONGEST_WAIT = 600.0
-"""Seconds after which drawing counts as hung; on idle cores it takes a few."""
+import browsing
+
 UNDRAWN = (
     "return [...document.querySelectorAll('.figure[data-figure]:not([data-drawn])')]"
     ".filter(e => e.checkVisibility()).map(e => e.id)"
@@ -50,7 +37,7 @@ class Page:
 
     def until(self, script, *values):
         """Wait until a script returns a truth, and return it."""
-        deadline = time.monotonic() + LONGEST_WAIT
+        deadline = time.monotonic() + browsing.LONGEST_WAIT
         while not (value := self.run(script, *values)):
             assert time.monotonic() < deadline, self.driver.get_log("browser")
             time.sleep(0.05)
@@ -63,17 +50,11 @@ class Page:
         self.until(f"return (() => {{ {UNDRAWN} }})().length === 0")
 
     def errors(self):
-        return [entry for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        return browsing.errors_in(self.driver)
 
     def requests(self):
         """Addresses that the page asked for, its own first."""
-        entries = self.driver.get_log("performance")
-        messages = [json.loads(entry["message"])["message"] for entry in entries]
-        return [
-            message["params"]["request"]["url"]
-            for message in messages
-            if message["method"] == "Network.requestWillBeSent"
-        ]
+        return browsing.requests_of(self.driver)
 
     def downloads(self, folder):
         settings = {"behavior": "allow", "downloadPath": str(folder)}
@@ -82,19 +63,6 @@ class Page:
 
 @pytest.fixture(scope="session")
 def browser():
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        if os.environ.get("TDYN_REQUIRE_BROWSER"):
-            pytest.fail("chromium and chromedriver are not installed")
-        pytest.skip("chromium and chromedriver are not installed")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    opened.set_script_timeout(LONGEST_WAIT)  # a page that is drawing answers late on busy cores
+    opened = browsing.open_browser()
     yield Page(opened)
     opened.quit()

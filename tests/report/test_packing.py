@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import zlib
@@ -63,6 +64,8 @@ def test_an_island_cannot_close_its_element():
 def test_the_script_reads_what_python_packs():
     node = shutil.which("node")
     if node is None:
+        if os.environ.get("TDYN_REQUIRE_BROWSER"):
+            pytest.fail("node is not installed")
         pytest.skip("node is not installed")
     numbers = np.array([0.1, -2.5, 65504.0, 6e-8, np.nan, np.inf])
     packed = {

@@ -77,8 +77,8 @@ def _recorder(run: Run, recording: Recording, name: str) -> tuple[list[Any], Cal
         seeds = range(settings.seed, settings.seed + settings.n_twins)
         paths = [folder / f"{UNTRAINED}-{seed}.zarr" for seed in seeds]
         return paths, partial(untrained_twins, recording, seeds=seeds, out=folder, **options)
-    path = folder / f"{name}.zarr"
     function = NULLS.get(name).function
-    # The paper's panels show a control on all texts.
+    # The paper's panels show a control on all texts, in a folder of its own.
     subset = recording if settings.panels else text_subset(recording, CONTROL_TEXTS)
+    path = folder / (f"{name}.zarr" if subset is recording else f"{name}-{CONTROL_TEXTS}.zarr")
     return [path], partial(function, subset, seed=settings.seed, out=path, **options)
