@@ -147,6 +147,14 @@ class RecordFlags(SharedFlags):
     keep: Annotated[
         str, _recording(help="states, or moments: streaming statistics of constant size.")
     ] = "states"
+    shard_samples: Annotated[
+        int | None,
+        _workers(
+            min=1,
+            help="Number of samples in a shard, which one worker records at a time; by default "
+            "about 256, or 256 MB for several positions of a text.",
+        ),
+    ] = None
     plan: Annotated[
         bool,
         _workers("--plan", help="Write the empty recording, print its sizes, and run nothing."),
