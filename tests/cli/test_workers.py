@@ -151,7 +151,8 @@ def test_plan_then_two_workers_then_once_more(tdyn, folder, text_file, tmp_path)
     planned = json.loads(text)
     progress = recording_progress(out)
     assert progress.published == progress.claims == progress.failures == ()
-    assert planned["tokens"] == progress.outline.n_tokens == planned["samples"]
+    # A text on the border of two shards runs in both.
+    assert planned["tokens"] == progress.outline.n_tokens > planned["samples"]
     assert planned["shards"] == -(-planned["samples"] // 40)
     assert planned["worker"].startswith("tdyn record --texts ")
     assert planned["worker"].endswith(f"--worker -- {folder}")
