@@ -3,9 +3,9 @@ import { test } from "node:test";
 
 import { csvOf } from "../src/figures/csv.js";
 import { hasNumber, inFile, onScreen, wrap } from "../src/figures/flat.js";
-import { svgOf } from "../src/figures/painting.js";
+import { paint } from "../src/figures/painting.js";
 import { project, roundNumbers, scaled, spanOf, turned } from "../src/figures/projection.js";
-import { slug } from "../src/figures/saving.js";
+import { slug, svgOf } from "../src/figures/saving.js";
 import { placer, shapesOf } from "../src/figures/space.js";
 import { axisLabel, plain } from "../src/figures/specification.js";
 import { seriesColor } from "../src/figures/theme.js";
@@ -136,7 +136,8 @@ test("a figure in space has its three labels, and a hidden path is not painted",
     if (shape.kind !== "word") continue;
     assert.ok(shape.x > 0 && shape.x < 800 && shape.y > 0 && shape.y < 440);
   }
-  const svg = svgOf(shapes, 800, 440, "#ffffff");
+  const page = { width: 800, height: 440, background: "#ffffff" };
+  const svg = svgOf(page, (surface) => paint(surface, shapes));
   assert.ok(svg.includes("PC3 &lt;u&gt;"));
 });
 

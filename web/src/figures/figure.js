@@ -6,6 +6,7 @@ import { paint } from "./painting.js";
 import { FIRST_VIEW, turned } from "./projection.js";
 import { shapesOf } from "./space.js";
 import { isInSpace, readSpecification, roleOf } from "./specification.js";
+import { CanvasSurface } from "./surface.js";
 import { seriesColor } from "./theme.js";
 
 const CONFIG = {
@@ -101,7 +102,7 @@ export class Figure {
       visible: this.visible,
       view: this.view,
     };
-    paint(context, shapesOf(this.specification, look));
+    paint(new CanvasSurface(context), shapesOf(this.specification, look));
   }
 
   _serveTurning() {

@@ -1,5 +1,6 @@
 /** Figures in the plane: what the plotting library receives, for the screen and for a file. */
 
+import { linesOf } from "./surface.js";
 import { colorsOf, templateOf, themedTrace } from "./theme.js";
 
 /**
@@ -158,12 +159,5 @@ function wrapped(axis, length, isOfMap) {
  * @returns {string}
  */
 export function wrap(text, length) {
-  const most = Math.max(12, Math.floor(length / CHARACTER));
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const last = lines[lines.length - 1];
-    if (last && last.length + 1 + word.length > most) lines.push(word);
-    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
-  }
-  return lines.join("<br>");
+  return linesOf(text, Math.max(12, Math.floor(length / CHARACTER))).join("<br>");
 }

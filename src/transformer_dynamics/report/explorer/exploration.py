@@ -239,7 +239,7 @@ class Exploration:
         if found is None:
             raise InputError(f"the run has no coordinates in the plane {plane!r}: {EXAMPLE}")
         if plane == "autoencoder":
-            return found["latent"], found["row"][row]
+            return found["latent"], int(found["row"][row])
         return found["score"], row
 
     def _lines(self, title: str, x_label: str, y_label: str, series: Sequence[Series]) -> Lines:
