@@ -5,7 +5,8 @@ import { colorsOf, templateOf, themedTrace } from "./theme.js";
 
 /**
  * @typedef {import("./specification.js").Specification} Specification
- * @typedef {{width: number, theme: import("./theme.js").Theme, visible: boolean[]}} Look
+ * @typedef {{width: number, theme: import("./theme.js").Theme, visible: boolean[],
+ *   areNullsShown: boolean}} Look
  *   `visible` says of each trace whether it is shown.
  */
 
@@ -61,8 +62,10 @@ export function onScreen(specification, height, look) {
     template: templateOf(look.theme),
     font: { size },
     margin: { l: isNarrow ? 48 : 70, r: isNarrow ? 8 : 20, t: 30, b: hasSlider ? 120 : 55 },
-    xaxis: wrapped(layout.xaxis, look.width, isMap),
-    yaxis: wrapped(layout.yaxis, height - 120, isMap),
+    ...ownRanges(specification, {
+      xaxis: wrapped(layout.xaxis, look.width, isMap),
+      yaxis: wrapped(layout.yaxis, height - 120, isMap),
+    }, look),
     // A finger that drags over a figure scrolls the page.
     dragmode: isNarrow ? false : "zoom",
     ...(layout.plot_bgcolor ? { plot_bgcolor: colorsOf(look.theme).none } : {}),
@@ -74,10 +77,10 @@ export function onScreen(specification, height, look) {
 /**
  * Figure for a file, with its title and its legend, on white.
  * @param {Specification} specification
- * @param {boolean[]} visible
+ * @param {Pick<Look, "visible" | "areNullsShown">} shown
  */
-export function inFile(specification, visible) {
-  const look = { width: 900, theme: /** @type {"light"} */ ("light"), visible };
+export function inFile(specification, { visible, areNullsShown }) {
+  const look = { width: 900, theme: /** @type {"light"} */ ("light"), visible, areNullsShown };
   const { layout } = specification;
   const data = shownTraces(specification, look, false, layout.height).filter((trace) => {
     return trace.visible === true;
@@ -88,10 +91,25 @@ export function inFile(specification, visible) {
     template: templateOf("light"),
     width: look.width,
     sliders: undefined,
-    xaxis: wrapped(layout.xaxis, look.width, isMap),
-    yaxis: wrapped(layout.yaxis, layout.height - 120, isMap),
+    ...ownRanges(specification, {
+      xaxis: wrapped(layout.xaxis, look.width, isMap),
+      yaxis: wrapped(layout.yaxis, layout.height - 120, isMap),
+    }, look),
   };
   return { data, layout: drawn };
+}
+
+/**
+ * Axes of a map that end where its null models begin, while these are hidden.
+ * @param {Specification} specification
+ * @param {{xaxis: any, yaxis: any}} axes
+ * @param {Look} look
+ */
+function ownRanges({ data }, axes, { areNullsShown }) {
+  const own = data.find((trace) => trace.meta?.own)?.meta.own ?? {};
+  const ranged = (/** @type {any} */ axis, /** @type {number | undefined} */ end) =>
+    end === undefined || areNullsShown ? axis : { ...axis, range: [-0.5, end - 0.5] };
+  return { xaxis: ranged(axes.xaxis, own.x), yaxis: ranged(axes.yaxis, own.y) };
 }
 
 /** @param {Specification} specification */

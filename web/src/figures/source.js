@@ -35,7 +35,7 @@ export function sourceOf(figure) {
  */
 async function inPlane(figure, format) {
   const library = await plotly();
-  const { data, layout } = inFile(figure.specification, figure.visible);
+  const { data, layout } = inFile(figure.specification, figure);
   const options = { format, width: layout.width, height: layout.height };
   return library.toImage(/** @type {any} */ ({ data, layout }), {
     ...options,

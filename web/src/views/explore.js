@@ -1,7 +1,7 @@
 /** The view Explore: linked views of one text, one site and one unit. */
 
 import { colorsOf, palette } from "../explore/colors.js";
-import { makeControls } from "../explore/controls.js";
+import { NAMES, makeControls } from "../explore/controls.js";
 import { readData } from "../explore/data.js";
 import { element } from "../explore/elements.js";
 import { makeExtremes } from "../explore/extremes.js";
@@ -87,7 +87,7 @@ function build(root, context, data) {
       const label = /** @type {Label | ""} */ (state.get("color"));
       const { colors, key } = colorsOf(label ? labelValues(data, label) : null);
       scene.colors = colors;
-      scene.colorKey = key;
+      scene.colorKey = key.map(([shade, words]) => [shade, label ? `${NAMES[label]} ${words}` : words]);
       controls.explain(key);
     }
     if (changed.includes("order")) list.arrange();
