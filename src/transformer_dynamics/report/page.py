@@ -21,7 +21,7 @@ from transformer_dynamics.claims import Verdict
 from transformer_dynamics.environment import version
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import NULLS
-from transformer_dynamics.report.content.bibtex import bibtex
+from transformer_dynamics.report.content.bibtex import bibtex, described
 from transformer_dynamics.report.content.panels import TABLE, other_claims, paper_figures
 from transformer_dynamics.report.entries import (
     FOLDERS,
@@ -158,6 +158,7 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
+    environment.filters["described"] = described
     return environment.get_template("page.html")
 
 

@@ -258,7 +258,7 @@ class Exploration:
         return [null for key, null in self._numbers.nulls.items() if key in keys]
 
     def _row(self, sample: int) -> int:
-        shown = self._numbers.samples.tolist()
+        shown: list[int] = self._numbers.samples.tolist()
         if sample not in shown:
             raise _refused("sample", sample, shown)
         return shown.index(sample)
@@ -280,7 +280,7 @@ class Exploration:
 
     def _place(self, unit: int) -> int | None:
         """Place of a unit among those with single traces."""
-        traced = self._numbers.units.units.tolist()
+        traced: list[int] = self._numbers.units.units.tolist()
         return traced.index(unit) if unit in traced else None
 
 
