@@ -25,10 +25,18 @@ UNDRAWN = (
     "return [...document.querySelectorAll('.figure[data-figure]:not([data-drawn])')]"
     ".filter(e => e.checkVisibility()).length"
 )
-
+# Above the screen every figure has been drawn.
 UNDRAWN_ON_SCREEN = UNDRAWN.replace(
     "e.checkVisibility()", "e.checkVisibility() && e.getBoundingClientRect().top < innerHeight"
 )
+HEIGHT = "return document.documentElement.scrollHeight"
+# Bars that stay on the screen would be in every picture.
+FOLLOW_THE_PAGE = """
+const style = document.createElement("style");
+style.textContent = "#tabs, .controls, .scrubber { position: static !important }"
+  + "#view-explore { padding-bottom: 0 !important }";
+document.head.append(style);
+"""
 
 
 @contextmanager
@@ -67,23 +75,22 @@ def screenshots(
         setup: script that runs before the figures are drawn.
         part: height of one picture.
     """
-    set_size(opened, width, 900)
+    set_size(opened, width, part)
     opened.get("about:blank")
     opened.get(url)
-    if setup:
-        opened.execute_script(setup)
-    # On a screen as high as the page every figure is near.
-    for _ in range(2):
-        height = int(opened.execute_script("return document.documentElement.scrollHeight"))
-        set_size(opened, width, height)
-        wait_until_drawn(opened)
-    paths = []
-    for number, top in enumerate(range(0, height, part)):
-        clip = {"x": 0, "y": top, "width": width, "height": min(part, height - top), "scale": 1}
-        shot = opened.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "clip": clip})
-        path = out.with_name(f"{out.name}-{number}.png")
-        path.write_bytes(base64.b64decode(shot["data"]))
-        paths.append(path)
+    wait_until_drawn(opened, UNDRAWN_ON_SCREEN)
+    opened.execute_script(f"{setup}; {FOLLOW_THE_PAGE}")
+    paths: list[Path] = []
+    top = 0
+    # Chromium leaves blanks on a screen of the page's height, so the page is scrolled.
+    while top < (height := int(opened.execute_script(HEIGHT))):
+        set_size(opened, width, min(part, height - top))
+        opened.execute_script("window.scrollTo(0, arguments[0])", top)
+        wait_until_drawn(opened, UNDRAWN_ON_SCREEN)
+        shot = opened.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+        paths.append(out.with_name(f"{out.name}-{len(paths)}.png"))
+        paths[-1].write_bytes(base64.b64decode(shot["data"]))
+        top += part
     return paths
 
 

@@ -1,7 +1,7 @@
 """BibTeX of the works that the page cites, from the catalog, else from their bibliographic texts.
 
-Of a work outside the catalog, journal, volume and pages stand in `note` as the reference list prints
-them; of an arXiv number alone only the number is known.
+Of a work outside the catalog, journal, volume and pages stand in `note` as the reference list
+prints them; of an arXiv number alone only the number is known.
 """
 
 from __future__ import annotations
