@@ -21,13 +21,10 @@ FLAGS = (
     "--disable-sync",
 )
 LONGEST_WAIT = 120.0
+# Figures on the screen; those above it have been drawn.
 UNDRAWN = (
     "return [...document.querySelectorAll('.figure[data-figure]:not([data-drawn])')]"
-    ".filter(e => e.checkVisibility()).length"
-)
-# Above the screen every figure has been drawn.
-UNDRAWN_ON_SCREEN = UNDRAWN.replace(
-    "e.checkVisibility()", "e.checkVisibility() && e.getBoundingClientRect().top < innerHeight"
+    ".filter(e => e.checkVisibility() && e.getBoundingClientRect().top < innerHeight).length"
 )
 HEIGHT = "return document.documentElement.scrollHeight"
 # Bars that stay on the screen would be in every picture.
@@ -78,7 +75,7 @@ def screenshots(
     set_size(opened, width, part)
     opened.get("about:blank")
     opened.get(url)
-    wait_until_drawn(opened, UNDRAWN_ON_SCREEN)
+    wait_until_drawn(opened)
     opened.execute_script(f"{setup}; {FOLLOW_THE_PAGE}")
     paths: list[Path] = []
     top = 0
@@ -86,7 +83,7 @@ def screenshots(
     while top < (height := int(opened.execute_script(HEIGHT))):
         set_size(opened, width, min(part, height - top))
         opened.execute_script("window.scrollTo(0, arguments[0])", top)
-        wait_until_drawn(opened, UNDRAWN_ON_SCREEN)
+        wait_until_drawn(opened)
         shot = opened.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
         paths.append(out.with_name(f"{out.name}-{len(paths)}.png"))
         paths[-1].write_bytes(base64.b64decode(shot["data"]))
@@ -99,16 +96,16 @@ def first_screen(opened: Any, url: str, width: int, height: int, path: Path) -> 
     set_size(opened, width, height)
     opened.get("about:blank")
     opened.get(url)
-    wait_until_drawn(opened, UNDRAWN_ON_SCREEN)
+    wait_until_drawn(opened)
     shot = opened.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
     path.write_bytes(base64.b64decode(shot["data"]))
     return path
 
 
-def wait_until_drawn(opened: Any, undrawn: str = UNDRAWN) -> None:
-    """Wait until a script counts no undrawn figure."""
+def wait_until_drawn(opened: Any) -> None:
+    """Wait until every figure on the screen is drawn."""
     deadline = time.monotonic() + LONGEST_WAIT
-    while opened.execute_script(undrawn):
+    while opened.execute_script(UNDRAWN):
         if time.monotonic() > deadline:
             raise TimeoutError("figures of the page were not drawn")
         time.sleep(0.1)

@@ -21,7 +21,12 @@ from transformer_dynamics.environment import version
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import NULLS
 from transformer_dynamics.report.content.bibtex import bibtex, described
-from transformer_dynamics.report.content.panels import TABLE, other_claims, paper_figures
+from transformer_dynamics.report.content.panels import (
+    TABLE,
+    by_statistic,
+    other_claims,
+    paper_figures,
+)
 from transformer_dynamics.report.entries import (
     FOLDERS,
     Entry,
@@ -151,4 +156,5 @@ def _library() -> str:
 def _template() -> Any:
     environment = page_templates()
     environment.filters["described"] = described
+    environment.filters["by_statistic"] = by_statistic
     return environment.get_template("page.html")

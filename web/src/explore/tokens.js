@@ -22,7 +22,7 @@ export function makeText(root, scene) {
     const { row } = scene.selection;
     if (row === shown) return;
     shown = row;
-    heading.textContent = rowWords(about, row);
+    heading.textContent = `The selected text: ${rowWords(about, row)}`;
     const { token, length, group } = about.samples;
     const words = [];
     if (token) words.push(`last token ${JSON.stringify(token[row])}`);

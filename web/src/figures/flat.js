@@ -13,6 +13,8 @@ import { colorsOf, templateOf, themedTrace } from "./theme.js";
 // Width in pixels below which margins, type and color scale are those of a phone.
 const NARROW = 560;
 const CHARACTER = 7.2;
+// Characters of a row's name in one line of a narrow figure.
+const NAME = 24;
 // Least distance of ticks in pixels.
 const TICK = 75;
 
@@ -63,8 +65,8 @@ export function onScreen(specification, height, look) {
     font: { size },
     margin: { l: isNarrow ? 48 : 70, r: isNarrow ? 8 : 20, t: 30, b: hasSlider ? 120 : 55 },
     ...ownRanges(specification, {
-      xaxis: wrapped(layout.xaxis, look.width, isMap),
-      yaxis: wrapped(layout.yaxis, height - 120, isMap),
+      xaxis: wrapped(layout.xaxis, look.width - namesWidth(specification, isNarrow, size), isMap),
+      yaxis: withNames(wrapped(layout.yaxis, height - 120, isMap), specification, isNarrow),
     }, look),
     // A finger that drags over a figure scrolls the page.
     dragmode: isNarrow ? false : "zoom",
@@ -110,6 +112,41 @@ function ownRanges({ data }, axes, { areNullsShown }) {
   const ranged = (/** @type {any} */ axis, /** @type {number | undefined} */ end) =>
     end === undefined || areNullsShown ? axis : { ...axis, range: [-0.5, end - 0.5] };
   return { xaxis: ranged(axes.xaxis, own.x), yaxis: ranged(axes.yaxis, own.y) };
+}
+
+/**
+ * Names of rows, each in lines that leave room for the figure.
+ * @param {Specification} specification
+ * @param {boolean} isNarrow
+ * @returns {Map<string, string[]>}
+ */
+function rowNames({ data }, isNarrow) {
+  const names = data.flatMap(({ type, y }) => (type !== "heatmap" && typeof y?.[0] === "string" ? [...y] : []));
+  return new Map(names.map((name) => [name, linesOf(name, isNarrow ? NAME : Infinity)]));
+}
+
+/**
+ * Axis with the names of rows in lines.
+ * @param {any} axis
+ * @param {Specification} specification
+ * @param {boolean} isNarrow
+ */
+function withNames(axis, specification, isNarrow) {
+  const names = rowNames(specification, isNarrow);
+  if (!isNarrow || !names.size || axis?.tickvals) return axis;
+  const ticktext = [...names.values()].map((lines) => lines.join("<br>"));
+  return { ...axis, tickmode: "array", tickvals: [...names.keys()], ticktext };
+}
+
+/**
+ * Width that the names of rows take, next to which the label of the first axis is centered.
+ * @param {Specification} specification
+ * @param {boolean} isNarrow
+ * @param {number} size of the type
+ */
+function namesWidth(specification, isNarrow, size) {
+  const lines = [...rowNames(specification, isNarrow).values()].flat();
+  return Math.max(0, ...lines.map((line) => line.length)) * size * 0.5;
 }
 
 /** @param {Specification} specification */
