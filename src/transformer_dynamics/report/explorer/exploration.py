@@ -247,7 +247,7 @@ class Exploration:
             title=title,
             x_label=x_label,
             y_label=y_label,
-            caption=f"{self._numbers.samples.size} of {self._numbers.recording.shape[0]} samples.",
+            caption=f"N = {self._numbers.samples.size} of {self._numbers.recording.shape[0]} samples.",
             series=series,
         )
 
