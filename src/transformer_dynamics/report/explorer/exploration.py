@@ -243,11 +243,12 @@ class Exploration:
         return found["score"], row
 
     def _lines(self, title: str, x_label: str, y_label: str, series: Sequence[Series]) -> Lines:
+        n_shown = self._numbers.samples.size
         return Lines(
             title=title,
             x_label=x_label,
             y_label=y_label,
-            caption=f"N = {self._numbers.samples.size} of {self._numbers.recording.shape[0]} samples.",
+            caption=f"N = {n_shown} of {self._numbers.recording.shape[0]} samples.",
             series=series,
         )
 
