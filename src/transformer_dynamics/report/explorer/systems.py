@@ -87,7 +87,7 @@ def shown_part(recording: Recording, samples: NDArray[np.int64]) -> Recording:
 def twin_rows(twin: Recording | None, recording: Recording) -> NDArray[np.int64]:
     """Row of each sample of the recording in the twin, by text and position; -1 where absent.
 
-    A text is found by its tokens: a twin of some of the texts numbers them on its own.
+    A text is found by its tokens: a twin of some of the texts may number them on its own.
     """
     rows = np.full(recording.shape[0], -1)
     if twin is None or twin.shape[1:] != recording.shape[1:]:
