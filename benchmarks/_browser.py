@@ -26,7 +26,7 @@ UNDRAWN = (
     "return [...document.querySelectorAll('.figure[data-figure]:not([data-drawn])')]"
     ".filter(e => e.checkVisibility() && e.getBoundingClientRect().top < innerHeight).length"
 )
-HEIGHT = "return document.documentElement.scrollHeight"
+HEIGHT = "return Math.ceil(document.body.getBoundingClientRect().bottom + scrollY)"
 # Bars that stay on the screen would be in every picture.
 FOLLOW_THE_PAGE = """
 const style = document.createElement("style");
