@@ -89,6 +89,16 @@ def runs(tmp_path_factory):
     return finished.make_runs(tmp_path_factory.mktemp("runs"))
 
 
+@pytest.fixture(scope="module")
+def driver():
+    """A real browser of a test module's own."""
+    import browsing
+
+    opened = browsing.open_browser()
+    yield opened
+    opened.quit()
+
+
 @pytest.fixture
 def tdyn(monkeypatch, capsys):
     """The command, run in this process: exit status, standard output, standard error."""
