@@ -14,6 +14,7 @@ from transformer_dynamics.cli.invocation import FAILED
 from transformer_dynamics.cli.measure import measure
 from transformer_dynamics.cli.options.signature import command
 from transformer_dynamics.cli.perturb import perturb
+from transformer_dynamics.cli.plan import plan
 from transformer_dynamics.cli.record import record
 from transformer_dynamics.cli.report import compare, figures, report
 from transformer_dynamics.cli.run import run
@@ -32,7 +33,7 @@ EPILOG = (
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for function in (run, record, measure, perturb, compare, report, figures, sites):
+for function in (run, plan, record, measure, perturb, compare, report, figures, sites):
     app.command()(command(function))
 app.command("list")(list_entries)
 app.command()(doctor)

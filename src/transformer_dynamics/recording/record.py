@@ -111,8 +111,7 @@ def record(
         UserWarning: number of texts without a kept position; all texts end in one special token.
     """
     options = options or RecordingOptions()
-    job, inputs = _job_and_inputs(as_model(model), texts, positions, options, keep, groups)
-    template = _template(job, inputs)
+    job, template = prepare(as_model(model), texts, positions, options, keep, groups)
     target = None if out is None else local_path(out, RecordingError)
     tally = _Tally(job.plan, on_progress)
     if keep == "moments":
@@ -125,14 +124,19 @@ def record(
     return Recording(template.assign(activation=(DIMS, states)))
 
 
-def _job_and_inputs(
+def prepare(
     model: Model,
     texts: Any,
     positions: Positions,
     options: RecordingOptions,
-    keep: str,
-    groups: Sequence[Any] | None,
-) -> tuple[Job, Inputs]:
+    keep: str = "states",
+    groups: Sequence[Any] | None = None,
+) -> tuple[Job, xr.Dataset]:
+    """Fix a recording: its job, and its labels and provenance without the states.
+
+    Raises:
+        RecordingError: as `record`.
+    """
     if keep not in KEEP:
         raise RecordingError(
             f"got keep={keep!r}; allowed are {', '.join(KEEP)}: td.record(model, texts, "
@@ -144,7 +148,7 @@ def _job_and_inputs(
     job = make_job(model, inputs, positions, options, keep=keep)
     _warn_of_left_out(job.plan)
     _warn_of_special_tokens(job, positions)
-    return job, inputs
+    return job, _template(job, inputs)
 
 
 def _template(job: Job, inputs: Inputs) -> xr.Dataset:

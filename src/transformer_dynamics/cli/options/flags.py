@@ -149,6 +149,20 @@ class RecordFlags(SharedFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanFlags(SharedFlags):
+    """Options of `tdyn plan`."""
+
+    out: Annotated[
+        Path, _run(help="Folder of the recording to be made, on the disk that will hold it.")
+    ] = Path("recording.zarr")
+    workers: Annotated[int, _run(help="Number of workers, each with a device of its own.")] = 1
+    tokens_per_second: Annotated[
+        float | None,
+        _run(help="Known throughput of one worker; by default it is measured for some seconds."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PerturbFlags(SharedFlags):
     """Options of `tdyn perturb`, which `tdyn run` shares."""
 

@@ -47,7 +47,7 @@ def shard_states(
     states = np.empty((rows.stop - rows.start, *job.shape[1:]), dtype=job.storage)
     computed = torch.float64 if job.model.dtype == "float64" else torch.float32
     for batch in job.plan.batches(shard):
-        kept = _batch_states(job.model, batch).to(device="cpu", dtype=computed)
+        kept = batch_states(job.model, batch).to(device="cpu", dtype=computed)
         _require_finite(kept, batch, job.model)
         if job.storage == "float16":
             _require_in_range(kept, batch, job.model)
@@ -96,7 +96,7 @@ def is_recorded(folder: Path, shard: int) -> bool:
     return read_json(folder / MARKERS / f"{shard:06d}.json") is not None
 
 
-def _batch_states(model: Model, batch: Batch) -> torch.Tensor:
+def batch_states(model: Model, batch: Batch) -> torch.Tensor:
     """Kept states of one forward pass, on the model's device, `(kept, site, unit)`."""
     sites = model.found_sites
     index = {site.label: place for place, site in enumerate(sites.sites)}
