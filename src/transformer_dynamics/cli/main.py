@@ -12,12 +12,14 @@ import transformer_dynamics
 from transformer_dynamics.cli.inspect import doctor, list_entries, sites
 from transformer_dynamics.cli.invocation import FAILED
 from transformer_dynamics.cli.measure import measure
+from transformer_dynamics.cli.merge import merge
 from transformer_dynamics.cli.options.signature import command
 from transformer_dynamics.cli.perturb import perturb
 from transformer_dynamics.cli.plan import plan
 from transformer_dynamics.cli.record import record
 from transformer_dynamics.cli.report import compare, figures, report
 from transformer_dynamics.cli.run import run
+from transformer_dynamics.cli.verify import verify
 from transformer_dynamics.errors import TdynError
 
 EXIT_STATUSES = {
@@ -33,7 +35,19 @@ EPILOG = (
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for function in (run, plan, record, measure, perturb, compare, report, figures, sites):
+for function in (
+    run,
+    plan,
+    record,
+    verify,
+    merge,
+    measure,
+    perturb,
+    compare,
+    report,
+    figures,
+    sites,
+):
     app.command()(command(function))
 app.command("list")(list_entries)
 app.command()(doctor)

@@ -264,6 +264,35 @@ class MeasureFlags(OutputFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FolderFlags(OutputFlags):
+    """Options of `tdyn verify`."""
+
+    folder: Annotated[
+        Path,
+        typer.Argument(help="A recording, a growing one, moments, or the folder of a run."),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeFlags(OutputFlags):
+    """Options of `tdyn merge`."""
+
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(help="Two or more recordings, or moments, such as a.zarr b.zarr."),
+    ]
+    out: Annotated[Path, _run(help="Folder of the merged recording, ending in .zarr.")]
+    keep_duplicates: Annotated[
+        bool,
+        _run(
+            "--keep-duplicates",
+            help="Keep a text that is in two recordings; its samples count twice.",
+            show_default=False,
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportFlags(OutputFlags):
     """Options of `tdyn report`."""
 

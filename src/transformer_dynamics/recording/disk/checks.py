@@ -47,6 +47,11 @@ def broken_chunks(path: Path, *, read: bool) -> dict[int, str]:
     return broken
 
 
+def chunk_name(chunk: int) -> str:
+    """Name of the file of a chunk in the folder of a recording."""
+    return f"activation/c/{chunk}/0/0"
+
+
 def require_whole(path: Path, *, read: bool) -> None:
     """Refuse a recording with a broken chunk.
 
@@ -64,6 +69,6 @@ def require_whole(path: Path, *, read: bool) -> None:
         n_chunks = -(-array.shape[0] // array.chunks[0])
         raise RecordingError(
             f"{len(broken)} of {n_chunks} chunks of {path} are broken: "
-            f"activation/c/{chunk}/0/0 (samples {start} to {stop - 1}) is {fault}; the same "
+            f"{chunk_name(chunk)} (samples {start} to {stop - 1}) is {fault}; the same "
             "td.record call or `tdyn record` command as before records those shards again"
         )
