@@ -11,15 +11,15 @@ from rich.text import Text
 import transformer_dynamics
 from transformer_dynamics.cli.inspect import doctor, list_entries, sites
 from transformer_dynamics.cli.invocation import FAILED
+from transformer_dynamics.cli.large.merge import merge
+from transformer_dynamics.cli.large.plan import plan
+from transformer_dynamics.cli.large.verify import verify
 from transformer_dynamics.cli.measure import measure
-from transformer_dynamics.cli.merge import merge
 from transformer_dynamics.cli.options.signature import command
 from transformer_dynamics.cli.perturb import perturb
-from transformer_dynamics.cli.plan import plan
 from transformer_dynamics.cli.record import record
 from transformer_dynamics.cli.report import compare, figures, report
 from transformer_dynamics.cli.run import run
-from transformer_dynamics.cli.verify import verify
 from transformer_dynamics.errors import TdynError
 
 EXIT_STATUSES = {
