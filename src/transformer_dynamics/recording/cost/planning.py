@@ -23,12 +23,13 @@ from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.model.loading import as_model
 from transformer_dynamics.recording.cost.estimate import CostEstimate
 from transformer_dynamics.recording.cost.operations import pass_cost
-from transformer_dynamics.recording.cost.sizes import folder_bytes, peak_memory, state_bytes
+from transformer_dynamics.recording.cost.sizes import folder_bytes, peak_memory
 from transformer_dynamics.recording.cost.throughput import (
     BatchShape,
     batch_flops,
     batch_shapes,
     measured_rate,
+    state_bytes,
     write_seconds_per_byte,
 )
 from transformer_dynamics.recording.disk.chunks import create_states
@@ -135,7 +136,7 @@ def estimated_cost(
         origin = "stated"
     else:
         rate = measured_rate(job, shapes, flops, resources.calibration_seconds)
-        written = [shape.n_kept * _row_bytes(job) * disk.seconds_per_byte for shape in shapes]
+        written = [shape.n_kept * state_bytes(job) * disk.seconds_per_byte for shape in shapes]
         of_shards = _by_shard(job, shapes, flops * rate.seconds_per_flop + written)
         origin = f"measured on {rate.n_batches} of {len(shapes)} batches in {rate.seconds:.1f} s"
     memory = peak_memory(job, shapes, passes.activation_bytes)
@@ -171,19 +172,14 @@ class _Disk:
 
 
 def _disk(job: Job, template: xr.Dataset, folder: Path, *, measured: bool) -> _Disk:
-    """Write the labels and, to measure the disk, a few chunks; add the bytes of all chunks."""
+    """Write the labels and, to measure the disk, one file; add the bytes of all files."""
     make_folder(folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".tdyn-plan-") as name:
         store = Path(name) / "recording.zarr"
         template.to_zarr(store, mode="w", consolidated=False)
-        array = create_states(store, job.shape, job.storage, job.chunk_rows)
-        n_bytes = folder_bytes(store) + state_bytes(array)
-        return _Disk(n_bytes, write_seconds_per_byte(array, store) if measured else 0.0)
-
-
-def _row_bytes(job: Job) -> int:
-    """Bytes of one sample."""
-    return job.shape[1] * job.shape[2] * np.dtype(job.storage).itemsize
+        create_states(store, job.shape, job.storage, job.chunk_rows, job.plan.shard_rows)
+        n_bytes = folder_bytes(store) + job.outline.n_bytes
+        return _Disk(n_bytes, write_seconds_per_byte(job, Path(name)) if measured else 0.0)
 
 
 def _by_shard(job: Job, shapes: Sequence[BatchShape], costs: Any) -> NDArray[np.float64]:

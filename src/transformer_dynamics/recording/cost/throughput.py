@@ -6,25 +6,23 @@ have their share. Cost: about the given number of seconds, and at least two batc
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from transformer_dynamics.recording.cost.operations import Quadratic
-from transformer_dynamics.recording.disk.shards import batch_states
+from transformer_dynamics.recording.disk.shard_files import write_shard_file
+from transformer_dynamics.recording.disk.shards import kept_states
 from transformer_dynamics.recording.job import Job
 from transformer_dynamics.recording.plan import Batch, Plan
 
 # Consecutive multiples of the golden ratio cover the unit interval evenly, however many are taken.
 GOLDEN_RATIO = (5**0.5 - 1) / 2
-WRITTEN_BYTES = 64 * 2**20
-MOST_WRITES = 8
+MOST_WRITTEN = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def measured_rate(
     for index in _spread(flops):
         batch = _batch(job.plan, shapes[index])
         start = time.perf_counter()
-        batch_states(job.model, batch).cpu()
+        kept_states(job.model, batch)
         timed.append((time.perf_counter() - start, float(flops[index])))
         spent += timed[-1][0]
         if spent >= seconds and len(timed) > 1:
@@ -108,32 +106,26 @@ def measured_rate(
     return Rate(measured / sum(cost for _, cost in kept), len(kept), measured)
 
 
-def write_seconds_per_byte(array: zarr.Array, store: Path) -> float:
-    """Seconds to write a byte of states through to the disk, measured on a few chunks.
+def write_seconds_per_byte(job: Job, folder: Path) -> float:
+    """Seconds to write a byte of states through to the disk, measured on one small file.
 
     Args:
-        array: Empty array of the states, which is thrown away afterwards.
-        store: Folder of its store.
+        job: Job of the recording.
+        folder: Folder on the disk, which is thrown away afterwards.
     """
-    rows = array.chunks[0]
-    chunk = np.zeros((rows, *array.shape[1:]), dtype=array.dtype)
-    chunk[:] = np.random.default_rng(0).standard_normal(array.shape[2])
-    n_writes = max(1, min(array.shape[0] // rows, MOST_WRITES, WRITTEN_BYTES // chunk.nbytes))
-    written = 0
+    rows, whole = job.file_rows
+    chunk_bytes = rows * state_bytes(job)
+    n_chunks = max(1, min(whole // rows, MOST_WRITTEN // chunk_bytes))
+    states = np.zeros((min(job.plan.n_rows, n_chunks * rows), *job.shape[1:]), dtype=job.storage)
+    states[:] = np.random.default_rng(0).standard_normal(job.shape[2])
     start = time.perf_counter()
-    for place in range(n_writes):
-        block = chunk[: array.shape[0] - place * rows]
-        array[place * rows : place * rows + len(block)] = block
-        written += block.nbytes
-    for file in store.rglob("*"):
-        if file.is_file():
-            _flush(file)
-    return (time.perf_counter() - start) / written
+    write_shard_file(folder / "measured", states, rows, n_chunks)
+    return (time.perf_counter() - start) / states.nbytes
 
 
-def _flush(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
+def state_bytes(job: Job) -> int:
+    """Bytes of one sample."""
+    return int(np.prod(job.shape[1:])) * np.dtype(job.storage).itemsize
 
 
 def _spread(costs: NDArray[np.float64]) -> Iterator[int]:

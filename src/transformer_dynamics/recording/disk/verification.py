@@ -12,8 +12,8 @@ import xarray as xr
 import zarr
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.recording.disk.checks import broken_chunks, chunk_name
-from transformer_dynamics.recording.disk.shards import STORE
+from transformer_dynamics.recording.disk.checks import broken_files, file_name
+from transformer_dynamics.recording.workers.growing import STORE
 from transformer_dynamics.storage.files import local_path, read_json
 
 PARTIAL = ".partial"
@@ -89,8 +89,8 @@ def _verified(path: Path) -> Verification:
         return _of_growing(path)
     if not (path / "activation").exists():
         return Verification(path, "moments", 0, faults=_broken_labels(path))
-    broken = broken_chunks(path, read=True)
-    faults = {chunk_name(place): fault for place, fault in broken.items()} | _broken_labels(path)
+    broken = broken_files(path, read=True)
+    faults = {file_name(place): fault for place, fault in broken.items()} | _broken_labels(path)
     return Verification(path, "recording", _n_files(path), faults=faults)
 
 
@@ -99,10 +99,10 @@ def _of_growing(path: Path) -> Verification:
     store = path / STORE
     if not (store / "activation").exists():
         return Verification(path, "growing recording", 0)
-    broken = broken_chunks(store, read=True)
+    broken = broken_files(store, read=True)
     missing = [place for place, fault in broken.items() if fault == "missing"]
     faults = {
-        f"{STORE}/{chunk_name(place)}": fault
+        f"{STORE}/{file_name(place)}": fault
         for place, fault in broken.items()
         if fault != "missing"
     }

@@ -1,6 +1,6 @@
 """Merge recordings, or moments, of one model over several sets of texts.
 
-States are copied block by block, so that memory holds two chunks of them whatever the size. The
+States are copied block by block: memory holds one file of the result (256 MiB) and one chunk. The
 result appears under its name only when it is complete.
 """
 
@@ -18,8 +18,14 @@ import zarr
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.recording.disk.chunks import chunk_rows, create_states
+from transformer_dynamics.recording.disk.chunks import (
+    CHUNKS_PER_FILE,
+    chunk_rows,
+    create_states,
+    states_folder,
+)
 from transformer_dynamics.recording.disk.opening import open_recording
+from transformer_dynamics.recording.disk.shard_files import write_shard_file
 from transformer_dynamics.recording.joining.agreement import MERGED, require_agreement
 from transformer_dynamics.recording.joining.duplicates import refuse_duplicates
 from transformer_dynamics.recording.joining.labels import joined_labels
@@ -72,8 +78,9 @@ def merge_recordings(
     partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.")) / "merged.zarr"
     try:
         labels.to_zarr(partial, mode="w", consolidated=False)
-        array = create_states(partial, shape, dtype, chunk_rows(*shape[1:], dtype.itemsize))
-        _copy(opened, array, on_progress)
+        rows = chunk_rows(*shape[1:], dtype.itemsize)
+        array = create_states(partial, shape, dtype, rows, rows * CHUNKS_PER_FILE)
+        _copy(opened, array, partial, on_progress)
         partial.rename(target)
     finally:
         remove_folder(partial.parent)
@@ -192,20 +199,24 @@ def _require_room(folder: Path, n_bytes: int) -> None:
         )
 
 
-def _copy(recordings: Sequence[Recording], array: zarr.Array, on_progress: Progress | None) -> None:
-    """Write the states of all recordings in turn, in whole chunks of the array."""
-    start = 0
-    for states in _rechunked(recordings, (array.shards or array.chunks)[0]):
+def _copy(
+    recordings: Sequence[Recording], array: zarr.Array, store: Path, on_progress: Progress | None
+) -> None:
+    """Write the states of all recordings in turn, file by file."""
+    rows, whole, done = array.chunks[0], array.shards[0], 0
+    for index, states in enumerate(_rechunked(recordings, whole)):
+        folder = states_folder(store) / str(index) / "0"
         try:
-            array[start : start + len(states)] = states
+            folder.mkdir(parents=True)
+            write_shard_file(folder / "0", states, rows, whole // rows)
         except OSError as error:
             raise RecordingError(
                 f"cannot write the merged recording ({error.strerror}); the recordings that were "
                 "merged are unchanged: make room and run the same command again"
             ) from error
-        start += len(states)
+        done += len(states)
         if on_progress is not None:
-            on_progress(start, array.shape[0])
+            on_progress(done, array.shape[0])
 
 
 def _rechunked(recordings: Sequence[Recording], n_rows: int) -> Iterator[NDArray[Any]]:
