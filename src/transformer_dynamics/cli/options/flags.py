@@ -249,7 +249,11 @@ class MeasureFlags(OutputFlags):
     """Options of `tdyn measure`."""
 
     recording: Annotated[
-        Path, typer.Argument(help="A recording or moments, such as recording.zarr.")
+        str,
+        typer.Argument(
+            help="A recording or moments, such as recording.zarr; or the address of a recording in "
+            "another store, such as s3://bucket/recording.zarr."
+        ),
     ]
     measures: Annotated[
         list[str] | None,
@@ -268,8 +272,11 @@ class FolderFlags(OutputFlags):
     """Options of `tdyn verify`."""
 
     folder: Annotated[
-        Path,
-        typer.Argument(help="A recording, a growing one, moments, or the folder of a run."),
+        str,
+        typer.Argument(
+            help="A recording, a growing one, moments, the folder of a run, or an address such as "
+            "s3://bucket/recording.zarr."
+        ),
     ]
 
 
@@ -278,7 +285,7 @@ class MergeFlags(OutputFlags):
     """Options of `tdyn merge`."""
 
     recordings: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(help="Two or more recordings, or moments, such as a.zarr b.zarr."),
     ]
     out: Annotated[Path, _run(help="Folder of the merged recording, ending in .zarr.")]

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import xarray as xr
-import zarr
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.recording.disk.checks import broken_files, file_name
-from transformer_dynamics.recording.workers.growing import STORE
+from transformer_dynamics.recording.disk.checks import broken_files, file_name, states_array
+from transformer_dynamics.recording.disk.opening import open_recording
+from transformer_dynamics.recording.workers.growing import SETTINGS, STORE
+from transformer_dynamics.storage.addresses import place
 from transformer_dynamics.storage.files import local_path, read_json
 
 PARTIAL = ".partial"
@@ -32,7 +33,7 @@ class Verification:
         faults: File or label to its fault; empty for a whole store.
     """
 
-    path: Path
+    path: Path | str
     kind: str
     n_files: int
     n_missing: int = 0
@@ -42,12 +43,18 @@ class Verification:
 def verify(folder: str | Path) -> list[Verification]:
     """Verify a recording, moments, a growing recording, or all of them in the folder of a run.
 
+    A recording may be given by its address, as `td.open_recording` takes it.
+
     Moments have no checksums; every value is read.
 
     Raises:
         RecordingError: the folder does not exist, or holds none of these.
     """
-    return [_verified(store) for store in stores_in(folder)]
+    path = place(folder, RecordingError)
+    if isinstance(path, str):
+        open_recording(path, check=False)  # refuses what is none
+        return [_of_recording(path)]
+    return [_verified(store) for store in stores_in(path)]
 
 
 def stores_in(folder: str | Path) -> list[Path]:
@@ -74,7 +81,7 @@ def stores_in(folder: str | Path) -> list[Path]:
 
 def is_growing(path: Path) -> bool:
     """Whether a folder holds a recording that is not complete yet."""
-    return path.name.endswith(PARTIAL) and (path / "settings.json").exists()
+    return path.name.endswith(PARTIAL) and (path / SETTINGS).exists()
 
 
 def _is_store(path: Path) -> bool:
@@ -89,8 +96,12 @@ def _verified(path: Path) -> Verification:
         return _of_growing(path)
     if not (path / "activation").exists():
         return Verification(path, "moments", 0, faults=_broken_labels(path))
+    return _of_recording(path)
+
+
+def _of_recording(path: Path | str) -> Verification:
     broken = broken_files(path, read=True)
-    faults = {file_name(place): fault for place, fault in broken.items()} | _broken_labels(path)
+    faults = {file_name(index): fault for index, fault in broken.items()} | _broken_labels(path)
     return Verification(path, "recording", _n_files(path), faults=faults)
 
 
@@ -100,23 +111,23 @@ def _of_growing(path: Path) -> Verification:
     if not (store / "activation").exists():
         return Verification(path, "growing recording", 0)
     broken = broken_files(store, read=True)
-    missing = [place for place, fault in broken.items() if fault == "missing"]
+    missing = [index for index, fault in broken.items() if fault == "missing"]
     faults = {
-        f"{STORE}/{file_name(place)}": fault
-        for place, fault in broken.items()
+        f"{STORE}/{file_name(index)}": fault
+        for index, fault in broken.items()
         if fault != "missing"
     }
     n_files = _n_files(store) - len(missing)
     return Verification(path, "growing recording", n_files, len(missing), faults)
 
 
-def _n_files(store: Path) -> int:
-    array = zarr.open_array(store / "activation", mode="r")
+def _n_files(store: Path | str) -> int:
+    array = states_array(store)
     rows = (array.shards or array.chunks)[0]
     return int(-(-array.shape[0] // rows))
 
 
-def _broken_labels(path: Path) -> dict[str, str]:
+def _broken_labels(path: Path | str) -> dict[str, str]:
     """Read every variable but the states; those that cannot be read, with the error."""
     try:
         dataset = xr.open_zarr(path, consolidated=False, chunks=None)

@@ -31,6 +31,7 @@ from transformer_dynamics.recording.joining.duplicates import refuse_duplicates
 from transformer_dynamics.recording.joining.labels import joined_labels
 from transformer_dynamics.recording.moments.moments import Moments, holds_moments, open_moments
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.storage.addresses import place
 from transformer_dynamics.storage.files import local_path, make_folder, remove_folder
 
 Progress = Callable[[int, int], None]
@@ -62,7 +63,7 @@ def merge_recordings(
     """
     target = _target(recordings, out)
     opened = [each if isinstance(each, Recording) else open_recording(each) for each in recordings]
-    names = [_name(each, place) for place, each in enumerate(recordings)]
+    names = [_name(each, index) for index, each in enumerate(recordings)]
     shapes = [
         {"sites": list(each.sites), "units": each.shape[2], "dtype": str(each.activation.dtype)}
         for each in opened
@@ -103,7 +104,7 @@ def merge_moments(
     """
     target = _target(folders, out)
     opened = [open_moments(each) for each in folders]
-    names = [_name(each, place) for place, each in enumerate(folders)]
+    names = [_name(each, index) for index, each in enumerate(folders)]
     shapes = [{"sites": list(each.sites), "units": each.shape[2]} for each in opened]
     provenances = [part for each in opened for part in _parts(each)]
     owners = [name for name, each in zip(names, opened, strict=True) for _ in _parts(each)]
@@ -129,7 +130,11 @@ def merge_folders(
     Raises:
         RecordingError: as `merge_recordings`, or a mixture of recordings and moments.
     """
-    of_moments = [each for each in folders if holds_moments(each)]
+    of_moments = [
+        each
+        for each in folders
+        if isinstance(place(each, RecordingError), Path) and holds_moments(each)
+    ]
     if not of_moments:
         return merge_recordings(
             folders, out, keep_duplicates=keep_duplicates, on_progress=on_progress
@@ -161,7 +166,7 @@ def _target(given: Any, out: str | Path) -> Path:
 
 def _refuse_repeated(contents: Sequence[Any], names: Sequence[str]) -> None:
     """Refuse the same recording, or the same texts, twice."""
-    for place, content in enumerate(contents):
+    for number, content in enumerate(contents):
         first = next(
             index
             for index, each in enumerate(contents)
@@ -172,15 +177,15 @@ def _refuse_repeated(contents: Sequence[Any], names: Sequence[str]) -> None:
                 and each == content
             )
         )
-        if first < place:
+        if first < number:
             raise RecordingError(
-                f"{names[first]} and {names[place]} hold the same texts, which would count twice; "
+                f"{names[first]} and {names[number]} hold the same texts, which would count twice; "
                 "name each once, or keep both: keep_duplicates=True (--keep-duplicates)"
             )
 
 
-def _name(recording: Any, place: int) -> str:
-    return str(recording) if isinstance(recording, str | Path) else f"recording {place}"
+def _name(recording: Any, index: int) -> str:
+    return str(recording) if isinstance(recording, str | Path) else f"recording {index}"
 
 
 def _parts(moments: Moments) -> list[dict[str, Any]]:
