@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,24 +145,28 @@ class Growing:
         """Give the finished store its name; does nothing if another worker has."""
         _moved(self.store, self.out)
         self.discard()
-        names = tuple(f".{self.out.name}.{purpose}-" for purpose in ("begin", "old"))
-        for entry in list(self.out.parent.iterdir()):
-            if entry.name.startswith(names):
-                remove_folder(entry)
 
     def discard(self) -> None:
-        """Remove the folder where a finished recording exists, or where none was begun in it."""
+        """Remove the folder where the finished recording exists, or where none was begun in it.
+
+        With a finished recording, folders of workers that were killed here or at the begin go too.
+        """
         old = self._beside("old")
         remove_folder(old)
-        try:
+        with suppress(FileNotFoundError):  # there is none, or another worker does the same
             # Under its own name a frozen worker that wakes up would write to a half-removed folder.
             self.folder.rename(old)
-        except FileNotFoundError:  # there is none, or another worker does the same
-            return
         if (old / SETTINGS).exists() and not self.out.exists():
             _moved(old, self.folder)  # another worker has just begun it
-        else:
-            remove_folder(old)
+        remove_folder(old)
+        if self.out.exists():
+            self._sweep()
+
+    def _sweep(self) -> None:
+        begun, old = (f".{self.out.name}.{purpose}-" for purpose in ("begin", "old"))
+        for entry in list(self.out.parent.iterdir()):
+            if entry.name.startswith((begun, old)):
+                remove_folder(entry)
 
     def _beside(self, purpose: str) -> Path:
         return self.out.with_name(f".{self.out.name}.{purpose}-{self.worker}")
