@@ -13,6 +13,7 @@ from transformer_dynamics.cli.inspect import doctor, list_entries, sites
 from transformer_dynamics.cli.invocation import FAILED
 from transformer_dynamics.cli.large.merge import merge
 from transformer_dynamics.cli.large.plan import plan
+from transformer_dynamics.cli.large.status import status
 from transformer_dynamics.cli.large.verify import verify
 from transformer_dynamics.cli.measure import measure
 from transformer_dynamics.cli.options.signature import command
@@ -39,6 +40,7 @@ for function in (
     run,
     plan,
     record,
+    status,
     verify,
     merge,
     measure,

@@ -269,7 +269,7 @@ class MeasureFlags(OutputFlags):
 
 @dataclass(frozen=True, kw_only=True)
 class FolderFlags(OutputFlags):
-    """Options of `tdyn verify`."""
+    """Options of `tdyn status` and `tdyn verify`."""
 
     folder: Annotated[
         str,

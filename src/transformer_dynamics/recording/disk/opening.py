@@ -53,7 +53,7 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
 
 
 def _hint(path: Path | str) -> str:
-    """How to get a recording that does not exist."""
+    """Advice for a path without a recording."""
     if isinstance(path, str):
         return "name the folder that holds its zarr.json"
     unfinished = path.with_name(path.name + ".partial")
