@@ -59,8 +59,25 @@ def load_model_of(options: ModelFlags, output: Output) -> Model:
         )
     daily = {name: getattr(options, name) for name in ("device", "dtype", "revision", "offline")}
     rare = {name: getattr(options, name) for name in ("attention", "trust_remote_code")}
+    rare["device_map"] = _device_map_of(options)
     with output.stage("load_model", "models"):
         return load_model(options.model, sites=named, **daily, options=ModelOptions(**rare))
+
+
+def _device_map_of(options: ModelFlags) -> Any:
+    """Distribution over devices by its name, or read from a JSON file."""
+    from transformer_dynamics.storage.files import read_json
+
+    given = options.device_map
+    if given is None or not given.endswith(".json"):
+        return given
+    read = read_json(Path(given).expanduser())
+    if not isinstance(read, dict) or not read:
+        raise TdynError(
+            f"{given} holds no distribution over devices; it is a JSON object like "
+            '{"model.embed_tokens": 0, "model.layers.0": 0, "model.norm": "cpu"}'
+        )
+    return read
 
 
 def load_texts_of(options: SharedFlags, output: Output) -> Any:

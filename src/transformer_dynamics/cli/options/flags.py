@@ -63,6 +63,13 @@ class ModelFlags:
     device: Annotated[
         str, _model(help="auto, cpu, cuda, cuda:1, mps, or balanced (over several devices).")
     ] = "auto"
+    device_map: Annotated[
+        str | None,
+        _model(
+            help="Distribution of the weights over devices: auto, balanced, sequential, or a JSON "
+            "file from module to device (a GPU's number, cpu, disk). It replaces --device."
+        ),
+    ] = None
     dtype: Annotated[str, _model(help="float32, bfloat16, float16, float64.")] = "float32"
     attention: Annotated[
         str | None, _model(help="Attention implementation: sdpa, eager, flash_attention_2.")
