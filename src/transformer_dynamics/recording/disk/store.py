@@ -93,10 +93,21 @@ def begin(
     return growing
 
 
-def _write_empty(job: Job, template: xr.Dataset, store: Path) -> None:
-    """Write the store without any file of states; a missing row would read as NaN."""
+def _write_empty(job: Job, template: xr.Dataset, path: Path) -> None:
+    """Write the store without any file of states; a missing row would read as NaN.
+
+    It is made in memory, since Zarr creates files by hard links, which some file systems lack.
+    """
+    import zarr
+
+    entries: dict[str, Any] = {}
+    store = zarr.storage.MemoryStore(entries)
     template.to_zarr(store, mode="w", consolidated=False)
     create_states(store, job.shape, job.storage, job.chunk_rows, job.plan.shard_rows)
+    for name, content in entries.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.to_bytes())
 
 
 def _require_layout(job: Job, growing: Growing) -> None:
