@@ -1,11 +1,12 @@
 """Time and memory of recording, measures and claims against samples, units and sites.
 
-`python benchmarks/cost_curves.py` measures every point in a process of its own, one factor at a time
-around a base size, and writes docs/cost_curves.md. Each point is a JSON file in `--folder`; a second
-call measures what is missing. Recordings lie on disk in chunks of 256 KiB, small against all sizes,
-so that a measure that reads blocks shows flat memory. A process runs the task once on a tiny
-recording, which loads what is imported late; then its peak is reset (Linux) and the task is measured.
-A point that needs more than `--limit` seconds of a processor is given up, and so are larger ones.
+`python benchmarks/cost_curves.py` measures every point in a process of its own, one factor at a
+time around a base size, and writes docs/cost_curves.md. Each point is a JSON file in `--folder`; a
+second call measures what is missing. Recordings lie on disk in chunks of 256 KiB, small against all
+sizes, so that a measure that reads blocks shows flat memory. A process runs the task once on a tiny
+recording, which loads what is imported late; then its peak is reset (Linux) and the task is
+measured. A point that needs more than `--limit` seconds of a processor is given up, and so are
+larger ones.
 """
 
 from __future__ import annotations
@@ -218,45 +219,49 @@ def exponent(costs: dict[int, float]) -> float | None:
 
 
 def is_flat(added: dict[int, float], state_bytes: dict[int, int]) -> bool:
-    """Whether peak memory does not grow with the samples, or only by a small share of the states."""
-    sizes = sorted(added)
-    growth = added[sizes[-1]] - added[sizes[0]]
+    """Whether memory does not grow with the samples, or by a small share of the states alone.
+
+    >>> held = {1: 100 * 2**20, 8: 800 * 2**20}
+    >>> is_flat({1: 50e6, 8: 60e6}, held), is_flat({1: 50e6, 8: 400e6}, held)
+    (True, False)
+    """
+    small, large = min(added), max(added)
+    growth = added[large] - added[small]
+    share = growth / (state_bytes[large] - state_bytes[small])
     slope = exponent({size: max(cost, 1.0) for size, cost in added.items()})
-    share = growth / (state_bytes[sizes[-1]] - state_bytes[sizes[0]])
     return growth < SMALL_BYTES or share < FLAT_SHARE or (slope or 0.0) < FLAT_EXPONENT
 
 
 def page(points: dict[str, dict[str, dict[int, dict[str, Any]]]]) -> str:
     """Page of the documentation from all points."""
-    lines = [HEAD.format(**_words())]
+    parts = [HEAD.format(**_words())]
     for cost, heading in (("cpu", "Time"), ("bytes", "Peak memory")):
-        lines.append(f"## {heading}\n\n{TEXTS[cost]}\n")
-        lines.append(
-            "| task | at the base size | 8 times the samples | exponent of samples | units | sites |"
-        )
-        lines.append("|---|--:|--:|--:|--:|--:|")
-        lines += [_row(task, factors, cost) for task, factors in points.items()]
-        lines.append("")
-    return "\n".join(lines)
+        rows = "\n".join(_row(task, factors, cost) for task, factors in points.items())
+        parts.append(f"## {heading}\n\n{TEXTS[cost]}\n\n{COLUMNS}\n{rows}\n")
+    return "\n".join(parts)
 
 
 def _row(task: str, factors: dict[str, dict[int, dict[str, Any]]], cost: str) -> str:
     curves = {
-        factor: {size: point[cost] for size, point in points.items() if point}
+        factor: {size: _cost(point, cost) for size, point in points.items() if point}
         for factor, points in factors.items()
     }
     samples = curves["samples"]
-    cells = [f"`{task}`", _shown(samples.get(SIZES["samples"][0]), cost)]
-    cells.append(_shown(samples.get(SIZES["samples"][-1]), cost))
+    cells = [f"`{task}`", *(_shown(samples.get(SIZES["samples"][end]), cost) for end in (0, -1))]
     for factor, curve in curves.items():
         slope = exponent(curve)
         text = "-" if slope is None else f"{slope:.1f}"
         missing = len(curve) < len(SIZES[factor])
         cells.append(f"{text} (to {max(curve, default=0)})" if missing else text)
-    if cost == "bytes" and len(samples) == len(SIZES["samples"]):
+    if cost == "bytes" and len(samples) > 1:
         held = {size: 4 * size * BASE["units"] * BASE["sites"] for size in samples}
         cells[3] += ", flat" if is_flat(samples, held) else ", grows"
     return f"| {' | '.join(cells)} |"
+
+
+def _cost(point: dict[str, Any], cost: str) -> float:
+    """Cost of a point; memory without the result itself, which most callers keep anyway."""
+    return max(0.0, point["bytes"] - point["result"]) if cost == "bytes" else point[cost]
 
 
 def _shown(value: float | None, cost: str) -> str:
@@ -267,31 +272,34 @@ def _shown(value: float | None, cost: str) -> str:
 
 def _words() -> dict[str, Any]:
     sizes = {f"of_{factor}": ", ".join(map(str, values)) for factor, values in SIZES.items()}
-    return {**BASE, **sizes, "tokens": N_TOKENS, "kib": BLOCK_BYTES // 2**10,
-            "mib": 4 * np.prod([BASE["samples"], BASE["units"], BASE["sites"]]) / 2**20}  # fmt: skip
+    mib = 4 * np.prod([BASE["samples"], BASE["units"], BASE["sites"]]) / 2**20
+    return {**BASE, **sizes, "tokens": N_TOKENS, "kib": BLOCK_BYTES // 2**10, "mib": mib}
 
 
+COLUMNS = """| task | base size | 8 times the samples | exponent: samples | units | sites |
+|---|--:|--:|--:|--:|--:|"""
 HEAD = """# Cost curves
 
-Time and peak memory of recording, of every measure with its defaults, and of the claims on a recording,
-against the number of samples, units and sites. `python benchmarks/cost_curves.py` measures them again and
-writes this page.
+Time and peak memory of recording, of every measure with its defaults, and of the claims on a
+recording, against the number of samples, units and sites. `python benchmarks/cost_curves.py`
+measures them again and writes this page.
 
-One factor varies at a time around {samples} samples, {units} units and {sites} sites ({mib:.1f} MiB of states):
-{of_samples} samples; {of_units} units; {of_sites} sites. The states are random walks on disk, in chunks of
-{kib} KiB instead of 16 MiB, so that all sizes are large against a chunk; td.record runs untrained models over
-texts of {tokens} tokens. One thread computes. The claims are those that need no model, with 19 draws of each
-null and 99 bootstrap draws.
+One factor varies at a time around {samples} samples, {units} units and {sites} sites
+({mib:.1f} MiB of states): {of_samples} samples; {of_units} units; {of_sites} sites. The states are
+random walks on disk, in chunks of {kib} KiB instead of 16 MiB, so that all sizes are large against
+a chunk; `td.record` runs untrained models over texts of {tokens} tokens. One thread computes. The
+claims are those that need no model, with 19 draws of each null and 99 bootstrap draws.
 
-An exponent is the slope of the logarithm of the cost over that of the size, fitted to the three largest sizes:
-1 is proportional, 2 quadratic. A cost that does not depend on the factor, or a large constant part, gives an
-exponent near 0. *To N* marks a curve whose larger points took more than the limit of 20 seconds.
+An exponent is the slope of the logarithm of the cost over that of the size, fitted to the three
+largest sizes: 1 is proportional, 2 quadratic. A cost that does not depend on the factor, or has a
+large constant part, gives an exponent near 0. *(to N)* marks a curve whose larger points took more
+than 20 seconds and were given up.
 """
 TEXTS = {
     "cpu": "Processor seconds of one call.",
-    "bytes": "Largest memory of the process during the call, less that before it. *Flat* in the samples "
-    "means that memory\ngrows by less than 3 MiB, or by less than a tenth of the added states, or with an "
-    "exponent below 0.25.",
+    "bytes": """Largest memory of the process during the call, less that before it and that of the
+result. *Flat* in the samples means that it grows by less than 3 MiB, or by less than a tenth of the
+added states, or with an exponent below 0.25.""",
 }
 
 

@@ -13,6 +13,7 @@ from transformer_dynamics.cli.inspect import doctor, list_entries, sites
 from transformer_dynamics.cli.invocation import FAILED
 from transformer_dynamics.cli.large.merge import merge
 from transformer_dynamics.cli.large.plan import plan
+from transformer_dynamics.cli.large.slurm import record as slurm_record
 from transformer_dynamics.cli.large.status import status
 from transformer_dynamics.cli.large.verify import verify
 from transformer_dynamics.cli.measure import measure
@@ -36,6 +37,9 @@ EPILOG = (
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+slurm = typer.Typer(no_args_is_help=True, help="Jobs for a cluster with SLURM.")
+slurm.command()(command(slurm_record))
+app.add_typer(slurm, name="slurm")
 for function in (
     run,
     plan,

@@ -156,6 +156,42 @@ class RecordFlags(SharedFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlurmFlags(RecordFlags):
+    """Options of `tdyn slurm record`: those of `tdyn record`, and the resources of the array."""
+
+    script: Annotated[Path, _run(help="The sbatch file.")] = Path("record.sbatch")
+    array: Annotated[
+        str, _workers(help="Number of tasks, such as 32; 32%8 for at most 8 at a time.")
+    ] = "8"
+    gpus: Annotated[
+        int,
+        _workers(
+            help="GPUs of a task, each with a worker of its own; with --device-map one worker uses "
+            "all of them."
+        ),
+    ] = 0
+    time: Annotated[
+        str, _workers(help="Time limit of a task: 4h, 90m, 1d12h or SLURM's 04:00:00.")
+    ] = "4h"
+    cpus: Annotated[int | None, _workers(help="Cores of a worker; by default SLURM's choice.")] = (
+        None
+    )
+    memory: Annotated[
+        str | None, _workers(help="Memory of a task, such as 64G; by default SLURM's choice.")
+    ] = None
+    partition: Annotated[str | None, _workers(help="Partition; by default SLURM's choice.")] = None
+    account: Annotated[str | None, _workers(help="Account; by default your own.")] = None
+    name: Annotated[str, _workers(help="Name of the job.")] = "tdyn-record"
+    logs: Annotated[Path, _workers(help="Folder of the log files, one for each task.")] = Path(
+        "logs"
+    )
+    setup: Annotated[
+        list[str] | None,
+        _workers(help="Line of shell that runs first, such as 'module load cuda'; repeat it."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlanFlags(SharedFlags):
     """Options of `tdyn plan`."""
 
