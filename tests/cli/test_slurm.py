@@ -19,7 +19,7 @@ from transformer_dynamics.experiment.slurm import SlurmOptions, sbatch_text, slu
 
 # The file that the documentation shows.
 SHOWN = Path(__file__).with_name("record.sbatch")
-WORDS = ("slurm", "record", "model", "--texts", "texts.txt", "--samples", "1500", "--out", "r.zarr")
+WORDS = ("slurm", "record", "model", "--texts", "texts.txt", "--samples", "800", "--out", "r.zarr")
 TASKS, KILLED = range(4), (1, 2)
 PATIENCE = 120
 
@@ -28,10 +28,9 @@ ZYGOTE = """
 import os, signal, sys, time
 from multiprocessing.connection import Listener
 from pathlib import Path
-import torch
+import transformer_dynamics as td
 from transformer_dynamics.cli import main
 from transformer_dynamics.model import loading
-from transformer_dynamics.recording import record
 from transformer_dynamics.recording.workers import worker
 
 def brake(go, stuck, original=worker.record_shard):
@@ -57,6 +56,8 @@ def call(words, environment, folder):
         sys.stdout.flush()
         os._exit(status)
 
+# Most of what a task imports.
+td.record(loading.load_model(sys.argv[2]), [[1, 2, 3]], out=sys.argv[1] + ".zarr")
 with Listener(sys.argv[1], "AF_UNIX") as listener:
     print("ready", flush=True)
     while True:
@@ -87,7 +88,7 @@ sys.exit(status if status >= 0 else 128 - status)
 def cluster(tmp_path, folder, monkeypatch):
     """Folder in which tasks run: a model, texts, and a `tdyn` that starts at once."""
     (tmp_path / "model").symlink_to(folder)
-    lists = tiny.token_lists(1500, longest=6)
+    lists = tiny.token_lists(800, longest=6)
     (tmp_path / "texts.txt").write_text("\n".join(tiny.words(lists)))
     monkeypatch.chdir(tmp_path)
     stub = tmp_path / "bin" / "tdyn"
@@ -96,11 +97,12 @@ def cluster(tmp_path, folder, monkeypatch):
     stub.chmod(0o755)
     address = str(tmp_path / "zygote")
     zygote = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", ZYGOTE, address],
+        [sys.executable, "-W", "ignore", "-c", ZYGOTE, address, str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        env={**os.environ, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"},
     )
     assert zygote.stdout.readline() == "ready\n"
     yield {"PATH": f"{stub.parent}:{os.environ['PATH']}", "ZYGOTE": address}
@@ -162,8 +164,8 @@ def test_the_array_of_the_documentation_records_what_one_process_does(
     Path("go").touch()
     assert [tasks[number].wait(PATIENCE) for number in TASKS] == [0] * len(TASKS)
     assert not Path("r.zarr.partial").exists()
-    alone = td.record("model", td.load_texts("texts.txt", 1500), out=tmp_path / "alone.zarr")
-    assert alone.shape[0] == 1500
+    alone = td.record("model", td.load_texts("texts.txt", 800), out=tmp_path / "alone.zarr")
+    assert alone.shape[0] == 800
     assert bytes_of(Path("r.zarr")) == bytes_of(tmp_path / "alone.zarr")
 
 

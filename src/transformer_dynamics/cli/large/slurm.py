@@ -7,7 +7,10 @@ import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
-from transformer_dynamics.cli.options.flags import RecordFlags, SlurmFlags
+from rich.console import RenderableType
+from rich.text import Text
+
+from transformer_dynamics.cli.options.flags import OutputFlags, RecordFlags, SlurmFlags
 from transformer_dynamics.cli.options.words import words_of
 from transformer_dynamics.cli.output.form import Result
 from transformer_dynamics.cli.output.output import Output
@@ -29,7 +32,11 @@ def record(options: SlurmFlags, output: Output) -> None:
     make_folder(options.script.absolute().parent)
     make_folder(resources.logs)  # SLURM makes none, and a job without its log file fails
     write_text(options.script, text)
-    shown = [text.rstrip(), "", f"submit it with: sbatch {options.script}"]
+    shown: list[RenderableType] = [
+        Text(text.rstrip()),
+        "",
+        Text(f"submit it with: sbatch {options.script}"),
+    ]
     output.result(Result(shown, {"text": text}, {"script": options.script}))
 
 
@@ -51,7 +58,7 @@ def _worker_of(options: SlurmFlags) -> RecordFlags:
             f"--keep {shared.keep} is recorded by one process; record the states with an array, "
             "and take their moments from the recording: td.Moments.of(recording)"
         )
-    return replace(shared, worker=True)
+    return replace(shared, worker=True, **vars(OutputFlags()))
 
 
 def _command() -> str:
