@@ -65,7 +65,8 @@ def test_activations_grow_with_the_tokens_and_hold_at_least_one_layer(model):
 
 
 def test_a_stated_throughput_is_used_as_it_is(model, tmp_path):
-    cost = td.plan(model, SIXTEEN, out=tmp_path / "r.zarr", tokens_per_second=100.0)
+    cost = td.plan(model, SIXTEEN, out=tmp_path / "a" / "b" / "r.zarr", tokens_per_second=100.0)
+    assert not any(tmp_path.iterdir())
     assert cost.throughput == "stated"
     assert cost.tokens_per_second == pytest.approx(100.0)
     assert cost.seconds == pytest.approx(cost.n_tokens / 100.0)

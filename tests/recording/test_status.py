@@ -101,6 +101,13 @@ def test_a_run_shows_its_stages(growing):
     assert found.stages[-1].why == "the model is no decoder"
 
 
+def test_the_present_folder_is_a_folder_too(growing, monkeypatch):
+    monkeypatch.chdir(growing.parent)
+    assert [each.state for each in folder_status(".").stores] == ["stopped"]
+    monkeypatch.chdir(growing)
+    assert [each.state for each in folder_status(".").stores] == ["stopped"]
+
+
 def test_what_is_neither_is_refused(tmp_path):
     with pytest.raises(TdynError, match="there is no recording in"):
         folder_status(tmp_path)

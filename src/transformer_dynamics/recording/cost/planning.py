@@ -91,7 +91,7 @@ def plan(
         texts: Texts in any form that `td.record` takes.
         positions: Kept positions, as `td.record` takes them.
         out: Folder of the recording to be made. The speed of its disk is measured in the folder
-            that will hold it.
+            that will hold it, or in the one above where that does not exist.
         options: Options of the recording.
         workers: Number of workers, each with a device of its own.
         tokens_per_second: Known throughput of one worker; nothing is measured then.
@@ -107,7 +107,7 @@ def plan(
     workers that share a device or its cores are slower than one alone.
     """
     resources = Resources(workers, tokens_per_second, calibration_seconds)
-    folder = local_path(out, RecordingError).parent
+    folder = _existing(local_path(out, RecordingError).absolute().parent)
     loaded = as_model(model)
     start = time.perf_counter()
     job, template = prepare(loaded, texts, positions, options or RecordingOptions())
@@ -180,6 +180,11 @@ def _disk(job: Job, template: xr.Dataset, folder: Path, *, measured: bool) -> _D
         create_states(store, job.shape, job.storage, job.chunk_rows, job.plan.shard_rows)
         n_bytes = folder_bytes(store) + job.outline.n_bytes
         return _Disk(n_bytes, write_seconds_per_byte(job, Path(name)) if measured else 0.0)
+
+
+def _existing(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that exists."""
+    return next(each for each in (folder, *folder.parents) if each.is_dir())
 
 
 def _by_shard(job: Job, shapes: Sequence[BatchShape], costs: Any) -> NDArray[np.float64]:

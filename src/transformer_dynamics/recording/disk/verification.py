@@ -64,7 +64,9 @@ def stores_in(folder: str | Path) -> list[Path]:
         RecordingError: there are none.
     """
     path = local_path(folder, RecordingError)
-    growing = path.with_name(path.name + PARTIAL)
+    if path.name in ("", ".."):  # the present folder may be a recording
+        path = path.resolve()
+    growing = Path(f"{path}{PARTIAL}")
     if not path.exists() and growing.exists():
         path = growing
     inside = [*sorted(path.glob("*")), *sorted(path.glob("nulls/*"))]
@@ -73,8 +75,8 @@ def stores_in(folder: str | Path) -> list[Path]:
     found = found[:1] if found[:1] == [path] else found
     if not found:
         raise RecordingError(
-            f"there is no recording in {path}; name a recording, moments or the folder of a run: "
-            "tdyn verify runs/demo"
+            f"there is no recording in {path}; name a recording, moments or the folder of a run, "
+            "such as runs/demo"
         )
     return found
 
