@@ -19,7 +19,8 @@ from transformer_dynamics.experiment.slurm import SlurmOptions, sbatch_text, slu
 
 # The file that the documentation shows.
 SHOWN = Path(__file__).with_name("record.sbatch")
-WORDS = ("slurm", "record", "model", "--texts", "texts.txt", "--samples", "800", "--out", "r.zarr")
+WORDS = ("slurm", "record", "model", "--texts", "texts.txt", "--out", "r.zarr",
+         "--shard-samples", "20")  # fmt: skip
 TASKS, KILLED = range(4), (1, 2)
 PATIENCE = 120
 
@@ -88,7 +89,7 @@ sys.exit(status if status >= 0 else 128 - status)
 def cluster(tmp_path, folder, monkeypatch):
     """Folder in which tasks run: a model, texts, and a `tdyn` that starts at once."""
     (tmp_path / "model").symlink_to(folder)
-    lists = tiny.token_lists(800, longest=6)
+    lists = tiny.token_lists(100)
     (tmp_path / "texts.txt").write_text("\n".join(tiny.words(lists)))
     monkeypatch.chdir(tmp_path)
     stub = tmp_path / "bin" / "tdyn"
@@ -164,8 +165,9 @@ def test_the_array_of_the_documentation_records_what_one_process_does(
     Path("go").touch()
     assert [tasks[number].wait(PATIENCE) for number in TASKS] == [0] * len(TASKS)
     assert not Path("r.zarr.partial").exists()
-    alone = td.record("model", td.load_texts("texts.txt", 800), out=tmp_path / "alone.zarr")
-    assert alone.shape[0] == 800
+    twenty = td.RecordingOptions(shard_samples=20)
+    texts = td.load_texts("texts.txt", 100)
+    td.record("model", texts, out=tmp_path / "alone.zarr", options=twenty)
     assert bytes_of(Path("r.zarr")) == bytes_of(tmp_path / "alone.zarr")
 
 

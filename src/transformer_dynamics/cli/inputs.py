@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer_dynamics.cli.options.flags import ModelFlags, PerturbFlags, RunFlags, SharedFlags
+from transformer_dynamics.cli.options.flags import (
+    ModelFlags,
+    PerturbFlags,
+    RunFlags,
+    ShardFlags,
+    SharedFlags,
+)
 from transformer_dynamics.cli.options.presets import PAPER, PRESETS, STANDARD
 from transformer_dynamics.cli.output.output import Output
 from transformer_dynamics.errors import TdynError, TextsError
@@ -124,7 +130,8 @@ def recording_options_of(options: SharedFlags) -> RecordingOptions:
     """Options of the recording of a command."""
     from transformer_dynamics.recording.options import RecordingOptions
 
-    names = ("bos", "too_long", "batch_tokens", "storage")
+    names = ["bos", "too_long", "batch_tokens", "storage"]
+    names += ["shard_samples"] if isinstance(options, ShardFlags) else []
     # With other positions the states do not depend on the seed, and another seed finds them done.
     seed = options.seed if options.positions.startswith("random") else 0
     return RecordingOptions(**{name: getattr(options, name) for name in names}, seed=seed)

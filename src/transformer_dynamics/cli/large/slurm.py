@@ -7,8 +7,7 @@ import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
-from rich.console import RenderableType
-from rich.text import Text
+from rich.markup import escape
 
 from transformer_dynamics.cli.options.flags import OutputFlags, RecordFlags, SlurmFlags
 from transformer_dynamics.cli.options.words import words_of
@@ -32,11 +31,7 @@ def record(options: SlurmFlags, output: Output) -> None:
     make_folder(options.script.absolute().parent)
     make_folder(resources.logs)  # SLURM makes none, and a job without its log file fails
     write_text(options.script, text)
-    shown: list[RenderableType] = [
-        Text(text.rstrip()),
-        "",
-        Text(f"submit it with: sbatch {options.script}"),
-    ]
+    shown = [escape(text.rstrip()), "", escape(f"submit it with: sbatch {options.script}")]
     output.result(Result(shown, {"text": text}, {"script": options.script}))
 
 

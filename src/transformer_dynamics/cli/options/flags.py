@@ -145,7 +145,21 @@ class SharedFlags(ModelFlags, OutputFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordFlags(SharedFlags):
+class ShardFlags(SharedFlags):
+    """Options of a recording in shards."""
+
+    shard_samples: Annotated[
+        int | None,
+        _workers(
+            min=1,
+            help="Number of samples in a shard, which one worker records at a time; by default "
+            "about 256, or 256 MB for several positions of a text.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordFlags(ShardFlags):
     """Options of `tdyn record`."""
 
     out: Annotated[Path, _run(help="Folder of the recording, ending in .zarr.")] = Path(
@@ -156,7 +170,10 @@ class RecordFlags(SharedFlags):
     ] = "states"
     plan: Annotated[
         bool,
-        _workers("--plan", help="Write the empty recording, print its sizes, and run nothing."),
+        _workers(
+            "--plan",
+            help="Write the empty recording, and print its size and the time of a worker.",
+        ),
     ] = False
     worker: Annotated[
         bool,
@@ -209,7 +226,7 @@ class SlurmFlags(RecordFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanFlags(SharedFlags):
+class PlanFlags(ShardFlags):
     """Options of `tdyn plan`."""
 
     out: Annotated[
