@@ -285,10 +285,11 @@ recording, against the number of samples, units and sites. `python benchmarks/co
 measures them again and writes this page.
 
 One factor varies at a time around {samples} samples, {units} units and {sites} sites
-({mib:.1f} MiB of states): {of_samples} samples; {of_units} units; {of_sites} sites. The states are
-random walks on disk, in chunks of {kib} KiB instead of 16 MiB, so that all sizes are large against
-a chunk; `td.record` runs untrained models over texts of {tokens} tokens. One thread computes. The
-claims are those that need no model, with 19 draws of each null and 99 bootstrap draws.
+({mib:.1f} MiB of states): {of_samples} samples; {of_units} units; {of_sites} sites. The
+states are random walks on disk, in chunks of {kib} KiB instead of 16 MiB, so that all sizes are
+large against a chunk; `td.record` runs untrained models over texts of {tokens} tokens. One thread
+computes. The claims are those that need no model, with 19 draws of each null and 99 bootstrap
+draws.
 
 An exponent is the slope of the logarithm of the cost over that of the size, fitted to the three
 largest sizes: 1 is proportional, 2 quadratic. A cost that does not depend on the factor, or has a
@@ -299,7 +300,8 @@ TEXTS = {
     "cpu": "Processor seconds of one call.",
     "bytes": """Largest memory of the process during the call, less that before it and that of the
 result. *Flat* in the samples means that it grows by less than 3 MiB, or by less than a tenth of the
-added states, or with an exponent below 0.25.""",
+added states, or with an exponent below 0.25. `td.record` holds texts, tokens and labels in memory,
+some kilobytes for each text, and the states of one shard.""",
 }
 
 

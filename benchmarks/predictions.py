@@ -1,4 +1,4 @@
-"""Predicted cost of recordings beside that of the recordings then made, with the bundled model.
+"""Predicted cost of recordings and the cost of the recordings then made, with the bundled model.
 
 `python benchmarks/predictions.py` prints a table: bytes and time, predicted over made, and the peak
 memory of the process. Times are processor seconds on one thread, which other work of the machine
@@ -30,7 +30,7 @@ CONFIGURATIONS: dict[str, tuple[int, str, dict[str, Any]]] = {
 
 def main() -> None:
     """Measure every configuration, then print."""
-    parser = argparse.ArgumentParser(description="Predicted cost beside that of the recording.")
+    parser = argparse.ArgumentParser(description="Predicted cost, and that of the recording.")
     parser.add_argument("--wall", action="store_true", help="seconds instead of processor seconds")
     parser.add_argument("--one", choices=tuple(CONFIGURATIONS), help=argparse.SUPPRESS)
     options = parser.parse_args()
