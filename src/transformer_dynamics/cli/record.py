@@ -34,7 +34,7 @@ def record(options: RecordFlags, output: Output) -> None:
         _start_workers(options, output)
         return
     recording_options = recording_options_of(options)
-    if options.worker:
+    if options.worker and options.device_map is None:
         options = replace(options, device=_device_of(options))
     model = load_model_of(options, output)
     texts = load_texts_of(options, output)
@@ -82,17 +82,22 @@ def _show(options: RecordFlags, shape: tuple[int, int, int], output: Output) -> 
 
 def _plan(options: RecordFlags, model: Any, texts: Any, output: Output) -> None:
     """Begin the recording, and show its sizes and the command of a worker."""
+    from transformer_dynamics.recording.cost.estimate import duration, scaled
+    from transformer_dynamics.recording.cost.planning import plan as plan_recording
     from transformer_dynamics.recording.record import begin_recording
 
-    outline = begin_recording(
-        model, texts, options.positions, out=options.out, options=recording_options_of(options)
-    )
+    chosen: dict[str, Any] = {"out": options.out, "options": recording_options_of(options)}
+    outline = begin_recording(model, texts, options.positions, **chosen)
+    with output.stage("measure_throughput", "measurements"):
+        cost = plan_recording(model, texts, options.positions, **chosen)
     shared = replace(options, plan=False, worker=True, **vars(OutputFlags()))
     worker = shlex.join(["tdyn", "record", *words_of(shared)])
     shown = [
         f"{options.out}: {outline.n_samples} samples, {outline.n_sites} sites, {outline.n_units} "
         f"units in {_counted(outline.n_shards, 'shard')}; {outline.n_tokens} tokens, "
-        f"{outline.n_bytes / 1e9:.3g} GB",
+        f"{scaled(cost.disk_bytes, 'B')}",
+        f"one worker: {duration(cost.seconds)}, {scaled(cost.memory_bytes, 'B')} of memory; "
+        "`tdyn plan` shows more",
         escape(f"a worker: {worker}"),
     ]
     sizes = {
@@ -102,6 +107,8 @@ def _plan(options: RecordFlags, model: Any, texts: Any, output: Output) -> None:
         "shards": outline.n_shards,
         "tokens": outline.n_tokens,
         "bytes": outline.n_bytes,
+        "seconds": cost.seconds,
+        "memory": cost.memory_bytes,
         "worker": worker,
     }
     output.result(Result(shown, sizes, {"recording": options.out}))

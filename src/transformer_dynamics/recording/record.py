@@ -117,8 +117,7 @@ def record(
             the whole batch up to rounding (`split_batches` in the provenance names the shards).
     """
     options = options or RecordingOptions()
-    job, inputs = _job_and_inputs(as_model(model), texts, positions, options, keep, groups)
-    template = _template(job, inputs)
+    job, template = prepare(as_model(model), texts, positions, options, keep, groups)
     target = None if out is None else local_path(out, RecordingError)
     tally = _Tally(job.plan, on_progress)
     if keep == "moments":
@@ -156,10 +155,9 @@ def begin_recording(
     Raises:
         RecordingError: as `record` raises it.
     """
-    job, inputs = _job_and_inputs(
-        as_model(model), texts, positions, options or RecordingOptions(), "states", groups
-    )
-    begin(job, _template(job, inputs), local_path(out, RecordingError))
+    options = options or RecordingOptions()
+    job, template = prepare(as_model(model), texts, positions, options, groups=groups)
+    begin(job, template, local_path(out, RecordingError))
     return job.outline
 
 
@@ -189,22 +187,26 @@ def join_recording(
     Raises:
         RecordingError: as `record` raises it.
     """
-    job, inputs = _job_and_inputs(
-        as_model(model), texts, positions, options or RecordingOptions(), "states", groups
-    )
+    options = options or RecordingOptions()
+    job, template = prepare(as_model(model), texts, positions, options, groups=groups)
     target = local_path(out, RecordingError)
     count = _Tally(job.plan, on_progress).add
-    return record_to_disk(job, _template(job, inputs), target, count, repair=False)
+    return record_to_disk(job, template, target, count, repair=False)
 
 
-def _job_and_inputs(
+def prepare(
     model: Model,
     texts: Any,
     positions: Positions,
     options: RecordingOptions,
-    keep: str,
-    groups: Sequence[Any] | None,
-) -> tuple[Job, Inputs]:
+    keep: str = "states",
+    groups: Sequence[Any] | None = None,
+) -> tuple[Job, xr.Dataset]:
+    """Fix a recording: its job, and its labels and provenance without the states.
+
+    Raises:
+        RecordingError: as `record`.
+    """
     if keep not in KEEP:
         raise RecordingError(
             f"got keep={keep!r}; allowed are {', '.join(KEEP)}: td.record(model, texts, "
@@ -216,7 +218,7 @@ def _job_and_inputs(
     job = make_job(model, inputs, positions, options, keep=keep)
     _warn_of_left_out(job.plan)
     _warn_of_special_tokens(job, positions)
-    return job, inputs
+    return job, _template(job, inputs)
 
 
 def _template(job: Job, inputs: Inputs) -> xr.Dataset:
