@@ -26,6 +26,7 @@ from transformer_dynamics.measures.dimension.components.held_out_squares import 
     held_out_squares,
 )
 from transformer_dynamics.nulls.random_walk import matched_walk
+from transformer_dynamics.nulls.state_surrogates import independent_units
 from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.numerics.principal_axes import principal_axes
 from transformer_dynamics.numerics.splits import split_texts
@@ -177,7 +178,7 @@ CLAIM = Claim(
         **SHUFFLED,
     },
     quick_draws={
-        "independent_units": partial(draws_of, "independent_units", six_sites),
+        "independent_units": partial(draws_of, independent_units, six_sites),
         "random_walk": walk_at_six_sites,
     },
     note=note,

@@ -16,6 +16,7 @@ from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.curves import Curve
 from transformer_dynamics.claims.drawn_nulls import draws_of
 from transformer_dynamics.measures.paths.steps import speed
+from transformer_dynamics.nulls.increment_surrogates import permuted_layers
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.recording import Recording
 
@@ -70,7 +71,7 @@ CLAIM = Claim(
         ),
         **SHUFFLED,
     },
-    quick_draws={"permuted_layers": partial(draws_of, "permuted_layers", path_lengths)},
+    quick_draws={"permuted_layers": partial(draws_of, permuted_layers, path_lengths)},
     note=note,
     caveat=(
         "Growth of speed describes the size of the updates and not their direction: a random walk "

@@ -32,6 +32,7 @@ from transformer_dynamics.claims.turning import (
     total_turning,
 )
 from transformer_dynamics.measures.paths.polygons import tortuosity
+from transformer_dynamics.nulls.increment_surrogates import permuted_layers
 from transformer_dynamics.nulls.random_walk import matched_walk
 from transformer_dynamics.numerics.arrays import Floats, lengths, ratio
 from transformer_dynamics.numerics.principal_axes import principal_axes
@@ -167,7 +168,7 @@ CLAIM = Claim(
         ),
     ),
     quick_draws={
-        "permuted_layers": partial(draws_of, "permuted_layers", half_means),
+        "permuted_layers": partial(draws_of, permuted_layers, half_means),
         "random_walk": walk_of_halves,
     },
     illustration=illustration,

@@ -51,16 +51,28 @@ def drawn_nulls(claims: Sequence[Claim]) -> list[DrawnNull]:
             for name, null in claim.own_nulls.items()
         ]
     return [
-        DrawnNull(name, tuple(users), partial(_draws, quick or partial(draws_of, name, source)))
+        DrawnNull(name, tuple(users), partial(_draws, quick or _whole_draws(name, source)))
         for (name, source, quick), users in shared.items()
     ] + own
 
 
+def _whole_draws(name: str, source: Callable[[Recording], Recording]) -> Prepare:
+    return partial(draws_of, NULLS.get(name).function, source)
+
+
 def draws_of(
-    name: str, source: Callable[[Recording], Recording], recording: Recording
+    null: Callable[..., Recording],
+    source: Callable[[Recording], Recording],
+    recording: Recording,
 ) -> Callable[[int], Recording]:
-    """Draws of a registered null from the source: `seed -> recording`."""
-    return partial(_seeded, NULLS.get(name).function, source(recording))
+    """Draws of a null from the source: `seed -> recording`.
+
+    Args:
+        null: function of the null, `(recording, seed=...) -> recording`.
+        source: function from the recording to the recording that the null is drawn from.
+        recording: the recording.
+    """
+    return partial(_seeded, null, source(recording))
 
 
 def _seeded(function: Callable[..., Recording], source: Recording, seed: int) -> Recording:
@@ -89,7 +101,12 @@ def _own_draws(
     return lambda seed, claims: {claim.id: profile(source, seed)}
 
 
+def profiles_of(draw: Draw, seed: int, claims: Sequence[Claim]) -> Profiles:
+    """Profiles of one draw, as a task of its own."""
+    return draw(seed, claims)
+
+
 def draw_seed(seed: int, name: str, number: int) -> int:
-    """Seed of one draw, whatever thread makes it and in whatever order."""
+    """Seed of one draw, whatever thread or worker makes it and in whatever order."""
     entropy = (seed, zlib.crc32(name.encode()), number)
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])

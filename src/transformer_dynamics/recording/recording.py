@@ -27,6 +27,7 @@ from transformer_dynamics.recording.disk.chunks import (
     chunk_rows,
     create_states,
 )
+from transformer_dynamics.recording.disk.schedulers import scheduler
 from transformer_dynamics.recording.disk.states import States
 from transformer_dynamics.recording.groups import checked_groups, group_variable, groups_sha256
 from transformer_dynamics.recording.labels import site_coords
@@ -214,7 +215,7 @@ class Recording(States):
     def load(self) -> Recording:
         """Return the same recording with everything in memory."""
         with self._naming_broken_chunks():
-            return Recording(self.dataset.load())
+            return Recording(self.dataset.load(scheduler=scheduler()))
 
     def load_if_small(self) -> Recording:
         """Load at most 4 GiB; return a larger recording unchanged, to be read block by block."""

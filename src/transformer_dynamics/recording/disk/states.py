@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.recording.disk.checks import require_whole
 from transformer_dynamics.recording.disk.chunks import DIMS
+from transformer_dynamics.recording.disk.schedulers import computed
 from transformer_dynamics.recording.labels import Labels
 
 # Blocks of units or sites hold about this many bytes. A recording that is larger than 16 blocks is
@@ -52,7 +53,7 @@ class States(Labels):
             RecordingError: a chunk on disk was altered; the message names it.
         """
         with self._naming_broken_chunks():
-            return np.asarray(self.activation.data)
+            return computed(self.activation.data)
 
     @contextmanager
     def _naming_broken_chunks(self) -> Iterator[None]:
@@ -87,7 +88,7 @@ class States(Labels):
 
     def _read(self, rows: slice) -> NDArray[Any]:
         with self._naming_broken_chunks():
-            return np.asarray(self.activation[rows].data)
+            return computed(self.activation[rows].data)
 
     def sample_blocks(self) -> Iterator[Self]:
         """Iterate over recordings in memory that join to this one along `sample`."""

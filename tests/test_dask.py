@@ -1,0 +1,146 @@
+"""Workers of Dask: the same numbers as in one process, also when a worker dies or freezes."""
+
+import json
+import os
+import signal
+import threading
+import warnings
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+import transformer_dynamics as td
+import workers
+from transformer_dynamics.claims import ClaimOptions
+from transformer_dynamics.claims.truths import TRUTHS
+from transformer_dynamics.errors import InputError, UndefinedWarning
+from transformer_dynamics.experiment.stages.measurements import measured
+from transformer_dynamics.numerics.dask_clients import connected
+from transformer_dynamics.numerics.parallel import task_pool
+from transformer_dynamics.recording import open_recording
+from transformer_dynamics.registry import MEASURES
+
+OPTIONS = ClaimOptions(n_null=9, n_bootstrap=49, n_threads=1)
+MEASURED = ("paths.kinematics", "units.density", "units.correlation", "dimension.pca")
+
+
+@pytest.fixture(scope="module")
+def client():
+    with workers.cluster() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A recording on disk, in several chunks."""
+    path = tmp_path_factory.mktemp("stored") / "recording.zarr"
+    TRUTHS["C7"].recording(0).save(path)
+    return open_recording(path)
+
+
+def twins():
+    return [TRUTHS["C7"].twin(1000 + seed) for seed in range(2)]
+
+
+@pytest.mark.parametrize("kind", ["on disk", "in memory"])
+def test_claims_have_the_bits_of_one_process(client, stored, kind):
+    recording = stored if kind == "on disk" else TRUTHS["C7"].recording(0)
+    given = {
+        "claims": ["C1", "C2", "C7"],
+        "options": OPTIONS,
+        "model_nulls": {"untrained": twins()},
+    }
+    here, there = (td.evaluate_claims(recording, client=each, **given) for each in (None, client))
+    assert json.dumps(here[0].as_json()) == json.dumps(there[0].as_json())
+    for one, other in zip(here, there, strict=True):
+        assert one.as_json() == other.as_json()
+        assert one.evidence.identical(other.evidence), one.id
+
+
+def test_a_worker_that_computes_draws_and_measures_imports_no_torch():
+    recording = TRUTHS["C2"].recording(0)
+    with workers.cluster(1) as alone:
+        td.evaluate_claims(recording, claims=["C2"], options=OPTIONS, client=alone)
+        list(measured(recording, MEASURED, client=alone))
+        # A lambda travels by value; a function of this module would import all that it imports.
+        loaded = alone.run(lambda: "torch" in __import__("sys").modules)
+    assert list(loaded.values()) == [False]
+
+
+def test_measures_equal_those_of_one_process(client, stored):
+    here, there = (list(measured(stored, MEASURED, client=each)) for each in (None, client))
+    assert [name for name, _, _ in there] == list(MEASURED)
+    for (_, own, _), (name, other, _) in zip(here, there, strict=True):
+        assert own.attrs == other.attrs
+        for variable in own.variables:
+            ours, theirs = own[variable].values, other[variable].values
+            if ours.dtype.kind == "f":
+                np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-12, err_msg=name)
+            else:
+                np.testing.assert_array_equal(theirs, ours, err_msg=name)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_dies_or_freezes_changes_no_number(client, tmp_path, sign):
+    values = np.random.default_rng(0).standard_normal((6, 4, 3))
+    recording = td.Recording.from_array(values, provenance={"folder": str(tmp_path)})
+    names = ["paths.kinematics", "tests.sum_of_first_site", "units.density"]
+    found = []
+    run = threading.Thread(target=lambda: found.extend(measured(recording, names, client=client)))
+    run.start()
+    process = workers.waiting(tmp_path)
+    os.kill(process, sign)
+    run.join(timeout=240)
+    assert not run.is_alive()
+    if sign == signal.SIGSTOP:
+        with suppress(ProcessLookupError):  # its nanny replaced it
+            os.kill(process, signal.SIGCONT)
+    assert [name for name, _, _ in found] == names
+    np.testing.assert_array_equal(found[1][1]["sum"], values[:, 0].sum(axis=0))
+    expected = MEASURES.get("units.density").function(recording)
+    assert found[2][1].identical(expected)
+
+
+def test_a_shared_value_is_made_once_in_each_process(client):
+    for each in (None, client):
+        with task_pool(2, each) as pool:
+            shared = pool.share(np.arange(400_000.0))
+            once = pool.once(workers.process_and_sum, shared)
+            results = pool.map(workers.same, [once] * 8)
+            assert {total for _, _, total in results} == {np.arange(400_000.0).sum()}
+            made = {(process, made) for process, made, _ in results}
+            assert len(made) == len({process for process, _ in made})
+
+
+def test_warnings_and_errors_of_a_worker_arrive(client):
+    with task_pool(client=client) as pool:
+        with pytest.warns(UndefinedWarning, match="of no use") as caught:
+            pool.map(workers.warn, range(6))
+        assert len(caught) == 6
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UndefinedWarning)
+            with pytest.raises(UndefinedWarning):
+                pool.map(workers.warn, [0])
+        with pytest.raises(InputError, match="refused 3"):
+            pool.map(workers.refuse, [3])
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("local:0", "local:4"),
+        ("host:8786", "tcp://host:8786"),
+        ("nowhere.json", "there is no file nowhere.json"),
+    ],
+)
+def test_an_address_that_cannot_be_is_refused(address, message):
+    with pytest.raises(InputError, match=message), connected(address):
+        pass
+
+
+def test_something_that_is_no_client_is_refused(client):
+    recording = TRUTHS["C2"].recording(0)
+    for given in ("local:4", client.scheduler):
+        with pytest.raises(InputError, match=r"allowed is a distributed\.Client"):
+            td.evaluate_claims(recording, client=given)
