@@ -114,7 +114,7 @@ def large(tmp_path_factory):
     Recording.from_array(np.zeros((1, *LARGE[1:]), dtype=np.float32)).dataset.drop_vars(
         ["activation", "text"]
     ).to_zarr(path, mode="w", consolidated=False)
-    array = chunks.create_states(path, LARGE, np.float32, 100)
+    array = chunks.create_states(path, LARGE, np.float32, 100, 100)
     for start in range(0, LARGE[0], 100):
         steps = rng.standard_normal((100, *LARGE[1:]), dtype=np.float32)
         array[start : start + 100] = steps.cumsum(axis=1)

@@ -15,12 +15,13 @@ import transformer_dynamics as td
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.recording.disk import shards, store
-from transformer_dynamics.recording.disk.checks import broken_chunks
+from transformer_dynamics.recording.disk.checks import broken_files
 from transformer_dynamics.recording.job import make_job
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.positions import kept_positions
 from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.windows import windows
+from transformer_dynamics.recording.workers import growing
 
 FOUR = RecordingOptions(shard_samples=4)
 
@@ -72,7 +73,7 @@ def test_a_broken_chunk_is_named_and_its_shard_recorded_anew(
     record(model, lists, out=out, options=FOUR)
     before = bytes_of(out)
     damage(chunk(out, 2))
-    named = rf"1 of 5 chunks .* activation/c/2/0/0 \(samples 8 to 11\) is .*{said}"
+    named = rf"1 of 5 files .* activation/c/2/0/0 \(samples 8 to 11\) is .*{said}"
     if damage is flip:  # sizes are looked at on opening, checksums on reading
         opened = open_recording(out)
         with pytest.raises(RecordingError, match=named):
@@ -140,10 +141,8 @@ except td.errors.RecordingError as error:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "cannot write shard 3 to" in ran.stdout
     assert "make room and run the same command again" in ran.stdout
-    marked = sorted(path.name for path in (tmp_path / "a.zarr.partial" / "shards").iterdir())
-    assert [name for name in marked if name.endswith(".json")] == [
-        f"{index:06d}.json" for index in range(3)
-    ]
+    published = tmp_path / "a.zarr.partial" / "recording.zarr" / "activation" / "c"
+    assert sorted(path.name for path in published.iterdir()) == ["0", "1", "2"]
     record(model, lists, out=tmp_path / "a.zarr", options=FOUR)
     record(model, lists, out=tmp_path / "b.zarr", options=FOUR)
     assert bytes_of(tmp_path / "a.zarr") == bytes_of(tmp_path / "b.zarr")
@@ -163,7 +162,7 @@ def test_an_error_of_the_disk_names_the_shard(model, lists, tmp_path, monkeypatc
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(shards, "write_marker", full)
+    monkeypatch.setattr(growing, "write_shard_file", full)
     with pytest.raises(RecordingError, match=r"cannot write shard 0 .*No space left on device"):
         record(model, lists, out=tmp_path / "a.zarr")
 
@@ -174,7 +173,8 @@ def test_float16_storage_is_half_the_size_and_exact_to_its_precision(model, list
     exact = record(model, lists)
     assert small.values.dtype == np.float16
     np.testing.assert_allclose(small.values, exact.values, rtol=5e-4, atol=6e-8)
-    assert chunk(tmp_path / "half.zarr", 0).stat().st_size == 4 + exact.values.nbytes // 2
+    # A checksum after the chunk, and an index of one chunk with its own.
+    assert chunk(tmp_path / "half.zarr", 0).stat().st_size == exact.values.nbytes // 2 + 4 + 16 + 4
     with pytest.raises(RecordingError, match=r"another recording \(storage: float16"):
         record(model, lists, out=tmp_path / "half.zarr")
 
@@ -267,7 +267,7 @@ def test_a_shard_runs_each_text_once_where_it_can(model, lists):
 
 def test_checks_find_nothing_in_a_whole_recording(model, lists, tmp_path):
     record(model, lists, out=tmp_path / "a.zarr", options=FOUR)
-    assert broken_chunks(tmp_path / "a.zarr", read=True) == {}
+    assert broken_files(tmp_path / "a.zarr", read=True) == {}
 
 
 def test_attention_that_the_caller_chose_stays_and_is_recorded(lists):

@@ -75,18 +75,18 @@ def test_a_changed_computation_is_refused_and_recorded_elsewhere(change, keep, t
 
 
 def test_an_unfinished_recording_is_not_continued_by_another_computation(tmp_path, monkeypatch):
-    from transformer_dynamics.recording.disk import shards, store
+    from transformer_dynamics.recording.workers import worker
 
     model = tiny.model("llama")
     options = RecordingOptions(shard_samples=4)
-    plain = shards.record_shard
+    plain = worker.record_shard
 
-    def interrupted(job, folder, shard, count):
+    def interrupted(job, growing, shard, count):
         if shard == 1:
             raise KeyboardInterrupt
-        plain(job, folder, shard, count)
+        plain(job, growing, shard, count)
 
-    monkeypatch.setattr(store, "record_shard", interrupted)
+    monkeypatch.setattr(worker, "record_shard", interrupted)
     with pytest.raises(KeyboardInterrupt):
         record(model, LISTS, out=tmp_path / "a.zarr", options=options)
     monkeypatch.undo()

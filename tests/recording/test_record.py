@@ -12,7 +12,8 @@ import torch
 import tiny
 from transformer_dynamics.errors import RecordingError, TdynError
 from transformer_dynamics.recording import open_recording
-from transformer_dynamics.recording.disk import shards, store
+from transformer_dynamics.recording.disk import shards
+from transformer_dynamics.recording.moments import streaming
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.record import record
 
@@ -87,7 +88,7 @@ def test_disk_equals_memory(model, texts, tmp_path):
     )
     assert stored.texts == tuple(texts)
     assert stored.provenance["weights"] == model.weight_hash
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.zarr.lock", "a.zarr"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
 
 
 def test_open_recording_needs_no_torch(model, texts, tmp_path):
@@ -134,6 +135,7 @@ import torch
 torch.set_num_threads(1)
 import tiny
 from transformer_dynamics.recording.disk import shards
+from transformer_dynamics.recording.workers import growing
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.record import record
 
@@ -141,13 +143,14 @@ model, texts, out = tiny.model("llama"), tiny.words(tiny.token_lists({n})), Path
 model.sites, model.weight_hash
 
 def record_until(step, last, there):
-    original = getattr(shards, step)
-    def wait_there(first, shard, *rest):
-        if shard == last:
+    module = shards if hasattr(shards, step) else growing
+    original = getattr(module, step)
+    def wait_there(first, second, *rest):
+        if str(getattr(second, "name", second)) == str(last):
             os.write(there, b"there")
             signal.pause()
-        return original(first, shard, *rest)
-    setattr(shards, step, wait_there)
+        return original(first, second, *rest)
+    setattr(module, step, wait_there)
     record(model, texts, out=out, options=RecordingOptions(shard_samples=2))
 
 for step, shard in {instants!r}:
@@ -162,17 +165,17 @@ for step, shard in {instants!r}:
     os.kill(process, signal.SIGKILL)
     assert os.WIFSIGNALED(os.waitpid(process, 0)[1])
     assert not out.exists()
-    marked = out.with_name(out.name + ".partial").glob("shards/*.json")
-    assert sorted(int(path.stem) for path in marked) == list(range(shard))
+    published = out.with_name(out.name + ".partial").glob("recording.zarr/activation/c/*")
+    assert sorted(int(path.name) for path in published) == list(range(shard))
 """
 
 
 @pytest.mark.skipif(tiny.DEVICE != "cpu", reason="a process that uses a GPU cannot fork")
 def test_kill_9_at_three_instants_then_the_same_call_again(model, texts, tmp_path):
-    """Before any shard is run, after a chunk is written and before its marker, and near the end."""
+    """Before any shard is run, after a file is written and before it is moved, near the end."""
     whole, out = tmp_path / "whole.zarr", tmp_path / "killed.zarr"
     record(model, texts, out=whole, options=RecordingOptions(shard_samples=2))
-    instants = [("shard_states", 0), ("write_marker", 3), ("shard_states", 9)]
+    instants = [("shard_states", 0), ("_moved", 3), ("shard_states", 9)]
     here = str(Path(tiny.__file__).parent)
     code = KILLED.format(tests=here, n=N_TEXTS, out=str(out), instants=instants)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -205,12 +208,12 @@ def test_another_recording_in_the_folder_is_refused(change, named, model, texts,
     assert open_recording(out).shape[0] == N_TEXTS
 
 
-def test_second_writer_is_refused(model, texts, tmp_path):
+def test_second_writer_of_moments_is_refused(model, texts, tmp_path):
     with (
-        store.only_writer(tmp_path / "a.zarr"),
-        pytest.raises(RecordingError, match="another process is recording"),
+        streaming._only_writer(tmp_path / "a.zarr"),
+        pytest.raises(RecordingError, match="another process records moments"),
     ):
-        record(model, texts, out=tmp_path / "a.zarr")
+        record(model, texts, keep="moments", out=tmp_path / "a.zarr")
 
 
 def test_states_that_become_nan_are_refused_with_text_and_site(texts, tmp_path):

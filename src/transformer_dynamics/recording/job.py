@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 import transformer_dynamics
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.model.language_model import Model
-from transformer_dynamics.recording.disk.chunks import chunk_rows
+from transformer_dynamics.recording.disk.chunks import chunk_rows, file_rows
+from transformer_dynamics.recording.disk.shard_files import shard_file_bytes
+from transformer_dynamics.recording.disk.splitting import Splits
 from transformer_dynamics.recording.fingerprint import state_fingerprint
 from transformer_dynamics.recording.groups import groups_sha256
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.plan import Plan, make_plan
 from transformer_dynamics.recording.positions import Positions, kept_positions, name_of
 from transformer_dynamics.recording.windows import fit, windows
+from transformer_dynamics.recording.workers.outline import Outline
 from transformer_dynamics.texts.inputs import Inputs
 from transformer_dynamics.texts.tokenization import special_ids
 
@@ -43,6 +46,7 @@ class Job:
         chunk_rows: Number of rows in a chunk of the store.
         storage: Name of the stored dtype.
         settings: Everything that the states depend on.
+        splits: Batches that were split because memory did not suffice.
     """
 
     model: Model
@@ -50,12 +54,32 @@ class Job:
     chunk_rows: int
     storage: str
     settings: dict[str, Any]
+    splits: Splits = field(default_factory=Splits, compare=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Number of samples, sites and units."""
         sites = self.model.found_sites
         return self.plan.n_rows, len(sites.sites), sites.n_units
+
+    @property
+    def file_rows(self) -> tuple[int, int]:
+        """Number of samples in a chunk, and in the file of a shard."""
+        return file_rows(self.plan.n_rows, self.chunk_rows, self.plan.shard_rows)
+
+    @property
+    def outline(self) -> Outline:
+        """Sizes of the recording."""
+        plan, (n_samples, n_sites, n_units) = self.plan, self.shape
+        chunk, file = self.file_rows
+        chunk_bytes = chunk * n_sites * n_units * np.dtype(self.storage).itemsize
+        rows = [plan.rows(shard) for shard in range(plan.n_shards)]
+        sizes = [
+            shard_file_bytes(each.stop - each.start, chunk_bytes, chunk, file // chunk)
+            for each in rows
+        ]
+        tokens = tuple(plan.n_tokens(shard) for shard in range(plan.n_shards))
+        return Outline(n_samples, n_sites, n_units, tokens, sum(sizes))
 
 
 def make_job(

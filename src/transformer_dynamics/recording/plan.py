@@ -39,6 +39,23 @@ class Batch:
     source: NDArray[np.int64]
     place: NDArray[np.int64]
 
+    def halves(self) -> tuple[Batch, Batch]:
+        """Split a batch of several lines into two, each padded to its own longest line."""
+        middle = (len(self.texts) + 1) // 2
+        return self._lines(0, middle), self._lines(middle, len(self.texts))
+
+    def _lines(self, start: int, stop: int) -> Batch:
+        chosen = (self.source >= start) & (self.source < stop)
+        lengths = self.lengths[start:stop]
+        return Batch(
+            texts=self.texts[start:stop],
+            tokens=self.tokens[start:stop, : lengths.max()],
+            lengths=lengths,
+            row=self.row[chosen],
+            source=self.source[chosen] - start,
+            place=self.place[chosen],
+        )
+
 
 @dataclass(frozen=True)
 class Plan:

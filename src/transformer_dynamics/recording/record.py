@@ -24,6 +24,7 @@ from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.model.loading import as_model
 from transformer_dynamics.recording.disk.chunks import DIMS
 from transformer_dynamics.recording.disk.shards import Progress, shard_states
+from transformer_dynamics.recording.disk.splitting import split_provenance
 from transformer_dynamics.recording.disk.store import record_to_disk
 from transformer_dynamics.recording.groups import checked_groups, group_variable
 from transformer_dynamics.recording.job import Job, make_job
@@ -34,7 +35,7 @@ from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.plan import Plan
 from transformer_dynamics.recording.positions import Positions
 from transformer_dynamics.recording.recording import FORMAT, Recording
-from transformer_dynamics.storage.attributes import plain_attributes
+from transformer_dynamics.storage.attributes import attribute, plain_attributes
 from transformer_dynamics.storage.files import local_path
 from transformer_dynamics.texts.inputs import Inputs
 from transformer_dynamics.texts.tokenization import special_ids, storable
@@ -91,7 +92,8 @@ def record(
             no special token, `"all"` every token, `"skip:4"` all but the first four, `"random:8"`
             eight of each text; or a function from the token ids of a text to a boolean mask, or a
             list of positions or a mask for each text.
-        out: Folder ending in `.zarr`; without it the result stays in memory.
+        out: Folder ending in `.zarr`; without it the result stays in memory. Several processes that
+            make the same call share the work, on one machine or on several that see the folder.
         keep: `"states"`, or `"moments"` of them alone.
         options: Further options; see `td.RecordingOptions`.
         on_progress: Called with the number of tokens done and in all.
@@ -103,12 +105,15 @@ def record(
         or its moments.
 
     Raises:
-        RecordingError: no usable texts, states that are not finite, a folder begun with another
-            model, other texts or other settings, or a folder that another process writes.
+        RecordingError: no usable texts, states that are not finite, a text that does not fit into
+            memory, a folder begun with another model, other texts or other settings, or moments
+            that another process writes.
         ModelError: the model cannot be loaded, or its stream cannot be found.
 
     Warns:
-        UserWarning: number of texts without a kept position; all texts end in one special token.
+        UserWarning: number of texts without a kept position; all texts end in one special token; a
+            batch that does not fit into memory and runs in halves, whose states agree with those of
+            the whole batch up to rounding (`split_batches` in the provenance names the shards).
     """
     options = options or RecordingOptions()
     job, inputs = _job_and_inputs(as_model(model), texts, positions, options, keep, groups)
@@ -122,7 +127,7 @@ def record(
     states = np.empty(job.shape, dtype=job.storage)
     for shard in range(job.plan.n_shards):
         states[job.plan.rows(shard)] = shard_states(job, shard, tally.add)
-    return Recording(template.assign(activation=(DIMS, states)))
+    return Recording(_with_splits(template, job).assign(activation=(DIMS, states)))
 
 
 def _job_and_inputs(
@@ -168,6 +173,13 @@ def _template(job: Job, inputs: Inputs) -> xr.Dataset:
         coords={**site_coords(job.model.sites), **_sample_coords(job, tokens)},
         attrs=plain_attributes({"format": FORMAT, "provenance": provenance}),
     )
+
+
+def _with_splits(template: xr.Dataset, job: Job) -> xr.Dataset:
+    """Note in the provenance which batches were split because memory did not suffice."""
+    notes = dict.fromkeys(job.splits.shards, job.splits.most_tokens or 0)
+    provenance = attribute(template, "provenance") | split_provenance(notes)
+    return template.assign_attrs(plain_attributes({"provenance": provenance}))
 
 
 def _sample_coords(job: Job, tokens: NDArray[np.int64]) -> dict[str, Any]:

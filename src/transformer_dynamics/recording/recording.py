@@ -21,12 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.model.labels import FINAL, state_labels
-from transformer_dynamics.recording.disk.chunks import (
-    DIMS,
-    checked_states,
-    chunk_rows,
-    create_states,
-)
+from transformer_dynamics.recording.disk.chunks import DIMS, checked_states, write_states
 from transformer_dynamics.recording.disk.schedulers import scheduler
 from transformer_dynamics.recording.disk.states import States
 from transformer_dynamics.recording.groups import checked_groups, group_variable, groups_sha256
@@ -238,8 +233,7 @@ class Recording(States):
         self.dataset.drop_vars("activation").drop_encoding().to_zarr(
             partial, mode="w", consolidated=False
         )
-        rows = chunk_rows(*self.shape[1:], self.values.dtype.itemsize)
-        create_states(partial, self.shape, self.values.dtype, rows)[:] = self.values
+        write_states(partial, self.values)
         partial.rename(path)
 
     def _repr_html_(self) -> str:

@@ -1,69 +1,102 @@
-"""Check that every chunk of a stored recording exists, has its full size, and is unchanged.
+"""Check that every file of a stored recording exists, has its full size, and is unchanged.
 
-A missing chunk reads as NaN without an error, and an error for a truncated or altered chunk does
-not name it; the checks name both. Cost: one listing of the folder for sizes, one pass over the
-states for checksums (crc32c, stored with every chunk).
+A missing file reads as NaN without an error, and an error for a truncated or altered file does not
+name it; the checks name both. Cost: one listing of the folder for sizes, one pass over the states
+for checksums (crc32c, stored with every chunk). A file holds one shard; recordings of the first
+layout have a file for every chunk.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.recording.disk.chunks import states_folder
+from transformer_dynamics.recording.disk.shard_files import CHECKSUM_BYTES, shard_file_bytes
 
-CHECKSUM_BYTES = 4
+AGAIN = "the same td.record call or `tdyn record` command as before records those shards again"
+DELETE = "it has the layout of an earlier version: delete it and record again"
 
 
-def broken_chunks(path: Path, *, read: bool) -> dict[int, str]:
-    """Find the chunks of a recording that are not as they were written.
+def broken_files(path: Path, *, read: bool) -> dict[int, str]:
+    """Find the files of a recording that are not as they were written.
 
     Args:
         path: Folder of the recording.
         read: Whether to read every chunk and compare its checksum.
 
     Returns:
-        Index of the chunk along `sample` to its fault.
+        Index of the file along `sample` to its fault.
     """
-    import zarr
-
-    array = zarr.open_array(path / "activation", mode="r")
-    whole = int(np.prod(array.chunks)) * array.dtype.itemsize + CHECKSUM_BYTES
-    rows = array.chunks[0]
+    array = states_array(path)
+    rows = _file_rows(array)
     broken = {}
-    for chunk in range(-(-array.shape[0] // rows)):
-        file = path / "activation" / "c" / str(chunk) / "0" / "0"
+    for index in range(-(-array.shape[0] // rows)):
+        samples = slice(index * rows, min(array.shape[0], (index + 1) * rows))
+        file = states_folder(path) / str(index) / "0" / "0"
         size = file.stat().st_size if file.exists() else None
+        whole = _file_bytes(array, samples.stop - samples.start)
         if size is None:
-            broken[chunk] = "missing"
+            broken[index] = "missing"
         elif size != whole:
-            broken[chunk] = f"{size} bytes instead of {whole}"
-        elif read:
-            try:
-                array[chunk * rows : (chunk + 1) * rows]
-            except ValueError as error:
-                broken[chunk] = f"altered ({error})"
+            broken[index] = f"{size} bytes instead of {whole}"
+        elif read and (fault := _altered(array, samples)):
+            broken[index] = fault
     return broken
 
 
+def states_array(path: Path) -> Any:
+    """Open the array of states of a store, an array of Zarr."""
+    import zarr
+
+    return zarr.open_array(path / "activation", mode="r")
+
+
+def is_first_layout(array: Any) -> bool:
+    """Whether an array of Zarr has a file for every chunk, as earlier versions wrote it."""
+    return bool(array.shards is None)
+
+
+def _file_rows(array: Any) -> int:
+    return int((array.shards or array.chunks)[0])
+
+
+def _file_bytes(array: Any, n_samples: int) -> int:
+    chunk_bytes = int(np.prod(array.chunks) * array.dtype.itemsize)
+    if is_first_layout(array):
+        return chunk_bytes + CHECKSUM_BYTES
+    rows = array.chunks[0]
+    return shard_file_bytes(n_samples, chunk_bytes, rows, array.shards[0] // rows)
+
+
+def _altered(array: Any, samples: slice) -> str | None:
+    """Compare the checksums of a file, chunk by chunk."""
+    for start in range(samples.start, samples.stop, array.chunks[0]):
+        try:
+            array[start : min(samples.stop, start + array.chunks[0])]
+        except ValueError as error:
+            return f"altered ({error})"
+    return None
+
+
 def require_whole(path: Path, *, read: bool) -> None:
-    """Refuse a recording with a broken chunk.
+    """Refuse a recording with a broken file.
 
     Raises:
-        RecordingError: a chunk is missing, truncated or, if `read`, altered; the message names it.
+        RecordingError: a file is missing, truncated or, if `read`, altered; the message names it.
     """
-    broken = broken_chunks(path, read=read)
-    if broken:
-        import zarr
-
-        array = zarr.open_array(path / "activation", mode="r")
-        chunk, fault = next(iter(broken.items()))
-        start = chunk * array.chunks[0]
-        stop = min(array.shape[0], start + array.chunks[0])
-        n_chunks = -(-array.shape[0] // array.chunks[0])
-        raise RecordingError(
-            f"{len(broken)} of {n_chunks} chunks of {path} are broken: "
-            f"activation/c/{chunk}/0/0 (samples {start} to {stop - 1}) is {fault}; the same "
-            "td.record call or `tdyn record` command as before records those shards again"
-        )
+    broken = broken_files(path, read=read)
+    if not broken:
+        return
+    array = states_array(path)
+    rows = _file_rows(array)
+    index, fault = next(iter(broken.items()))
+    stop = min(array.shape[0], (index + 1) * rows)
+    raise RecordingError(
+        f"{len(broken)} of {-(-array.shape[0] // rows)} files of {path} are broken: "
+        f"activation/c/{index}/0/0 (samples {index * rows} to {stop - 1}) is {fault}; "
+        f"{DELETE if is_first_layout(array) else AGAIN}"
+    )

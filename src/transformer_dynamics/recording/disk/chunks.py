@@ -1,4 +1,8 @@
-"""Array of states: the values it may hold, and its chunks of whole samples on disk."""
+"""Array of states: the values it may hold, and its files and chunks of whole samples on disk.
+
+One file, a shard of Zarr, holds many chunks, so that a large recording is few files; a reader takes
+single chunks out of it.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,15 @@ from dask.base import is_dask_collection
 from numpy.typing import ArrayLike, NDArray
 
 from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.recording.disk.shard_files import write_shard_file
 
 if TYPE_CHECKING:
     import zarr
 
 DIMS = ("sample", "site", "unit")
 CHUNK_BYTES = 16 * 2**20
+# Files of a recording that is written at once hold about 256 MiB.
+CHUNKS_PER_FILE = 16
 
 
 def checked_states(values: ArrayLike) -> NDArray[Any]:
@@ -48,20 +55,59 @@ def chunk_rows(n_sites: int, n_units: int, itemsize: int) -> int:
     return max(1, CHUNK_BYTES // (n_sites * n_units * itemsize))
 
 
-def create_states(path: Path, shape: tuple[int, int, int], dtype: Any, rows: int) -> zarr.Array:
-    """Create the array of states in a store, with checksums.
+def create_states(
+    path: Path, shape: tuple[int, int, int], dtype: Any, rows: int, shard_rows: int
+) -> zarr.Array:
+    """Create the array of states in a store, with checksums and no file of states yet.
 
     It is not compressed: floats hardly shrink.
+
+    Args:
+        path: Folder of the store.
+        shape: Number of samples, sites and units.
+        dtype: Stored dtype.
+        rows: Number of samples in a chunk.
+        shard_rows: Number of samples in a file, a multiple of `rows`.
     """
     import zarr
 
+    chunk, file = file_rows(shape[0], rows, shard_rows)
     return zarr.create_array(
         path,
         name="activation",
         shape=shape,
-        chunks=(min(rows, shape[0]), *shape[1:]),
+        chunks=(chunk, *shape[1:]),
+        shards=(file, *shape[1:]),
         dtype=dtype,
         fill_value=float("nan"),
         compressors=[zarr.codecs.Crc32cCodec()],
         dimension_names=DIMS,
     )
+
+
+def file_rows(n_samples: int, rows: int, shard_rows: int) -> tuple[int, int]:
+    """Number of samples in a chunk and in a file, not more than the recording needs.
+
+    >>> file_rows(100, 16, 64), file_rows(40, 16, 64), file_rows(5, 16, 64)
+    ((16, 64), (16, 48), (5, 5))
+    """
+    chunk = min(rows, n_samples)
+    return chunk, -(-min(shard_rows, n_samples) // chunk) * chunk
+
+
+def write_states(path: Path, values: NDArray[Any]) -> None:
+    """Write all states `(sample, site, unit)` to a store that has none."""
+    n_samples, n_sites, n_units = values.shape
+    rows = chunk_rows(n_sites, n_units, values.dtype.itemsize)
+    shape = n_samples, n_sites, n_units
+    array = create_states(path, shape, values.dtype, rows, rows * CHUNKS_PER_FILE)
+    chunk, file = array.chunks[0], array.shards[0]
+    for index, start in enumerate(range(0, n_samples, file)):
+        folder = states_folder(path) / str(index) / "0"
+        folder.mkdir(parents=True)
+        write_shard_file(folder / "0", values[start : start + file], chunk, file // chunk)
+
+
+def states_folder(store: Path) -> Path:
+    """Folder of the files of states: the file of shard 3 is `3/0/0` in it."""
+    return store / "activation" / "c"

@@ -1,8 +1,7 @@
 """Shard of a recording: the unit of parallel work.
 
-A shard is a block of rows with one writer and one completion marker. Its rows are whole chunks of
-the store, so shards may be recorded in any order, by any process, repeatedly. The marker is written
-after the last chunk; a shard without one counts as not recorded.
+A shard is a block of rows with one file. Shards may be recorded in any order, by any process,
+repeatedly. The file appears whole or not at all; a shard without one counts as not recorded.
 
 Cost: one forward pass without the LM head over the shard's texts; states leave the device once per
 batch. A causal model gets no attention mask: padding stands on the right, and no kept state sees
@@ -12,12 +11,10 @@ it. An encoder gets a mask.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import zarr
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
@@ -25,10 +22,7 @@ from transformer_dynamics.model.hooks import evaluating, reading
 from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.recording.job import Job
 from transformer_dynamics.recording.plan import Batch
-from transformer_dynamics.storage.files import read_json, write_json
-
-STORE = "recording.zarr"
-MARKERS = "shards"
+from transformer_dynamics.recording.workers.growing import SPLIT, Growing
 
 Progress = Callable[[int, int], None]
 """Called with the work done and the work in all."""
@@ -39,61 +33,54 @@ def shard_states(
 ) -> NDArray[Any]:
     """Run a shard's texts and return its states, `(sample, site, unit)`.
 
+    A batch that does not fit into memory is run in halves; `job.splits` holds which shards had one.
+
     Raises:
-        RecordingError: a state is not finite or too large for the storage; the message names the
-            text and the site.
+        RecordingError: a state is not finite or too large for the storage, or a text does not fit
+            into memory; the message names the text and the site.
     """
     rows = job.plan.rows(shard)
     states = np.empty((rows.stop - rows.start, *job.shape[1:]), dtype=job.storage)
-    computed = torch.float64 if job.model.dtype == "float64" else torch.float32
     for batch in job.plan.batches(shard):
-        kept = _batch_states(job.model, batch).to(device="cpu", dtype=computed)
-        _require_finite(kept, batch, job.model)
-        if job.storage == "float16":
-            _require_in_range(kept, batch, job.model)
-        states[batch.row - rows.start] = kept.numpy()
-        if on_tokens is not None:
-            on_tokens(int(batch.lengths.sum()))
+        for piece, kept in job.splits.run(lambda each: _kept(job.model, each), batch, shard):
+            _require_finite(kept, piece, job.model)
+            if job.storage == "float16":
+                _require_in_range(kept, piece, job.model)
+            states[piece.row - rows.start] = kept.numpy()
+            if on_tokens is not None:
+                on_tokens(int(piece.lengths.sum()))
     return states
 
 
 def record_shard(
-    job: Job, folder: Path, shard: int, on_tokens: Callable[[int], None] | None = None
+    job: Job, growing: Growing, shard: int, on_tokens: Callable[[int], None] | None = None
 ) -> None:
-    """Run a shard, write it to the store in `folder`, and mark it complete.
+    """Run a shard and publish its file, unless another worker is first.
 
     Raises:
-        RecordingError: writing failed, as on a full disk, or the store belongs to another plan.
+        RecordingError: writing failed, as on a full disk.
+        FileNotFoundError: the recording was closed.
     """
     states = shard_states(job, shard, on_tokens)
-    rows = job.plan.rows(shard)
-    array = zarr.open_array(folder / STORE / "activation", mode="r+")
-    if rows.start % array.chunks[0] or (
-        rows.stop % array.chunks[0] and rows.stop != array.shape[0]
-    ):
-        raise RecordingError(
-            f"shard {shard} (rows {rows.start} to {rows.stop}) does not lie on whole chunks of "
-            f"{array.chunks[0]} rows; the folder {folder} belongs to another plan: delete it"
-        )
+    rows, whole = job.file_rows
     try:
-        array[rows] = states
-        write_marker(folder, shard, rows)
+        if shard in job.splits.shards:
+            growing.note(SPLIT, shard, {"batch_tokens": job.splits.most_tokens})
+        growing.publish(shard, states, rows, whole // rows)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise RecordingError(
-            f"cannot write shard {shard} to {folder} ({error.strerror}); {states.nbytes / 1e6:.0f} "
-            "MB are needed for it. What was recorded before is kept: make room and run the same "
-            "command again"
+            f"cannot write shard {shard} to {growing.folder} ({error.strerror}); "
+            f"{states.nbytes / 1e6:.0f} MB are needed for it. What was recorded before is kept: "
+            "make room and run the same command again"
         ) from error
 
 
-def write_marker(folder: Path, shard: int, rows: slice) -> None:
-    """Mark a shard as recorded."""
-    write_json(folder / MARKERS / f"{shard:06d}.json", {"rows": [rows.start, rows.stop]})
-
-
-def is_recorded(folder: Path, shard: int) -> bool:
-    """Whether the marker of a shard exists."""
-    return read_json(folder / MARKERS / f"{shard:06d}.json") is not None
+def _kept(model: Model, batch: Batch) -> torch.Tensor:
+    """Kept states of one forward pass in memory, `(kept, site, unit)`, in float32 or float64."""
+    computed = torch.float64 if model.dtype == "float64" else torch.float32
+    return _batch_states(model, batch).to(device="cpu", dtype=computed)
 
 
 def _batch_states(model: Model, batch: Batch) -> torch.Tensor:

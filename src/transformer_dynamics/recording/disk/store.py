@@ -1,43 +1,45 @@
-"""Store of a growing recording, which appears under its name only when it is complete.
+"""Recording on disk: begun by the first worker, recorded by all, closed by the last.
 
-The store grows in `<out>.partial/` and is renamed to `<out>` after its last shard. The same call
-again, after any interruption, records only what is missing. A folder begun with another model,
-other texts or other settings is refused, with the differences; so is a second writer. Repeating the
-call for a finished recording checks every chunk and records shards with a broken chunk again.
+The store grows in `<out>.partial/` (module `growing`) and gets its name `<out>` after its last
+shard. The same call again, after any interruption or in another process at the same time, records
+what is missing. A folder begun with another model, other texts or other settings is refused, with
+the differences. Repeating the call for a finished recording checks every chunk and records shards
+with a broken file again.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import filelock
-import numpy as np
 import xarray as xr
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.recording.disk.checks import broken_chunks
-from transformer_dynamics.recording.disk.chunks import create_states
-from transformer_dynamics.recording.disk.opening import open_recording
-from transformer_dynamics.recording.disk.shards import (
-    MARKERS,
-    STORE,
-    is_recorded,
-    record_shard,
-    write_marker,
+from transformer_dynamics.recording.disk.checks import (
+    broken_files,
+    is_first_layout,
+    require_whole,
+    states_array,
 )
+from transformer_dynamics.recording.disk.chunks import create_states, states_folder
+from transformer_dynamics.recording.disk.opening import open_recording
+from transformer_dynamics.recording.disk.splitting import split_provenance
 from transformer_dynamics.recording.fingerprint import difference
 from transformer_dynamics.recording.job import Job
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.storage.files import make_folder, read_json, remove_folder, write_json
+from transformer_dynamics.recording.workers.growing import SPLIT, Growing, partial_folder
+from transformer_dynamics.recording.workers.identity import Identity
+from transformer_dynamics.recording.workers.worker import Count, Worker
+from transformer_dynamics.storage.files import read_json, write_json
 
-Count = Callable[[int], None]
 
-
-def record_to_disk(job: Job, template: xr.Dataset, out: Path, count: Count) -> Recording:
+def record_to_disk(
+    job: Job, template: xr.Dataset, out: Path, count: Count, *, repair: bool = True
+) -> Recording:
     """Record the missing shards of a job in `out`, and open the recording.
 
     Args:
@@ -45,76 +47,106 @@ def record_to_disk(job: Job, template: xr.Dataset, out: Path, count: Count) -> R
         template: Labels and provenance of the recording.
         out: Folder of the recording.
         count: Called with the number of tokens of each finished batch, and of each shard that was
-            recorded before.
+            recorded before or by another process.
+        repair: Whether to check every chunk of a finished recording, and to record broken files
+            again.
     """
-    folder = partial_folder(out)
-    with only_writer(out):
-        if out.exists():
-            require_same(job.settings, open_recording(out, check=False).provenance, out)
-            if not _reopen(job, out, folder):
-                remove_folder(folder)
-                return open_recording(out)
-        _begin(job, template, folder)
-        for shard in range(job.plan.n_shards):
-            if is_recorded(folder, shard):
-                count(job.plan.n_tokens(shard))
-            else:
-                record_shard(job, folder, shard, count)
-        _sweep(folder / STORE)
-        (folder / STORE).rename(out)
-        remove_folder(folder)
+    identity = Identity.here(str(job.model.device))
+    try:
+        growing = begin(job, template, out, identity, repair=repair)
+        if growing is not None:
+            Worker(job, growing, identity, count).run()
+            _close(growing)
+    except FileNotFoundError as error:  # closed by another worker, unless nothing is left
+        if not out.exists():
+            raise RecordingError(
+                f"{partial_folder(out)} disappeared while it was written; run the same command "
+                "again"
+            ) from error
     return open_recording(out)
 
 
-def _sweep(store: Path) -> None:
-    """Remove incomplete files of a killed process, by the suffix that zarr gives them."""
-    for stray in store.rglob("*.partial"):
-        stray.unlink()
+def begin(
+    job: Job, template: xr.Dataset, out: Path, identity: Identity, *, repair: bool
+) -> Growing | None:
+    """Begin or join the folder of a growing recording; None if the recording is finished.
 
-
-def partial_folder(out: Path) -> Path:
-    """Folder in which `out` grows; its parent is created."""
-    if out.suffix != ".zarr":
-        raise RecordingError(
-            f"got out={str(out)!r}; a recording's folder ends in .zarr: out='recording.zarr'"
-        )
-    make_folder(out.parent)
-    return out.with_name(out.name + ".partial")
-
-
-def _reopen(job: Job, out: Path, folder: Path) -> bool:
-    """Turn a finished recording with broken chunks into an unfinished one without them.
-
-    Markers of the unbroken shards are written first and the store moves last, so that an
-    interruption leaves either the finished recording or the unfinished one.
+    Raises:
+        RecordingError: `out` or the folder holds another recording, or one of an earlier layout.
     """
-    broken = {
-        chunk * job.chunk_rows // job.plan.shard_rows for chunk in broken_chunks(out, read=True)
-    }
+    growing = Growing(out, identity.worker)
+    if out.exists():
+        require_same(job.settings, open_recording(out, check=False).provenance, out)
+        if not repair or not _reopen(job, growing):
+            growing.discard()
+            return None
+    begun = growing.settings
+    if begun is None:
+        require_room(growing.folder, job.outline.n_bytes)
+        growing.begin(job.settings, job.outline, lambda store: _write_empty(job, template, store))
+        begun = growing.settings
+    if begun is None or out.exists():  # another worker has closed it in the meantime
+        growing.discard()
+        return None
+    require_same(job.settings, begun, growing.folder)
+    _require_layout(job, growing)
+    return growing
+
+
+def _write_empty(job: Job, template: xr.Dataset, store: Path) -> None:
+    """Write the store without any file of states; a missing row would read as NaN."""
+    template.to_zarr(store, mode="w", consolidated=False)
+    create_states(store, job.shape, job.storage, job.chunk_rows, job.plan.shard_rows)
+
+
+def _require_layout(job: Job, growing: Growing) -> None:
+    try:
+        array = states_array(growing.store)
+    except FileNotFoundError:  # closed or moved by another worker, which the next step finds
+        return
+    rows, whole = job.file_rows
+    if array.shards is None or (array.chunks[0], array.shards[0]) != (rows, whole):
+        raise RecordingError(
+            f"{growing.folder} was begun by another version of this package, whose files have "
+            "other sizes; delete it and run the same command again"
+        )
+
+
+def _reopen(job: Job, growing: Growing) -> bool:
+    """Turn a finished recording with broken files into an unfinished one without them.
+
+    The store moves last, so that an interruption leaves either the finished recording or the
+    unfinished one.
+    """
+    out = growing.out
+    broken = broken_files(out, read=True)
     if not broken:
         return False
-    remove_folder(folder)
-    make_folder(folder / MARKERS)
-    for shard in set(range(job.plan.n_shards)) - broken:
-        write_marker(folder, shard, job.plan.rows(shard))
-    write_json(folder / "settings.json", job.settings)
-    out.rename(folder / STORE)
+    if is_first_layout(states_array(out)):
+        require_whole(out, read=True)
+    for shard in broken:
+        shutil.rmtree(states_folder(out) / str(shard), ignore_errors=True)
+    if growing.store.exists() and out.exists():  # begun by mistake while this one was closed
+        growing.discard()
+    growing.begin(job.settings, job.outline, None)
+    with suppress(FileNotFoundError):  # of another worker that does the same
+        out.rename(growing.store)
     return True
 
 
-def _begin(job: Job, template: xr.Dataset, folder: Path) -> None:
-    """Create the store, or check that an unfinished one is of the same recording."""
-    begun = read_json(folder / "settings.json")
-    if begun is not None:
-        require_same(job.settings, begun, folder)
-        return
-    remove_folder(folder)
-    make_folder(folder / MARKERS)
-    require_room(folder, int(np.prod(job.shape)) * np.dtype(job.storage).itemsize)
-    # The array of states is created without writing chunks; a missing row would read as NaN.
-    template.to_zarr(folder / STORE, mode="w", consolidated=False)
-    create_states(folder / STORE, job.shape, job.storage, job.chunk_rows)
-    write_json(folder / "settings.json", job.settings)
+def _close(growing: Growing) -> None:
+    """Note in the provenance which batches were split, and give the recording its name."""
+    notes = {
+        int(path.stem): int(read_json(path)["batch_tokens"])
+        for path in (growing.folder / SPLIT).glob("*.json")
+    }
+    described = growing.store / "zarr.json"
+    group = read_json(described) if notes else None
+    if group is not None:
+        provenance = json.loads(group["attributes"]["provenance"]) | split_provenance(notes)
+        group["attributes"]["provenance"] = json.dumps(provenance, ensure_ascii=False)
+        write_json(described, group)
+    growing.close()
 
 
 def require_room(folder: Path, n_bytes: int) -> None:
@@ -123,7 +155,7 @@ def require_room(folder: Path, n_bytes: int) -> None:
     Raises:
         RecordingError: fewer than `n_bytes` bytes are free.
     """
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(folder.parent).free
     if free < n_bytes:
         raise RecordingError(
             f"this recording needs {n_bytes / 1e9:.2f} GB and {folder.parent} has "
@@ -156,19 +188,3 @@ def require_same(wanted: Mapping[str, Any], found: Mapping[str, Any], where: Pat
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 40 else text[:37] + "..."
-
-
-@contextmanager
-def only_writer(out: Path) -> Iterator[None]:
-    """Lock the folder; the operating system releases the lock when the process ends."""
-    lock = filelock.FileLock(out.with_name(f".{out.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise RecordingError(
-            f"another process is recording to {out}; wait for it, or give another folder"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()

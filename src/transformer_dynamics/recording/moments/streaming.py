@@ -2,30 +2,32 @@
 
 After every shard the moments so far are written under a name with the number of shards, and then
 that number. An interrupted call continues from the last complete file; the result is bit-identical,
-since shards are always added in the same order.
+since shards are always added in the same order. So one process writes: a lock keeps others out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import filelock
 import xarray as xr
 
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording.disk.chunks import DIMS
 from transformer_dynamics.recording.disk.shards import shard_states
-from transformer_dynamics.recording.disk.store import (
-    Count,
-    only_writer,
-    partial_folder,
-    require_room,
-    require_same,
-)
+from transformer_dynamics.recording.disk.splitting import Splits, split_provenance
+from transformer_dynamics.recording.disk.store import require_room, require_same
 from transformer_dynamics.recording.job import Job
 from transformer_dynamics.recording.moments.histograms import BINS
 from transformer_dynamics.recording.moments.moments import Moments, open_moments
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.recording.workers.growing import partial_folder
+from transformer_dynamics.recording.workers.worker import Count
+from transformer_dynamics.storage.attributes import plain_attributes
 from transformer_dynamics.storage.files import make_folder, read_json, remove_folder, write_json
 
 # Two sets of moments exist while one is merged into the other.
@@ -54,7 +56,7 @@ def stream_moments(
         assert so_far is not None  # a plan has at least one row
         return so_far
     folder = partial_folder(out)
-    with only_writer(out):
+    with _only_writer(out):
         if out.exists():
             finished = open_moments(out)
             require_same(job.settings, finished.provenance, out)
@@ -126,4 +128,31 @@ def _add(
     block = Recording(rows.assign(activation=(DIMS, states)))
     grid = options.grid if so_far is None else so_far
     moments = Moments.of(block, covariance=options.covariance, grid=grid)
-    return moments if so_far is None else so_far.merge(moments, same_origin=True)
+    merged = moments if so_far is None else so_far.merge(moments, same_origin=True)
+    return _with_split(merged, shard, job.splits) if shard in job.splits.shards else merged
+
+
+def _with_split(moments: Moments, shard: int, splits: Splits) -> Moments:
+    """Note in the provenance that a shard ran in smaller batches."""
+    before = moments.provenance.get("split_batches", {"shards": [], "batch_tokens": None})
+    tokens = [each for each in (before["batch_tokens"], splits.most_tokens) if each is not None]
+    notes = dict.fromkeys([*before["shards"], shard], min(tokens))
+    provenance = {**moments.provenance, **split_provenance(notes)}
+    attrs = plain_attributes({"provenance": provenance})
+    return replace(moments, dataset=moments.dataset.assign_attrs(attrs))
+
+
+@contextmanager
+def _only_writer(out: Path) -> Iterator[None]:
+    """Lock the folder; the operating system releases the lock when the process ends."""
+    lock = filelock.FileLock(out.with_name(f".{out.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise RecordingError(
+            f"another process records moments to {out}; wait for it, or give another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

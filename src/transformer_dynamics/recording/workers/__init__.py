@@ -1,0 +1,1 @@
+"""Workers that record one recording together: its growing folder, claims, progress."""
