@@ -45,7 +45,7 @@ def subsample(recording: Recording) -> Recording:
 def excess(recording: Recording, weights: Floats) -> UnstableExcess:
     """Unstable excess of the subsampled units, weighted over the subsampled samples."""
     samples, units = choice(recording.shape, N_SAMPLES, N_UNITS)
-    states = recording.values[np.ix_(samples, np.arange(recording.shape[1]), units)]
+    states = recording.isel(sample=samples, unit=units).values
     traces = np.ascontiguousarray(states.transpose(0, 2, 1), dtype=np.float64)
     return unstable_excess(traces, weights[:, samples], text_halves(recording.groups[samples]))
 

@@ -47,7 +47,8 @@ def gather(
 ) -> dict[str, Gathered]:
     """Evidence for every claim, by its id."""
     gathered = _of_subjects(claims, subjects, n_bootstrap, plan.seed, pool, handles)
-    nulls = drawn_nulls([claim for claim in claims if claim.perturbation is None])
+    recorded = [claim for claim in claims if claim.perturbation is None]
+    nulls = drawn_nulls(recorded, in_blocks=not handles.loads(recording))
     drawn = draw_nulls(
         nulls,
         handles.of(recording),

@@ -21,6 +21,7 @@ class Handles:
         self._pool = pool
         self._known: dict[int, tuple[Any, Any]] = {}
         self._n_bytes = 0
+        self._in_blocks: set[int] = set()
 
     def of(self, data: Any) -> Any:
         """Return the handle of a recording or of a result."""
@@ -29,11 +30,17 @@ class Handles:
             self._known[id(data)] = data, self._made(data)
         return self._known[id(data)][1]
 
+    def loads(self, data: Any) -> bool:
+        """Whether the tasks have a recording in memory; otherwise they read it in blocks."""
+        self.of(data)
+        return id(data) not in self._in_blocks
+
     def _made(self, data: Any) -> Any:
         shared = self._pool.share(data)
         if not isinstance(data, Recording) or data.in_memory:
             return shared
         self._n_bytes += data.activation.nbytes
         if self._n_bytes > recordings.LOADED_BYTES:
+            self._in_blocks.add(id(data))
             return shared
         return self._pool.once(Recording.load, shared)

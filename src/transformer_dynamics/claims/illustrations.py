@@ -43,7 +43,7 @@ def illustrate(
             if null is not None:
                 task = pool.submit(_of_recording, [claim], handles.of(null.recordings[0]))
                 tasks.append((name, [claim], task))
-            elif claim.perturbation is None and not NULLS.get(name).needs_model:
+            elif name in gathered[claim.id].nulls and not NULLS.get(name).needs_model:
                 users.setdefault((name, claim.drawn_from, id(data)), []).append(claim)
     for (name, source, _), sharing in users.items():
         data, null_seed = handles.of(subjects[sharing[0].id].data), draw_seed(seed, name, 0)

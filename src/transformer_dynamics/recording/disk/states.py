@@ -45,15 +45,20 @@ class States(Labels):
         """States `(sample, site, unit)`, in the units of the residual stream."""
         return self.dataset["activation"]
 
-    @cached_property
+    @property
     def values(self) -> NDArray[Any]:
         """States in memory, `(sample, site, unit)`.
 
         Raises:
             RecordingError: a chunk on disk was altered; the message names it.
         """
-        with self._naming_broken_chunks():
-            return computed(self.activation.data)
+        # No cached_property: up to Python 3.11 it holds one lock for all recordings, for which the
+        # threads that compute the blocks of a lazy null would wait.
+        if "values" not in self.__dict__:
+            with self._naming_broken_chunks():
+                self.__dict__["values"] = computed(self.activation.data)
+        states: NDArray[Any] = self.__dict__["values"]
+        return states
 
     @contextmanager
     def _naming_broken_chunks(self) -> Iterator[None]:
