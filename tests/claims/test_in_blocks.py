@@ -49,7 +49,8 @@ def test_profiles_and_illustrations_equal_those_in_memory(name, small_memory, tm
     claim, opened = CLAIMS.get(name), stored(states(), tmp_path / "walk.zarr")
     whole = opened.load()
     opened = open_recording(tmp_path / "walk.zarr").sublayers
-    assert whole.in_memory and not opened.in_memory
+    assert whole.in_memory
+    assert not opened.in_memory
     weights = np.concatenate([uniform_weights(90), text_weights(whole.groups, 24, seed=1)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedWarning)
