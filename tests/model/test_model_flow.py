@@ -1,6 +1,7 @@
 """The flow map of a model, against whole re-runs with the state put in by other hooks."""
 
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -22,6 +23,18 @@ REPEATED = {
     *tiny.SINGLE, "lfm2", "mpt", "bloom", "openai-gpt", "bamba", "falcon_h1", "granitemoehybrid",
     "jamba", "qwen3_5_text", "qwen3_next", "recurrent_gemma",
 }  # fmt: skip
+
+
+@functools.cache
+def model_of(family):
+    """A model that several tests read, and none changes."""
+    return tiny.model(family)
+
+
+@functools.cache
+def flow_of(family, n_tokens=None):
+    """Its flow map of the first tokens."""
+    return model_of(family).flow_map(TOKENS[:n_tokens])
 
 
 def states_at(flow, site, n_states=3, seed=0):
@@ -110,8 +123,7 @@ def relative(found, expected):
 
 @pytest.mark.parametrize("family", DECODERS)
 def test_advancing_equals_a_whole_run_with_the_state_in_place(family):
-    model = tiny.model(family)
-    flow = model.flow_map(TOKENS)
+    model, flow = model_of(family), flow_of(family)
     for start in flow.sites:
         states = states_at(flow, start)
         found = flow.advance(states, start=start)
@@ -131,7 +143,7 @@ def test_advancing_equals_a_whole_run_with_the_state_in_place(family):
      ("mixtral", 7), ("olmo2", 7), ("opt-350m", 7), ("mamba", 7), ("bloom", 7)],
 )  # fmt: skip
 def test_states_of_several_starts_travel_as_they_do_alone(family, n_tokens):
-    flow = tiny.model(family).flow_map(TOKENS[:n_tokens])
+    flow = flow_of(family, n_tokens)
     states = {
         start: states_at(flow, start, n_states=1 + place % 3, seed=place)
         for place, start in enumerate(reversed(flow.sites))
@@ -172,7 +184,7 @@ def test_a_shared_pass_begins_at_its_first_start():
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "gemma2", "opt-350m", "mamba"])
 def test_a_linearized_step_has_the_end_and_the_products_of_the_step(family):
-    flow = tiny.model(family).flow_map(TOKENS[:3])
+    flow = flow_of(family, 3)
     start, stop = flow.sites[1], flow.sites[-1]
     (state,) = states_at(flow, start, n_states=1)
     end, pull_back = flow.linearize(start, stop, at=state)
@@ -216,24 +228,23 @@ def test_a_backward_pass_of_many_vectors_that_fails_is_replaced_by_copies(monkey
 
 @pytest.mark.parametrize("family", DECODERS)
 def test_the_clean_state_changes_nothing(family):
-    flow = tiny.model(family).flow_map(TOKENS)
+    flow = flow_of(family)
     for place, start in enumerate(flow.sites):
         carried = flow.advance(flow.clean[place : place + 1], start=start)[0]
         assert relative(carried, flow.clean[place:]).max() < 2e-6, start
 
 
 def test_the_context_is_shared_where_the_model_allows_it():
-    strategies = {family: tiny.model(family).flow_map(TOKENS).strategy for family in DECODERS}
     # A window of 4 tokens hides some of these 7.
-    assert strategies["gemma3_text"] == "repeated"
-    strategies = {family: tiny.model(family).flow_map(TOKENS[:3]).strategy for family in DECODERS}
+    assert flow_of("gemma3_text").strategy == "repeated"
+    strategies = {family: flow_of(family, 3).strategy for family in DECODERS}
     assert {family for family, strategy in strategies.items() if strategy == "repeated"} == REPEATED
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mamba"])
 def test_a_text_of_one_token(family):
-    flow = tiny.model(family).flow_map(TOKENS[:1])
-    seen, _ = rerun(tiny.model(family), TOKENS[:1], flow.sites[0], 2 * flow.clean[0])
+    flow = flow_of(family, 1)
+    seen, _ = rerun(model_of(family), TOKENS[:1], flow.sites[0], 2 * flow.clean[0])
     carried = flow.advance(2 * flow.clean[:1], start=flow.sites[0], keep=["final"])[0, 0]
     assert relative(carried, seen["final"]) < 1e-5
 
@@ -271,8 +282,7 @@ def plain(model, tokens, start, stop):
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "mixtral"])
 def test_jacobians_equal_those_of_torch(family):
-    model = tiny.model(family)
-    flow = model.flow_map(TOKENS)
+    model, flow = model_of(family), flow_of(family)
     for start, stop in (("0.pre_attn", "1.pre_attn"), ("0.pre_attn", "2.pre_mlp")):
         state = torch.tensor(flow.clean[flow.sites.index(start)], dtype=torch.float32)
         expected = torch.autograd.functional.jacobian(plain(model, TOKENS, start, stop), state)
@@ -282,7 +292,7 @@ def test_jacobians_equal_those_of_torch(family):
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "opt", "gemma3_text", "mamba"])
 def test_the_chain_rule(family):
-    flow = tiny.model(family).flow_map(TOKENS)
+    flow = flow_of(family)
     product = np.eye(flow.n_units)
     for start, stop in zip(flow.sites[:-1], flow.sites[1:], strict=True):
         product = flow.jacobian(start, stop).values @ product

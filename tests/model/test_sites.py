@@ -1,5 +1,7 @@
 """Sites are proved on real architectures, and refused where the residual identity fails."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -13,10 +15,16 @@ from transformer_dynamics.model.sites import find_sites
 from transformer_dynamics.recording.record import record
 
 
+@functools.cache
+def model_of(family):
+    """A model that several tests read, and none changes."""
+    return tiny.model(family)
+
+
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_states_equal_hidden_states_one_text_at_a_time(family):
     """Recorded in batches of mixed lengths, compared with one text at a time without padding."""
-    model = tiny.model(family)
+    model = model_of(family)
     texts = tiny.token_lists()
     recording = record(model, texts, "all")
     entries = [site for site in recording.sites if site.endswith(("pre_attn", "pre_block"))]
@@ -38,7 +46,7 @@ def test_states_equal_hidden_states_one_text_at_a_time(family):
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_identity_holds_in_every_family_and_is_of_the_right_kind(family):
-    proofs = find_sites(tiny.hf_model(family)).proofs
+    proofs = model_of(family).found_sites.proofs
     kind = "sequential"
     if family in tiny.PARALLEL:
         kind = "parallel"
@@ -52,7 +60,7 @@ def test_identity_holds_in_every_family_and_is_of_the_right_kind(family):
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_decoders_are_causal_and_encoders_are_not(family):
-    sites = find_sites(tiny.hf_model(family))
+    sites = model_of(family).found_sites
     assert sites.causal == (family not in tiny.ENCODERS)
     assert sites.padding_error < 1e-6
 
@@ -121,7 +129,7 @@ NO_FINAL_NORM = {"opt-350m", "openai-gpt", *tiny.ENCODERS} - {*tiny.PRE_NORM_ENC
 @pytest.mark.parametrize("family", sorted(set(tiny.FAMILIES) - NO_FINAL_NORM))
 def test_final_site_is_what_enters_the_final_norm(family):
     """The final norm is the last module of the trunk that receives states and is no layer."""
-    model = tiny.model(family)
+    model = model_of(family)
     layers = model.found_sites.sites[-1].module
     stack = model.trunk.get_submodule(layers.rpartition(".")[0])
     inside = set(stack.modules())

@@ -152,10 +152,7 @@ def test_unknown_claims_are_named(claims, model):
         td.evaluate_claims(record(model, LISTS), claims=claims)
 
 
-def test_a_twin_of_some_texts_opened_from_its_folder_is_refused_and_made_again_it_is_read(
-    model, tmp_path
-):
-    """In its folder the texts are numbered from 0; its samples would be paired with other texts."""
+def test_a_twin_of_some_texts_keeps_their_numbers_in_its_folder(model, tmp_path):
     from transformer_dynamics.nulls.reruns import untrained_twins
     from transformer_dynamics.recording import open_recording
 
@@ -163,11 +160,25 @@ def test_a_twin_of_some_texts_opened_from_its_folder_is_refused_and_made_again_i
     options = {"model": model, "seeds": (0, 1), "n_texts": 4, "out": tmp_path}
     twins = untrained_twins(recording, **options)
     opened = [open_recording(tmp_path / f"untrained-{seed}.zarr") for seed in (0, 1)]
-    with pytest.raises(InputError, match="other tokens in text"):
-        td.evaluate_claims(recording, model_nulls={"untrained": opened}, claims=["C4"])
-    with pytest.raises(InputError, match="other tokens in text"):
-        systems(model, recording, twins=opened)
-    again = untrained_twins(recording, **options)
-    assert [twin.text_index.tolist() for twin in again] == [
-        twin.text_index.tolist() for twin in twins
+    for twin in (*twins, *opened):
+        assert len(twin.texts) == len(recording.texts)
+        assert len(set(twin.text_index.tolist())) == 4
+        for text in set(twin.text_index.tolist()):
+            assert list(twin.token_lists[text]) == LISTS[text]
+    numbers = td.ClaimOptions(n_null=9, n_bootstrap=19)
+    found = [
+        td.evaluate_claims(
+            recording, model_nulls={"untrained": given}, claims=["C4"], options=numbers
+        )
+        for given in (twins, opened)
     ]
+    assert found[0][0].nulls["untrained"] == found[1][0].nulls["untrained"]
+    systems(model, recording, twins=opened)
+
+
+def test_a_twin_of_other_texts_is_refused(model):
+    recording, other = record(model, LISTS), record(tiny.model("llama", seed=1), LISTS[::-1])
+    with pytest.raises(InputError, match="other tokens in text"):
+        td.evaluate_claims(recording, model_nulls={"untrained": other}, claims=["C4"])
+    with pytest.raises(InputError, match="other tokens in text"):
+        systems(model, recording, twins=[other])

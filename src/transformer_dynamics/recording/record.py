@@ -25,7 +25,7 @@ from transformer_dynamics.model.loading import as_model
 from transformer_dynamics.recording.disk.chunks import DIMS
 from transformer_dynamics.recording.disk.shards import Progress, shard_states
 from transformer_dynamics.recording.disk.splitting import split_provenance
-from transformer_dynamics.recording.disk.store import record_to_disk
+from transformer_dynamics.recording.disk.store import begin, record_to_disk
 from transformer_dynamics.recording.groups import checked_groups, group_variable
 from transformer_dynamics.recording.job import Job, make_job
 from transformer_dynamics.recording.labels import site_coords
@@ -35,6 +35,7 @@ from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.plan import Plan
 from transformer_dynamics.recording.positions import Positions
 from transformer_dynamics.recording.recording import FORMAT, Recording
+from transformer_dynamics.recording.workers.outline import Outline
 from transformer_dynamics.storage.attributes import attribute, plain_attributes
 from transformer_dynamics.storage.files import local_path
 from transformer_dynamics.texts.inputs import Inputs
@@ -123,11 +124,77 @@ def record(
     if keep == "moments":
         return stream_moments(job, template, options, target, tally.add)
     if target is not None:
-        return record_to_disk(job, template, target, tally.add)
+        return record_to_disk(job, template, target, tally.add, repair=True)
     states = np.empty(job.shape, dtype=job.storage)
     for shard in range(job.plan.n_shards):
         states[job.plan.rows(shard)] = shard_states(job, shard, tally.add)
     return Recording(_with_splits(template, job).assign(activation=(DIMS, states)))
+
+
+def begin_recording(
+    model: Any,
+    texts: Any,
+    positions: Positions = "last",
+    *,
+    out: str | Path,
+    options: RecordingOptions | None = None,
+    groups: Sequence[Any] | None = None,
+) -> Outline:
+    """Begin the folder of a recording of states, to which workers then add.
+
+    Args:
+        model: As in `record`, as are all arguments.
+        texts: Texts.
+        positions: Kept positions.
+        out: Folder of the recording, ending in `.zarr`.
+        options: Further options.
+        groups: Group of each text.
+
+    Returns:
+        Sizes of the recording.
+
+    Raises:
+        RecordingError: as `record` raises it.
+    """
+    job, inputs = _job_and_inputs(
+        as_model(model), texts, positions, options or RecordingOptions(), "states", groups
+    )
+    begin(job, _template(job, inputs), local_path(out, RecordingError))
+    return job.outline
+
+
+def join_recording(
+    model: Any,
+    texts: Any,
+    positions: Positions = "last",
+    *,
+    out: str | Path,
+    options: RecordingOptions | None = None,
+    on_progress: Progress | None = None,
+    groups: Sequence[Any] | None = None,
+) -> Recording:
+    """Record shards as one of many workers, until all are recorded by this one or by others.
+
+    As `record` with `out`, but a finished recording is opened without reading it whole.
+
+    Args:
+        model: As in `record`, as are all arguments.
+        texts: Texts.
+        positions: Kept positions.
+        out: Folder of the recording, ending in `.zarr`.
+        options: Further options.
+        on_progress: Called with the number of tokens done and in all.
+        groups: Group of each text.
+
+    Raises:
+        RecordingError: as `record` raises it.
+    """
+    job, inputs = _job_and_inputs(
+        as_model(model), texts, positions, options or RecordingOptions(), "states", groups
+    )
+    target = local_path(out, RecordingError)
+    count = _Tally(job.plan, on_progress).add
+    return record_to_disk(job, _template(job, inputs), target, count, repair=False)
 
 
 def _job_and_inputs(

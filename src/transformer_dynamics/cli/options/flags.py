@@ -15,16 +15,17 @@ import typer
 from transformer_dynamics.cli.options.presets import PRESETS, STANDARD
 
 # Panels of the help text in their order; arguments come before them.
-RUN, TEXTS, MODEL, RECORDING, EXPERIMENT, OUTPUT = (
+RUN, TEXTS, MODEL, RECORDING, WORKERS, EXPERIMENT, OUTPUT = (
     "Run",
     "Texts",
     "Model",
     "Recording",
+    "Workers",
     "Experiment",
     "Output",
 )
-PANELS = (RUN, TEXTS, MODEL, RECORDING, EXPERIMENT, OUTPUT)
-_run, _texts, _model, _recording, _experiment, _output = (
+PANELS = (RUN, TEXTS, MODEL, RECORDING, WORKERS, EXPERIMENT, OUTPUT)
+_run, _texts, _model, _recording, _workers, _experiment, _output = (
     partial(typer.Option, rich_help_panel=panel) for panel in PANELS
 )
 
@@ -160,6 +161,22 @@ class RecordFlags(SharedFlags):
     keep: Annotated[
         str, _recording(help="states, or moments: streaming statistics of constant size.")
     ] = "states"
+    plan: Annotated[
+        bool,
+        _workers("--plan", help="Write the empty recording, print its sizes, and run nothing."),
+    ] = False
+    worker: Annotated[
+        bool,
+        _workers(
+            "--worker",
+            help="Record as one of many workers, on this machine or on others that see the folder. "
+            "LOCAL_RANK or SLURM_LOCALID chooses the GPU.",
+        ),
+    ] = False
+    workers: Annotated[
+        str | None,
+        _workers(help="Start this number of workers on this machine, or gpus: one on each GPU."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

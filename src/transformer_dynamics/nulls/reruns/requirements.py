@@ -31,8 +31,7 @@ def require_weights_of(recording: Recording, model: Model) -> None:
 def require_texts_of(recording: Recording, null: Recording, name: str) -> None:
     """Refuse a null whose text numbers denote other texts than those of the recording.
 
-    A twin of a subset of the texts, opened from its folder, numbers them from 0 again. Shuffled
-    texts have the same tokens in another order.
+    Shuffled texts have the same tokens in another order.
 
     Raises:
         InputError: they differ; recordings without tokens are accepted.
@@ -44,7 +43,6 @@ def require_texts_of(recording: Recording, null: Recording, name: str) -> None:
         if text >= len(own) or sorted(own[text]) != sorted(others[text]):
             raise InputError(
                 f"the recording of the null {name!r} has other tokens in text {text} than the "
-                "recording; open a twin of a subset of the texts by the call that made it, which "
-                "reads existing files: "
-                "td.nulls.untrained_twins(recording, model=model, out=folder)"
+                "recording; make it of this recording's texts: "
+                f"td.nulls.{name}(recording, model=model)"
             )

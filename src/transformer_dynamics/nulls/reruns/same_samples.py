@@ -1,4 +1,7 @@
-"""Recordings of a model over a recording's texts, with the same samples and sites."""
+"""Recordings of a model over a recording's texts, with the same samples and sites.
+
+Texts keep their numbers; those without samples are stored with their tokens and do not run.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError, RecordingError
-from transformer_dynamics.recording.groups import group_variable
 from transformer_dynamics.recording.recording import Recording
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def rerun(
     Args:
         recording: recording whose samples and sites are taken over.
         model: model to run.
-        lists: tokens of every text of the recording.
+        lists: tokens of every text of the recording; only texts with samples run.
         out: folder of the new recording; in memory with `None`.
         options: options of `td.record`.
         recording_arguments: `on_progress` of `td.record`.
@@ -80,28 +82,26 @@ def rerun(
     from transformer_dynamics.recording.record import record
 
     text, position = recording.text_index, np.asarray(recording.dataset["position"].values)
-    texts = np.unique(text)
     groups = recording.text_groups
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "every text ends in the same special token")
+        warnings.filterwarnings("ignore", ".* have no position that is kept")
         rerecorded: Recording = record(
             model,
-            [lists[index] for index in texts],
-            _positions(text, position, lists, texts),
+            lists,
+            _positions(text, position, lists),
             out=out,
             options=_options(recording, options),
-            groups=None if groups is None else [groups[index] for index in texts],
+            groups=None if groups is None else list(groups),
             **recording_arguments,
         )
-    keys = texts[rerecorded.text_index] * _SPAN + rerecorded.dataset["position"].values
+    keys = rerecorded.text_index * _SPAN + rerecorded.dataset["position"].values
     rows = np.searchsorted(keys, text * _SPAN + position)
     if not np.array_equal(rows, np.arange(len(keys))) or rerecorded.sites != recording.sites:
         rerecorded = rerecorded.sel(sample=rows, site=list(recording.sites))
     if "units" in recording.provenance:
         rerecorded = rerecorded.sel(unit=recording.provenance["units"])
-    if len(texts) == len(lists):
-        return rerecorded
-    return _with_text_numbers(rerecorded, recording, model, lists)
+    return rerecorded
 
 
 def _options(recording: Recording, options: RecordingOptions | None) -> RecordingOptions:
@@ -115,30 +115,14 @@ def _options(recording: Recording, options: RecordingOptions | None) -> Recordin
     return replace(options or RecordingOptions(), bos="never", too_long=too_long, seed=seed)
 
 
-def _with_text_numbers(
-    rerecorded: Recording, recording: Recording, model: Model, lists: list[list[int]]
-) -> Recording:
-    """Number the texts as in the recording, so that samples pair by text number."""
-    from transformer_dynamics.recording.record import decoded
-
-    strings = np.array(decoded(model, lists), dtype=object)
-    kept = rerecorded.dataset.drop_vars(
-        ["text_string", "n_tokens", "input_id", "group"], errors="ignore"
-    )
-    dataset = kept.assign(group_variable(recording.text_groups)).assign(
-        text_string=("text_index", strings),
-        n_tokens=("text_index", np.array([len(ids) for ids in lists])),
-        input_id=("input", np.concatenate([np.array(ids) for ids in lists])),
-    )
-    return Recording(dataset.assign_coords(text=("sample", recording.text_index)))
-
-
 def _positions(
-    text: NDArray[np.int64], position: NDArray[np.int64], lists: list[list[int]], texts: Any
+    text: NDArray[np.int64], position: NDArray[np.int64], lists: list[list[int]]
 ) -> str | list[list[int]]:
-    """Positions of each text that has samples, by name where they have one."""
-    kept = [np.unique(position[text == index]).tolist() for index in texts]
-    lengths = [len(lists[index]) for index in texts]
+    """Positions of each text, by name where they have one; none of a text without samples."""
+    kept: list[list[int]] = [[] for _ in lists]
+    for index in np.unique(text):
+        kept[index] = np.unique(position[text == index]).tolist()
+    lengths = [len(tokens) for tokens in lists]
     if all(of_text == [length - 1] for of_text, length in zip(kept, lengths, strict=True)):
         return "last"
     if all(len(of_text) == length for of_text, length in zip(kept, lengths, strict=True)):

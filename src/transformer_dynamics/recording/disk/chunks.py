@@ -56,14 +56,14 @@ def chunk_rows(n_sites: int, n_units: int, itemsize: int) -> int:
 
 
 def create_states(
-    path: Path, shape: tuple[int, int, int], dtype: Any, rows: int, shard_rows: int
+    store: Any, shape: tuple[int, int, int], dtype: Any, rows: int, shard_rows: int
 ) -> zarr.Array:
     """Create the array of states in a store, with checksums and no file of states yet.
 
     It is not compressed: floats hardly shrink.
 
     Args:
-        path: Folder of the store.
+        store: Folder, or store of Zarr.
         shape: Number of samples, sites and units.
         dtype: Stored dtype.
         rows: Number of samples in a chunk.
@@ -73,7 +73,7 @@ def create_states(
 
     chunk, file = file_rows(shape[0], rows, shard_rows)
     return zarr.create_array(
-        path,
+        store,
         name="activation",
         shape=shape,
         chunks=(chunk, *shape[1:]),

@@ -23,7 +23,8 @@ class Splits:
     """Size of the batches that fit into memory, and the shards whose batches were split.
 
     Attributes:
-        most_tokens: Number of tokens, padding included, that fitted; None as long as all did.
+        most_tokens: Number of tokens, padding included, above which batches are split: half of the
+            last batch that did not fit; None as long as all did.
         shards: Shards with a batch that was split.
     """
 
@@ -73,7 +74,7 @@ class Splits:
             warnings.warn(
                 f"memory does not suffice for a batch of {piece.tokens.size} tokens; such batches "
                 "are run in halves, and their states agree with those of whole batches up to "
-                f"rounding. To avoid it: batch_tokens={self.most_tokens} "
+                f"rounding. For smaller batches from the start: batch_tokens={self.most_tokens} "
                 f"(--batch-tokens {self.most_tokens})",
                 UserWarning,
                 stacklevel=2,

@@ -38,7 +38,7 @@ from transformer_dynamics.storage.files import read_json, write_json
 
 
 def record_to_disk(
-    job: Job, template: xr.Dataset, out: Path, count: Count, *, repair: bool = True
+    job: Job, template: xr.Dataset, out: Path, count: Count, *, repair: bool
 ) -> Recording:
     """Record the missing shards of a job in `out`, and open the recording.
 
@@ -53,7 +53,7 @@ def record_to_disk(
     """
     identity = Identity.here(str(job.model.device))
     try:
-        growing = begin(job, template, out, identity, repair=repair)
+        growing = begin(job, template, out, identity.worker, repair=repair)
         if growing is not None:
             Worker(job, growing, identity, count).run()
             _close(growing)
@@ -67,14 +67,21 @@ def record_to_disk(
 
 
 def begin(
-    job: Job, template: xr.Dataset, out: Path, identity: Identity, *, repair: bool
+    job: Job, template: xr.Dataset, out: Path, worker: str = "plan", *, repair: bool = False
 ) -> Growing | None:
     """Begin or join the folder of a growing recording; None if the recording is finished.
+
+    Args:
+        job: Job of the recording.
+        template: Labels and provenance of the recording.
+        out: Folder of the recording.
+        worker: Name of the worker.
+        repair: Whether to begin a finished recording with broken files again.
 
     Raises:
         RecordingError: `out` or the folder holds another recording, or one of an earlier layout.
     """
-    growing = Growing(out, identity.worker)
+    growing = Growing(out, worker)
     if out.exists():
         require_same(job.settings, open_recording(out, check=False).provenance, out)
         if not repair or not _reopen(job, growing):
@@ -93,10 +100,21 @@ def begin(
     return growing
 
 
-def _write_empty(job: Job, template: xr.Dataset, store: Path) -> None:
-    """Write the store without any file of states; a missing row would read as NaN."""
+def _write_empty(job: Job, template: xr.Dataset, path: Path) -> None:
+    """Write the store without any file of states; a missing row would read as NaN.
+
+    It is made in memory, since Zarr creates files by hard links, which some file systems lack.
+    """
+    import zarr
+
+    entries: dict[str, Any] = {}
+    store = zarr.storage.MemoryStore(entries)
     template.to_zarr(store, mode="w", consolidated=False)
     create_states(store, job.shape, job.storage, job.chunk_rows, job.plan.shard_rows)
+    for name, content in entries.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.to_bytes())
 
 
 def _require_layout(job: Job, growing: Growing) -> None:
