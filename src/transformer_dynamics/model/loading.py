@@ -7,7 +7,7 @@ and proved at first use. Weights are never changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,20 @@ def load_model(
     source: dict[str, Any]
     source = {"local_files_only": offline, "trust_remote_code": options.trust_remote_code}
     source |= {} if revision is None else {"revision": revision}
-    return _from_files(str(model), tokenizer, sites, device, placement, source)
+    loaded = _from_files(str(model), tokenizer, sites, device, placement, source)
+    path = Path(model).expanduser()
+    arguments = {
+        # Another process may have another working folder.
+        "model": str(path.resolve()) if model != BUNDLED and path.exists() else str(model),
+        "revision": revision,
+        "device": device,
+        "dtype": dtype,
+        "tokenizer": tokenizer,
+        "offline": offline,
+        "sites": sites,
+        "options": options,
+    }
+    return replace(loaded, arguments=arguments)
 
 
 def _refuse_changes(tokenizer: Any, sites: Any) -> None:

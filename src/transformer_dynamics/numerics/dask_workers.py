@@ -14,9 +14,10 @@ import uuid
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -96,7 +97,7 @@ class Shared:
         self.key = f"tdyn-value-{uuid.uuid4().hex}"
         self._future: Any = None
 
-    def future(self) -> Any:
+    def current(self) -> Any:
         """Return the client's future of the value, a new one where it was lost."""
         if self._future is None or self._future.status in {"cancelled", "lost"}:
             if self._is_small:
@@ -116,6 +117,10 @@ class _Named:
 
     def __init__(self, key: str) -> None:
         self.key = key
+
+
+class _NamedResult(_Named):
+    """The result of another task, with its warnings, as a worker receives it."""
 
 
 class _SharedOnce(Once):
@@ -148,17 +153,19 @@ class WorkerPool(Pool):
         packed = cloudpickle.dumps((function, args))
         shared = list(_shared_in(args))
 
-        def start() -> Any:
+        def start(given: Sequence[Shared | _WorkerTask]) -> Any:
             return self._client.submit(
                 run_packed,
                 packed,
-                {each.key: each.future() for each in shared},
+                {each.key: each.current() for each in given},
                 self._name,
                 key=f"{funcname(function)}-{uuid.uuid4().hex}",
                 pure=False,
             )
 
-        task = _WorkerTask(start, self._shown)
+        # A task with the results of others is not started again: it would hold them in memory.
+        again = None if _has_tasks(shared) else partial(start, shared)
+        task = _WorkerTask(start(shared), again, self._shown)
         self._tasks.add(task)
         return task
 
@@ -195,20 +202,31 @@ def _n_bytes(value: Any) -> int:
     return len(head) + sum(each.raw().nbytes for each in buffers)
 
 
-def _shared_in(args: tuple[Any, ...]) -> Iterator[Shared]:
+def _shared_in(args: tuple[Any, ...]) -> Iterator[Shared | _WorkerTask]:
     for argument in args:
-        if isinstance(argument, Shared):
+        if isinstance(argument, Shared | _WorkerTask):
             yield argument
         elif isinstance(argument, Once):
             yield from _shared_in(argument.args)
 
 
+def _has_tasks(handles: Sequence[Shared | _WorkerTask]) -> bool:
+    return any(isinstance(each, _WorkerTask) for each in handles)
+
+
 class _WorkerTask:
     """A task on a worker; it is started again where a value that it reads was lost."""
 
-    def __init__(self, start: Callable[[], Any], shown: dict[Any, Any]) -> None:
-        self._start, self._shown = start, shown
-        self.future = start()
+    def __init__(self, future: Any, again: Callable[[], Any] | None, shown: dict[Any, Any]) -> None:
+        self.future, self._again, self._shown = future, again, shown
+        self.key = f"tdyn-task-{uuid.uuid4().hex}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _NamedResult, (self.key,)
+
+    def current(self) -> Any:
+        """Return the client's future of the result."""
+        return self.future
 
     def result(self) -> Any:
         """Wait for the task, give its warnings as if they came from here, and return its result.
@@ -234,13 +252,10 @@ class _WorkerTask:
             try:
                 return self.future.result()
             except CancelledError:
-                if self._client_is_closed():
+                if self._again is None or self.future.client.status != "running":
                     raise
-                self.future = self._start()
+                self.future = self._again()
         return self.future.result()
-
-    def _client_is_closed(self) -> bool:
-        return bool(self.future.client.status != "running")
 
 
 _KEPT: OrderedDict[str, dict[str, _SharedOnce]] = OrderedDict()
@@ -276,6 +291,10 @@ def run_packed(packed: bytes, shared: dict[str, Any], pool: str) -> tuple[Any, l
     """
 
     def resolved(argument: Any) -> Any:
+        if isinstance(argument, _NamedResult):
+            result, earlier = shared[argument.key]
+            caught.extend(earlier)
+            return result
         if isinstance(argument, _Named):
             return shared[argument.key]
         if isinstance(argument, _SharedOnce):

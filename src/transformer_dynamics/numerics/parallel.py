@@ -11,7 +11,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -27,7 +27,10 @@ class Task(Protocol):
 
 
 class Pool(ABC):
-    """Pool that runs tasks; arguments of a task may be handles of `share` and `once`."""
+    """Pool that runs tasks; their arguments may be handles of `share` and `once`, or tasks.
+
+    A task as an argument stands for its result, which stays on the workers.
+    """
 
     @abstractmethod
     def submit(self, function: Callable[..., Any], /, *args: Any) -> Task:
@@ -91,6 +94,8 @@ def _called(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
 
 
 def _resolved(argument: Any) -> Any:
+    if isinstance(argument, Future):
+        return argument.result()  # started before, so that it does not wait for a free thread
     return argument.value(_resolved) if isinstance(argument, Once) else argument
 
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import xarray as xr
@@ -35,11 +35,15 @@ from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.plan import Plan
 from transformer_dynamics.recording.positions import Positions
 from transformer_dynamics.recording.recording import FORMAT, Recording
+from transformer_dynamics.recording.workers.on_dask import OnWorkers, Recipe
 from transformer_dynamics.recording.workers.outline import Outline
 from transformer_dynamics.storage.attributes import attribute, plain_attributes
 from transformer_dynamics.storage.files import local_path
 from transformer_dynamics.texts.inputs import Inputs
 from transformer_dynamics.texts.tokenization import special_ids, storable
+
+if TYPE_CHECKING:
+    import distributed
 
 KEEP = ("states", "moments")
 
@@ -55,6 +59,7 @@ def record(
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
     groups: Sequence[Any] | None = None,
+    client: distributed.Client | None = None,
 ) -> Recording: ...
 
 
@@ -69,6 +74,7 @@ def record(
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
     groups: Sequence[Any] | None = None,
+    client: distributed.Client | None = None,
 ) -> Moments: ...
 
 
@@ -82,6 +88,7 @@ def record(
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
     groups: Sequence[Any] | None = None,
+    client: distributed.Client | None = None,
 ) -> Recording | Moments:
     """Record the residual stream at every site.
 
@@ -100,6 +107,9 @@ def record(
         on_progress: Called with the number of tokens done and in all.
         groups: Group of each text; texts of a group resemble each other, and intervals and splits
             are by group. By default the groups that `td.load_texts` found.
+        client: Dask client whose workers run the model, each with its own copy, and write the
+            states to `out`, which they must see. A model loaded by name is loaded by each worker;
+            one in memory is sent to each. Moments are added up as a tree.
 
     Returns:
         A recording `(sample, site, unit)`, samples in the order of the texts and their positions;
@@ -107,8 +117,9 @@ def record(
 
     Raises:
         RecordingError: no usable texts, states that are not finite, a text that does not fit into
-            memory, a folder begun with another model, other texts or other settings, or moments
-            that another process writes.
+            memory, a folder begun with another model, other texts or other settings, moments that
+            another process writes, states on workers without `out`, or workers that compute other
+            states.
         ModelError: the model cannot be loaded, or its stream cannot be found.
 
     Warns:
@@ -121,8 +132,15 @@ def record(
     template = _template(job, inputs)
     target = None if out is None else local_path(out, RecordingError)
     tally = _Tally(job.plan, on_progress)
+    elsewhere: OnWorkers | None = None
+    if client is not None:
+        recipe = Recipe.of(job, inputs, positions, options, keep)
+        elsewhere = OnWorkers(client, recipe, job, template, tally.add)
     if keep == "moments":
-        return stream_moments(job, template, options, target, tally.add)
+        merged = None if elsewhere is None else elsewhere.moments
+        return stream_moments(job, template, options, target, tally.add, merged)
+    if elsewhere is not None:
+        return elsewhere.record(target)
     if target is not None:
         return record_to_disk(job, template, target, tally.add, repair=True)
     states = np.empty(job.shape, dtype=job.storage)
