@@ -11,6 +11,7 @@ import distributed
 import xarray as xr
 
 from transformer_dynamics.errors import InputError, UndefinedWarning
+from transformer_dynamics.recording.workers.progress import list_claims
 from transformer_dynamics.registry import measure
 
 # A worker that is frozen for so long is given up; Dask looks once in that time.
@@ -42,6 +43,14 @@ def wait_once(folder):
     except FileExistsError:
         return
     time.sleep(600)
+
+
+def recording(growing, client):
+    """A worker that records a shard, or any worker where none holds a claim at the moment."""
+    for claim in list_claims(growing):
+        if not claim.is_stale:
+            return claim.pid
+    return next(iter(client.run(os.getpid).values()))
 
 
 def waiting(folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import xarray as xr
 
@@ -20,14 +20,12 @@ from transformer_dynamics.claims.recorded_nulls import pair_nulls
 from transformer_dynamics.claims.subjects import Subject, subject_of
 from transformer_dynamics.claims.verdicts import Verdicts
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.numerics.parallel import Pool, task_pool
+from transformer_dynamics.numerics.parallel import Pool, Workers, client_of, task_pool
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 
 if TYPE_CHECKING:
-    import distributed
-
-    from transformer_dynamics.claims.model_runs import ModelRuns, Nulls
+    from transformer_dynamics.claims.model_runs import ModelRuns
 
 DEFAULT_OPTIONS = ClaimOptions()
 
@@ -41,8 +39,8 @@ def evaluate_claims(
     claims: Sequence[str] | None = None,
     options: ClaimOptions = DEFAULT_OPTIONS,
     seed: int = 0,
-    client: distributed.Client | None = None,
     on_progress: Progress | None = None,
+    **workers: Unpack[Workers],
 ) -> Verdicts:
     """Test claims on the sublayers of a recording (every site but the final one).
 
@@ -57,10 +55,9 @@ def evaluate_claims(
             only with `model` or `perturbed`.
         options: numbers of draws, twins and threads.
         seed: seed of all draws; the same seed gives the same bits.
-        client: Dask client whose workers compute bootstrap and draws, in place of threads of this
-            process; the results are the same. A model still runs in this process. Recordings on
-            disk are opened by the workers; those in memory are sent to each of them.
         on_progress: called with the number of draws done and their largest number.
+        workers: `client=client`, a Dask client whose workers compute bootstrap and draws in place
+            of threads of this process, with the same results. The model runs in this process.
 
     Returns:
         One verdict per claim; `.to_dataframe()` gives a table.
@@ -69,33 +66,26 @@ def evaluate_claims(
         InputError: too few samples, sites or draws; an unknown claim; a claim that perturbs the
             model without one; a null that holds other samples; a client that is not connected.
     """
+    client = client_of("evaluate_claims", workers)
     _check_options(options)
     check_size(recording.shape[0], recording.sites, options)
     results = dict(perturbed or {})
     tested = _chosen(claims, results, model)
-    nulls: Nulls = dict(model_nulls or {})
-    paired = pair_nulls(recording, nulls)
+    paired = pair_nulls(recording, model_nulls or {})
     if model is not None:
         runs = _model_runs(model, recording, options.n_twins, seed)
-        nulls = runs.nulls(tested, nulls)
+        nulls = runs.nulls(tested, dict(model_nulls or {}))
         results = runs.perturbed(tested, results, nulls)
         made = {name: null for name, null in nulls.items() if name not in paired}
         paired |= pair_nulls(recording, made)
     sublayers = recording.sublayers
     subjects = {claim.id: subject_of(claim, sublayers, paired, results) for claim in tested}
-    n_threads = options.n_threads or os.cpu_count() or 1
-    with task_pool(n_threads, client) as pool:
+    plan = DrawPlan(options.draws(len(tested)), seed)
+    with task_pool(options.n_threads or os.cpu_count() or 1, client) as pool:
         handles = Handles(pool)
-        gathered = gather(
-            tested,
-            subjects,
-            sublayers,
-            n_bootstrap=options.n_bootstrap,
-            plan=DrawPlan(options.draws(len(tested)), seed),
-            pool=pool,
-            handles=handles,
-            on_progress=on_progress,
-        )
+        numbers: dict[str, Any] = {"n_bootstrap": options.n_bootstrap, "plan": plan}
+        numbers["on_progress"] = on_progress
+        gathered = gather(tested, subjects, sublayers, pool=pool, handles=handles, **numbers)
         return _verdicts(tested, gathered, subjects, pool, handles)
 
 

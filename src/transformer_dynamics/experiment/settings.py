@@ -33,8 +33,9 @@ class Settings:
             left out, and p-values are adjusted over the others.
         measures: Names of the measures; by default all.
         perturbations: Names of the perturbations; by default all.
-        client: A `distributed.Client` whose workers compute measures, null draws and bootstrap. The
-            results are the same, so it is no input of a stage. Perturbations run in this process.
+        client: A `distributed.Client` whose workers record the model and compute measures, null
+            draws and bootstrap. The results are the same, so it is no input of a stage. Untrained
+            twins, shuffled texts and perturbations run in this process.
         panels: Whether the panels and the table of arXiv 2502.12131 are computed.
         command: Command line of the run, for provenance.
         preset: `name` and `note` of the preset, for provenance.

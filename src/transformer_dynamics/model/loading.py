@@ -102,19 +102,15 @@ def load_model(
     source = {"local_files_only": offline, "trust_remote_code": options.trust_remote_code}
     source |= {} if revision is None else {"revision": revision}
     loaded = _from_files(str(model), tokenizer, sites, device, placement, source)
+    given = {"revision": revision, "device": device, "dtype": dtype, "tokenizer": tokenizer}
+    given |= {"offline": offline, "sites": sites, "options": options}
+    return replace(loaded, arguments={"model": _found_again(model), **given})
+
+
+def _found_again(model: str | Path) -> str:
+    """Name or path under which a process with another working folder finds the model."""
     path = Path(model).expanduser()
-    arguments = {
-        # Another process may have another working folder.
-        "model": str(path.resolve()) if model != BUNDLED and path.exists() else str(model),
-        "revision": revision,
-        "device": device,
-        "dtype": dtype,
-        "tokenizer": tokenizer,
-        "offline": offline,
-        "sites": sites,
-        "options": options,
-    }
-    return replace(loaded, arguments=arguments)
+    return str(path.resolve()) if model != BUNDLED and path.exists() else str(model)
 
 
 def _refuse_changes(tokenizer: Any, sites: Any) -> None:

@@ -13,9 +13,34 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import threadpoolctl
+
+if TYPE_CHECKING:
+    import distributed
+
+
+class Workers(TypedDict, total=False):
+    """Processes that compute, as a keyword of a function: `client=client`.
+
+    Attributes:
+        client: a `distributed.Client`; None, the default, for this process.
+    """
+
+    client: distributed.Client | None
+
+
+def client_of(name: str, workers: Workers) -> distributed.Client | None:
+    """Return the client that was given to a function.
+
+    Raises:
+        TypeError: another keyword.
+    """
+    unknown = sorted(set(workers) - {"client"})
+    if unknown:
+        raise TypeError(f"{name}() got an unexpected keyword argument {unknown[0]!r}")
+    return workers.get("client")
 
 
 class Task(Protocol):

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.model.loading import as_model
+from transformer_dynamics.numerics.parallel import Workers, client_of
 from transformer_dynamics.recording.disk.chunks import DIMS
 from transformer_dynamics.recording.disk.shards import Progress, shard_states
 from transformer_dynamics.recording.disk.splitting import split_provenance
@@ -37,13 +38,11 @@ from transformer_dynamics.recording.positions import Positions
 from transformer_dynamics.recording.recording import FORMAT, Recording
 from transformer_dynamics.recording.workers.on_dask import OnWorkers, Recipe
 from transformer_dynamics.recording.workers.outline import Outline
+from transformer_dynamics.recording.workers.worker import Count
 from transformer_dynamics.storage.attributes import attribute, plain_attributes
 from transformer_dynamics.storage.files import local_path
 from transformer_dynamics.texts.inputs import Inputs
 from transformer_dynamics.texts.tokenization import special_ids, storable
-
-if TYPE_CHECKING:
-    import distributed
 
 KEEP = ("states", "moments")
 
@@ -59,7 +58,7 @@ def record(
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
     groups: Sequence[Any] | None = None,
-    client: distributed.Client | None = None,
+    **workers: Unpack[Workers],
 ) -> Recording: ...
 
 
@@ -74,7 +73,7 @@ def record(
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
     groups: Sequence[Any] | None = None,
-    client: distributed.Client | None = None,
+    **workers: Unpack[Workers],
 ) -> Moments: ...
 
 
@@ -88,7 +87,7 @@ def record(
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
     groups: Sequence[Any] | None = None,
-    client: distributed.Client | None = None,
+    **workers: Unpack[Workers],
 ) -> Recording | Moments:
     """Record the residual stream at every site.
 
@@ -107,9 +106,8 @@ def record(
         on_progress: Called with the number of tokens done and in all.
         groups: Group of each text; texts of a group resemble each other, and intervals and splits
             are by group. By default the groups that `td.load_texts` found.
-        client: Dask client whose workers run the model, each with its own copy, and write the
-            states to `out`, which they must see. A model loaded by name is loaded by each worker;
-            one in memory is sent to each. Moments are added up as a tree.
+        workers: `client=client`, a Dask client whose workers run the model, each with its own copy,
+            and write the states to `out`, which they must see. Moments are added up as a tree.
 
     Returns:
         A recording `(sample, site, unit)`, samples in the order of the texts and their positions;
@@ -118,8 +116,7 @@ def record(
     Raises:
         RecordingError: no usable texts, states that are not finite, a text that does not fit into
             memory, a folder begun with another model, other texts or other settings, moments that
-            another process writes, states on workers without `out`, or workers that compute other
-            states.
+            another process writes, workers without `out` or that compute other states.
         ModelError: the model cannot be loaded, or its stream cannot be found.
 
     Warns:
@@ -127,25 +124,24 @@ def record(
             batch that does not fit into memory and runs in halves, whose states agree with those of
             the whole batch up to rounding (`split_batches` in the provenance names the shards).
     """
-    options = options or RecordingOptions()
+    client, options = client_of("record", workers), options or RecordingOptions()
     job, inputs = _job_and_inputs(as_model(model), texts, positions, options, keep, groups)
-    template = _template(job, inputs)
+    template, count = _template(job, inputs), _Tally(job.plan, on_progress).add
     target = None if out is None else local_path(out, RecordingError)
-    tally = _Tally(job.plan, on_progress)
-    elsewhere: OnWorkers | None = None
     if client is not None:
         recipe = Recipe.of(job, inputs, positions, options, keep)
-        elsewhere = OnWorkers(client, recipe, job, template, tally.add)
+        return OnWorkers(client, recipe, job, template, count).run(target)
     if keep == "moments":
-        merged = None if elsewhere is None else elsewhere.moments
-        return stream_moments(job, template, options, target, tally.add, merged)
-    if elsewhere is not None:
-        return elsewhere.record(target)
+        return stream_moments(job, template, options, target, count)
     if target is not None:
-        return record_to_disk(job, template, target, tally.add, repair=True)
+        return record_to_disk(job, template, target, count, repair=True)
+    return _in_memory(job, template, count)
+
+
+def _in_memory(job: Job, template: xr.Dataset, count: Count) -> Recording:
     states = np.empty(job.shape, dtype=job.storage)
     for shard in range(job.plan.n_shards):
-        states[job.plan.rows(shard)] = shard_states(job, shard, tally.add)
+        states[job.plan.rows(shard)] = shard_states(job, shard, count)
     return Recording(_with_splits(template, job).assign(activation=(DIMS, states)))
 
 

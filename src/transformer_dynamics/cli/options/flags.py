@@ -152,7 +152,7 @@ class SharedFlags(ModelFlags, OutputFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordFlags(SharedFlags):
+class RecordFlags(SharedFlags, DaskFlags):
     """Options of `tdyn record`."""
 
     out: Annotated[Path, _run(help="Folder of the recording, ending in .zarr.")] = Path(

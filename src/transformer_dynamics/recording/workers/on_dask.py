@@ -25,7 +25,7 @@ from transformer_dynamics.recording.disk.opening import open_recording
 from transformer_dynamics.recording.disk.store import begin, differences, record_to_disk
 from transformer_dynamics.recording.job import Job, make_job
 from transformer_dynamics.recording.moments.moments import Moments
-from transformer_dynamics.recording.moments.streaming import add_shard
+from transformer_dynamics.recording.moments.streaming import add_shard, stream_moments
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.recording.workers.growing import Growing
@@ -113,6 +113,14 @@ class OnWorkers:
     job: Job
     template: xr.Dataset
     count: Count
+
+    def run(self, out: Path | None) -> Recording | Moments:
+        """Record the states or the moments, in `out` or, moments alone, in memory."""
+        options = self.recipe.options
+        if self.recipe.keep == "moments":
+            arguments = self.job, self.template, options, out, self.count
+            return stream_moments(*arguments, elsewhere=self.moments)
+        return self.record(out)
 
     def record(self, out: Path | None) -> Recording:
         """Record the missing shards in `out`, and open the recording.
