@@ -5,8 +5,10 @@ import os
 import signal
 import threading
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
+import distributed
 import numpy as np
 import pytest
 
@@ -134,6 +136,53 @@ def test_states_on_workers_need_a_folder_and_a_model_that_can_be_sent(client, fo
     model.hf_model.unsent = threading.Lock()
     with pytest.raises(ModelError, match="cannot be sent to the workers"):
         td.record(model, texts, keep="moments", options=options, client=client)
+
+
+def test_the_example_of_the_documentation_runs(client, folder, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "dask.md").read_text(encoding="utf-8")
+    (example,) = (part for part in page.split("```") if "import Client, LocalCluster" in part)
+    example = example.removeprefix("python")
+    words = repr(tiny.words(tiny.token_lists(12)))
+    for given, taken in (
+        ('"smollm2-135m"', repr(str(folder))),
+        ('td.load_texts("wikipedia-sample", n=64)', words),
+        ('claims=["C1", "C2"]', 'claims=["C2"], options=td.ClaimOptions(n_null=1, n_bootstrap=2)'),
+    ):
+        assert given in example
+        example = example.replace(given, taken)
+    monkeypatch.setattr(distributed, "LocalCluster", lambda **_: nullcontext(client.cluster))
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    exec(compile(example, "dask.md", "exec"), names)
+    assert names["recording"].shape[0] == names["moments"].n_samples == 12
+    assert open_recording(tmp_path / "demo" / "recording.zarr").digest == names["recording"].digest
+
+
+def test_the_command_measures_and_records_on_workers(client, stored, folder, tmp_path, tdyn):
+    address = client.scheduler.address
+    path = stored.activation.encoding["source"]
+    words = ["--measures", "units.density", "--dask", address]
+    status, out, err = tdyn("measure", path, "--out", tmp_path / "results.zarr", *words)
+    assert (status, "units.density" in out) == (0, True), err
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(tiny.words(tiny.token_lists(6))))
+    words = ["--texts", texts, "--out", tmp_path / "made.zarr", "--device", "cpu"]
+    status, _, err = tdyn("record", folder, *words, "--dask", address)
+    assert status == 0, err
+    td.record(td.load_model(folder), td.load_texts(texts, 6), out=tmp_path / "here.zarr")
+    assert files(tmp_path / "made.zarr") == files(tmp_path / "here.zarr")
+    status, _, err = tdyn("record", folder, *words, "--dask", "host")
+    assert status == 1
+    assert "tcp://host:8786" in err
+    status, _, err = tdyn("record", folder, *words, "--dask", address, "--worker")
+    assert "--worker and --dask exclude each other" in err
+
+
+def test_another_keyword_is_refused():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'clients'"):
+        td.record("no model", "a text", clients=None)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'clients'"):
+        td.evaluate_claims(TRUTHS["C2"].recording(0), clients=None)
 
 
 def test_a_shared_value_is_made_once_in_each_process(client):

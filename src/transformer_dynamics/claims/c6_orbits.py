@@ -38,8 +38,8 @@ PAPER_SUBLAYERS = 64
 
 
 def subsample(recording: Recording) -> Recording:
-    """The samples and units that are tested; a recording of these alone is unchanged."""
-    return subset(recording, N_SAMPLES, N_UNITS)
+    """The samples and units that are tested, in memory; a recording of these is unchanged."""
+    return subset(recording, N_SAMPLES, N_UNITS).load()
 
 
 def excess(recording: Recording, weights: Floats) -> UnstableExcess:
