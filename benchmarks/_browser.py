@@ -21,14 +21,19 @@ FLAGS = (
     "--disable-sync",
 )
 LONGEST_WAIT = 120.0
+# Figures on the screen; those above it have been drawn.
 UNDRAWN = (
     "return [...document.querySelectorAll('.figure[data-figure]:not([data-drawn])')]"
-    ".filter(e => e.checkVisibility()).length"
+    ".filter(e => e.checkVisibility() && e.getBoundingClientRect().top < innerHeight).length"
 )
-
-UNDRAWN_ON_SCREEN = UNDRAWN.replace(
-    "e.checkVisibility()", "e.checkVisibility() && e.getBoundingClientRect().top < innerHeight"
-)
+HEIGHT = "return Math.ceil(document.body.getBoundingClientRect().bottom + scrollY)"
+# Bars that stay on the screen would be in every picture.
+FOLLOW_THE_PAGE = """
+const style = document.createElement("style");
+style.textContent = "#tabs, .controls, .scrubber { position: static !important }"
+  + "#view-explore { padding-bottom: 0 !important }";
+document.head.append(style);
+"""
 
 
 @contextmanager
@@ -67,23 +72,22 @@ def screenshots(
         setup: script that runs before the figures are drawn.
         part: height of one picture.
     """
-    set_size(opened, width, 900)
+    set_size(opened, width, part)
     opened.get("about:blank")
     opened.get(url)
-    if setup:
-        opened.execute_script(setup)
-    # On a screen as high as the page every figure is near.
-    for _ in range(2):
-        height = int(opened.execute_script("return document.documentElement.scrollHeight"))
-        set_size(opened, width, height)
+    wait_until_drawn(opened)
+    opened.execute_script(f"{setup}; {FOLLOW_THE_PAGE}")
+    paths: list[Path] = []
+    top = 0
+    # Chromium leaves blanks on a screen of the page's height, so the page is scrolled.
+    while top < (height := int(opened.execute_script(HEIGHT))):
+        set_size(opened, width, min(part, height - top))
+        opened.execute_script("window.scrollTo(0, arguments[0])", top)
         wait_until_drawn(opened)
-    paths = []
-    for number, top in enumerate(range(0, height, part)):
-        clip = {"x": 0, "y": top, "width": width, "height": min(part, height - top), "scale": 1}
-        shot = opened.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "clip": clip})
-        path = out.with_name(f"{out.name}-{number}.png")
-        path.write_bytes(base64.b64decode(shot["data"]))
-        paths.append(path)
+        shot = opened.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+        paths.append(out.with_name(f"{out.name}-{len(paths)}.png"))
+        paths[-1].write_bytes(base64.b64decode(shot["data"]))
+        top += part
     return paths
 
 
@@ -92,16 +96,16 @@ def first_screen(opened: Any, url: str, width: int, height: int, path: Path) -> 
     set_size(opened, width, height)
     opened.get("about:blank")
     opened.get(url)
-    wait_until_drawn(opened, UNDRAWN_ON_SCREEN)
+    wait_until_drawn(opened)
     shot = opened.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
     path.write_bytes(base64.b64decode(shot["data"]))
     return path
 
 
-def wait_until_drawn(opened: Any, undrawn: str = UNDRAWN) -> None:
-    """Wait until a script counts no undrawn figure."""
+def wait_until_drawn(opened: Any) -> None:
+    """Wait until every figure on the screen is drawn."""
     deadline = time.monotonic() + LONGEST_WAIT
-    while opened.execute_script(undrawn):
+    while opened.execute_script(UNDRAWN):
         if time.monotonic() > deadline:
             raise TimeoutError("figures of the page were not drawn")
         time.sleep(0.1)

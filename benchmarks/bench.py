@@ -1,12 +1,13 @@
 """Ratios measured side by side in one run: `make bench` prints one table.
 
 Measures stand beside a plain loop that computes the same numbers, recording beside the bare forward
-pass of the same batches, the model in the loop beside re-runs of the text. A ratio is seconds over
-the baseline's, so less is better; medians over interleaved rounds. `--quick` does the same on small
-sizes and a tiny model, where the ratios mean nothing; `--only flow` a section alone; `--only run
---texts 512` every stage of the default run beside the bare forward pass; `--only page` the report's
-size and the seconds until it can be seen and used in headless Chromium. On a machine with other
-work a ratio's lowest and highest value lie far apart, and its median says little.
+pass of the same batches, the model in the loop beside re-runs of the text, two workers beside one
+process with two threads. A ratio is seconds over the baseline's, so less is better (the speed of
+workers is its inverse); medians over interleaved rounds. `--quick` does the same on small sizes and
+a tiny model, where the ratios mean nothing; `--only flow` a section alone; `--only run --texts 512`
+every stage of the default run beside the bare forward pass; `--only page` the report's size and the
+seconds until it can be seen and used in headless Chromium. On a machine with other work a ratio's
+lowest and highest value lie far apart, and its median says little.
 
 Not measured: loading, memory but where a line says so.
 """
@@ -26,12 +27,15 @@ from _page import page_table
 from _recording import bundled_texts, missing_peers, peer_rows, recording_rows, tiny_texts
 from _run import run_table, settings_of_run, texts_of_run
 from _timing import Row
+from _workers import workers_table
 from rich.console import Console
 from rich.table import Table
 
 WALK = (1000, 30, 576)
 QUICK_WALK = (60, 4, 24)
-SECTIONS = ("measures", "recording", "peers", "flow", "scaling")
+SECTIONS = ("measures", "recording", "peers", "flow", "scaling", "workers")
+# Workers record a quarter of the texts: once alone, once with two threads, once as two.
+WORKER_SHARE = 4
 # The whole run takes many minutes, and the page needs a browser: only where they are asked for.
 ASKED_FOR = ("run", "page")
 # Where the output is no terminal, wide enough that no cell is broken.
@@ -65,6 +69,9 @@ def main() -> None:
         console.print(_table(*sections))
     if "scaling" in options.only:
         console.print(scaling_table(options.rounds, quick=options.quick))
+    if "workers" in options.only:
+        n_texts = max(1, options.texts // WORKER_SHARE)
+        console.print(workers_table(options.rounds, n_texts, quick=options.quick))
     if "run" in options.only:
         texts = texts_of_run(token_lists, options.texts, quick=options.quick)
         settings = settings_of_run(options.perturbed, quick=options.quick)

@@ -222,11 +222,14 @@ def claims_page() -> str:
 def commands_page() -> str:
     """One row per command."""
     rows = []
-    for command in cli.app.registered_commands:
-        callback = command.callback
-        if callback is not None:
-            name = command.name or callback.__name__
-            rows.append((f"`tdyn {name}`", inspect.getdoc(callback) or ""))
+    groups = [("", cli.app)]
+    groups += [(f"{each.name} ", each.typer_instance) for each in cli.app.registered_groups]
+    for group, app in groups:
+        for command in app.registered_commands if app is not None else ():
+            callback = command.callback
+            if callback is not None:
+                name = command.name or callback.__name__
+                rows.append((f"`tdyn {group}{name}`", inspect.getdoc(callback) or ""))
     return table(("command", "does"), rows)
 
 

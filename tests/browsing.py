@@ -58,6 +58,12 @@ def errors_in(browser):
     return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
+def foreign_requests(browser):
+    """Addresses since the last call that are not within the page."""
+    within = ("data:", "blob:", "about:")
+    return {url for url in requests_of(browser) if not url.startswith(within)}
+
+
 def requests_of(browser):
     """Addresses that the page asked for since the last call."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]

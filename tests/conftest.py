@@ -22,10 +22,12 @@ LONGEST_FIRST = (
     "tests/claims/test_calibration.py",
     "tests/test_experiment.py",
     "tests/recording/test_endurance.py",
+    "tests/recording/test_many_workers.py",
     "tests/report/test_page.py",
     "tests/comparison/test_compare_runs.py",
     "tests/test_bench.py",
     "tests/cli/test_main.py",
+    "tests/cli/test_workers.py",
     "tests/recording/test_blocks.py",
     "tests/measures/dimension/test_autoencoder_streaming.py",
     "tests/model/test_sites.py",
@@ -85,6 +87,16 @@ def runs(tmp_path_factory):
     import finished
 
     return finished.make_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def driver():
+    """A real browser of a test module's own."""
+    import browsing
+
+    opened = browsing.open_browser()
+    yield opened
+    opened.quit()
 
 
 @pytest.fixture

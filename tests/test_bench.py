@@ -102,11 +102,24 @@ def test_the_first_line_is_the_machine_and_the_last_ones_totals(printed):
 
 
 def test_what_grows_is_shown_one_at_a_time(printed):
-    rows = rows_of(printed.split("What grows")[1])
+    rows = rows_of(printed.split("What grows")[1].split("Workers:")[0])
     assert [row[0] for row in rows] == [
         name for name in ("units", "layers", "tokens", "states") for _ in range(2)
     ]
     assert all(float(row[2]) > 0 and float(row[4]) > 0 for row in rows)
+
+
+def test_workers_stand_beside_one_process(printed):
+    title, table = printed.split("Workers:")[1].split("\n", 1)
+    assert title.split()[1:] == ["tokens", "in", "1", "shards"]
+    baseline, one, two, coordination = rows_of(table)
+    assert baseline[0] == "1 process, 2 threads"
+    assert baseline[3] == "1.000 (1.000 1.000)"
+    for row in (baseline, one, two):
+        assert float(row[1]) > 0
+        assert float(row[2]) > 0
+    assert coordination[0].startswith("coordination of a shard, ")
+    assert float(coordination[2]) > 0
 
 
 def test_every_stage_of_a_run_stands_beside_the_bare_pass():

@@ -48,7 +48,6 @@ def test_addresses_are_refused_and_make_no_folder(address, home):
         lambda: record(model, LISTS, out=address),
         lambda: record(model, LISTS, out=Path(address)),
         lambda: recording.save(address),
-        lambda: td.open_recording(address),
         lambda: open_moments(address),
         lambda: td.write_report(address, {}, [], recording=recording),
         lambda: Experiment(model, LISTS, address),

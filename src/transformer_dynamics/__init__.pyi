@@ -24,7 +24,9 @@ from .model.loading import ModelOptions as ModelOptions
 from .model.loading import load_model as load_model
 from .perturbation.states.prompt import teleport as teleport
 from .plots.side_by_side import plot as plot
+from .recording.cost.planning import plan as plan
 from .recording.disk.opening import open_recording as open_recording
+from .recording.joining.merging import merge_recordings as merge_recordings
 from .recording.moments.moments import Moments as Moments
 from .recording.moments.moments import open_moments as open_moments
 from .recording.options import RecordingOptions as RecordingOptions

@@ -6,18 +6,11 @@ import numpy as np
 import pytest
 
 import transformer_dynamics as td
-from browsing import errors_in, open_browser, requests_of, wait_until
+from browsing import errors_in, foreign_requests, wait_until
 from transformer_dynamics.claims.tables import value_and_interval
 from transformer_dynamics.recording import Recording
 
 HOSTILE = '<script>document.title = "taken over"</script><img src=x onerror=alert(1)> & "b"'
-
-
-@pytest.fixture(scope="module")
-def browser():
-    opened = open_browser()
-    yield opened
-    opened.quit()
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +25,8 @@ def made(runs, tmp_path_factory):
     return path, json.loads(path.with_suffix(".json").read_text())
 
 
-def cells(browser, selector):
-    return browser.execute_script(
+def cells(driver, selector):
+    return driver.execute_script(
         "return [...document.querySelectorAll(arguments[0])].map("
         "row => [...row.children].map(cell => cell.innerText.trim()))",
         selector,
@@ -46,19 +39,19 @@ def estimate(entry):
 
 
 @pytest.mark.browser
-def test_tables_show_the_numbers_of_the_json_file(browser, made):
+def test_tables_show_the_numbers_of_the_json_file(driver, made):
     path, expected = made
-    browser.get(path.as_uri())
+    driver.get(path.as_uri())
     names = [run["name"] for run in expected["runs"]]
     assert names[-1] == HOSTILE
-    heads = cells(browser, "#runs > tbody > tr")
+    heads = cells(driver, "#runs > tbody > tr")
     assert [row[0] for row in heads] == names
     assert [row[4:6] for row in heads] == [["7", "16"], ["11", "24"], ["7", "16"], ["7", "16"]]
-    summary = cells(browser, "#summary > tbody > tr")
+    summary = cells(driver, "#summary > tbody > tr")
     for row, claim in zip(summary, expected["claims"], strict=True):
         assert row == [claim["id"], *(run["verdict"] for run in claim["runs"]), claim["statement"]]
     for claim in expected["claims"]:
-        rows = cells(browser, f"#runs-of-{claim['id']} > tbody > tr")
+        rows = cells(driver, f"#runs-of-{claim['id']} > tbody > tr")
         differences = [None, *claim["differences"]]
         for row, run, difference in zip(rows, claim["runs"], differences, strict=True):
             assert row[:2] == [run["run"], run["verdict"]]
@@ -70,31 +63,31 @@ def test_tables_show_the_numbers_of_the_json_file(browser, made):
             else:
                 assert row[3].split("\n")[0] == estimate(difference)
                 assert difference["resampling"] in row[3]
-    assert browser.title == "Comparison of 4 runs"
-    assert browser.execute_script("return document.querySelectorAll('img').length") == 0
+    assert driver.title == "Comparison of 4 runs"
+    assert driver.execute_script("return document.querySelectorAll('img').length") == 0
     refused = [each["reason"] for each in expected["similarity"] if each["reason"]]
-    shown = [row.text for row in browser.find_elements("css selector", ".refused")]
+    shown = [row.text for row in driver.find_elements("css selector", ".refused")]
     assert shown == [f"Not defined: {reason}" for reason in refused]
     assert len(refused) == 2
 
 
 @pytest.mark.browser
-def test_figures_show_the_curves_of_the_json_file(browser, made):
+def test_figures_show_the_curves_of_the_json_file(driver, made):
     path, expected = made
-    browser.get(path.as_uri())
-    n_figures = browser.execute_script("return document.querySelectorAll('.figure').length")
+    driver.get(path.as_uri())
+    n_figures = driver.execute_script("return document.querySelectorAll('.figure').length")
     assert n_figures == len(expected["profiles"]) + len(expected["claim_profiles"]) + 4
     for place in range(n_figures):
         wait_until(
-            browser,
-            lambda place=place: browser.execute_script(
+            driver,
+            lambda place=place: driver.execute_script(
                 "const figure = document.querySelectorAll('.figure')[arguments[0]];"
                 "figure.scrollIntoView(); return figure.dataset.drawn === 'yes'",
                 place,
             ),
         )
     speed = next(each for each in expected["profiles"] if each["name"] == "paths.kinematics.speed")
-    drawn = browser.execute_script(
+    drawn = driver.execute_script(
         "const heading = document.getElementById('profile-paths.kinematics.speed');"
         "const node = heading.nextElementSibling.querySelector('.figure');"
         "return node.data.filter(trace => trace.showlegend !== false).map("
@@ -105,33 +98,32 @@ def test_figures_show_the_curves_of_the_json_file(browser, made):
         assert name.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == curve["run"]
         assert depth == pytest.approx(curve["relative_depth"], rel=1e-6)
         assert values == pytest.approx(curve["value"], rel=1e-6)
-    assert errors_in(browser) == []
-    urls = {url for url in requests_of(browser) if not url.startswith(("data:", "blob:"))}
-    assert urls <= {path.as_uri()}
+    assert errors_in(driver) == []
+    assert foreign_requests(driver) <= {path.as_uri()}
 
 
-def address_parts(browser):
-    return browser.execute_script("return location.hash")[1:].split("&")
+def address_parts(driver):
+    return driver.execute_script("return location.hash")[1:].split("&")
 
 
 @pytest.mark.browser
-def test_links_and_choices_are_kept_in_the_address(browser, made):
+def test_links_and_choices_are_kept_in_the_address(driver, made):
     path, expected = made
-    browser.get(path.as_uri())
+    driver.get(path.as_uri())
     changed = [
         len({run["verdict"] for run in claim["runs"] if run["verdict"] != "not tested"}) > 1
         for claim in expected["claims"]
     ]
-    browser.find_element("id", "only-changed").click()
-    browser.find_element("id", "theme").click()
-    browser.find_element("css selector", "a[href='#similarity']").click()
+    driver.find_element("id", "only-changed").click()
+    driver.find_element("id", "theme").click()
+    driver.find_element("css selector", "a[href='#similarity']").click()
     wanted = {"at=similarity", "changed=only", "theme=dark"}
-    wait_until(browser, lambda: wanted == set(address_parts(browser)))
-    fragment = browser.execute_script("return location.hash")
-    browser.get("about:blank")
-    browser.get(f"{path.as_uri()}{fragment}")
-    shown = [claim.is_displayed() for claim in browser.find_elements("css selector", ".claim")]
+    wait_until(driver, lambda: wanted == set(address_parts(driver)))
+    fragment = driver.execute_script("return location.hash")
+    driver.get("about:blank")
+    driver.get(f"{path.as_uri()}{fragment}")
+    shown = [claim.is_displayed() for claim in driver.find_elements("css selector", ".claim")]
     assert shown == changed
-    theme = browser.execute_script("return document.documentElement.dataset.theme")
+    theme = driver.execute_script("return document.documentElement.dataset.theme")
     assert theme == "dark"
-    assert errors_in(browser) == []
+    assert errors_in(driver) == []

@@ -1,5 +1,6 @@
 """Models: what can be loaded, that nothing of the caller's is changed, and the bundled default."""
 
+import json
 import subprocess
 import sys
 
@@ -258,6 +259,44 @@ def test_weights_on_several_devices_give_the_same_states(spread, placement, tmp_
     found = record(model, tiny.token_lists(6), "all")
     np.testing.assert_array_equal(found.values, expected.values)
     assert found.provenance["device"] == placement
+
+
+@pytest.mark.parametrize("spread", ["auto", "sequential", {**WHOLE, "model.layers.1": "disk"}])
+def test_a_device_map_replaces_the_device(spread, tmp_path):
+    folder = saved("llama", tmp_path)
+    model = td.load_model(folder, options=td.ModelOptions(device_map=spread))
+    plain = td.load_model(folder, device="cpu")
+    found, expected = (record(each, tiny.token_lists(6), "all") for each in (model, plain))
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"device": "cpu", "options": td.ModelOptions(device_map="auto")}, "give one of them"),
+        ({"options": td.ModelOptions(device_map="everywhere")}, "allowed are auto, balanced"),
+    ],
+)
+def test_a_device_map_that_is_none_is_refused(given, said, tmp_path):
+    with pytest.raises(ModelError, match=said):
+        td.load_model(saved("llama", tmp_path), **given)
+
+
+def test_the_command_takes_a_device_map(folder, text_file, tdyn, tmp_path):
+    file = tmp_path / "map.json"
+    file.write_text(json.dumps(WHOLE))
+    made = []
+    for number, given in enumerate(("auto", file)):
+        out = tmp_path / f"{number}.zarr"
+        words = ("record", folder, "--texts", text_file, "--out", out, "--device-map", given)
+        status, _, errors = tdyn(*words)
+        assert status == 0, errors
+        made.append(td.open_recording(out).values)
+    np.testing.assert_array_equal(made[0], made[1])
+    file.write_text("[]")
+    status, _, errors = tdyn("sites", folder, "--device-map", file)
+    assert status == 1
+    assert "holds no distribution" in errors
 
 
 def test_spreading_weights_without_accelerate_says_what_is_missing(tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.workers import claims, growing, worker
 torch.set_num_threads(1)
 xarray.DataArray([0.0]).chunk()
-claims.EMPTY_TIMEOUT = 0.3
+claims.EMPTY_TIMEOUT, worker.LONGEST_WAIT, worker.PAUSE = 0.3, 0.2, 0.05
 model, lists = tiny.model(), tiny.token_lists(16)
 model.sites, model.weight_hash
 options = td.RecordingOptions(shard_samples=2)  # 8 shards
@@ -134,7 +134,7 @@ def test_twenty_rounds_of_five_workers_with_random_kills_are_the_same(run):
 
 FROZEN = """
 def hasten():
-    claims.HEARTBEAT, claims.TIMEOUT, worker.LONGEST_WAIT = 0.05, 0.6, 0.1
+    claims.HEARTBEAT, claims.TIMEOUT = 0.05, 0.6
 
 def freeze_at(shard):
     def prepare():
@@ -339,7 +339,9 @@ def test_a_claim_of_a_process_that_has_ended_is_taken_over_at_once(tmp_path):
     (tmp_path / "a").mkdir()
     assert Claims(tmp_path, tmp_path / "a", ended).take(0)
     (tmp_path / "b").mkdir()
-    assert Claims(tmp_path, tmp_path / "b", own).take(0)
+    observer = Claims(tmp_path, tmp_path / "b", own)
+    assert observer.take(0)
+    assert observer.left_by["worker"] == "ended"
     process.wait()
     assert has_ended(process.pid)
     assert not has_ended(os.getpid())
@@ -376,6 +378,31 @@ def test_a_failed_shard_is_noted_tried_last_and_forgotten_when_it_succeeds(tmp_p
     monkeypatch.undo()
     alone = td.record(tiny.model(), LISTS, options=OPTIONS)
     np.testing.assert_array_equal(recording.values, alone.values)
+
+
+def test_a_shard_that_was_left_is_noted_until_it_is_recorded(tmp_path, monkeypatch):
+    model, out = begun(tmp_path)
+    left = Growing(out, "left")
+    left.join()
+    identity = Identity("left", "elsewhere", 1, "elsewhere", "cpu")
+    assert Claims(left.folder / "claims", left.work, identity).take(2)
+    monkeypatch.setattr(claims, "TIMEOUT", 0.05)
+    found = []
+
+    def look(job, shard, count=None):
+        if shard == 2:
+            progress = recording_progress(out)
+            found.extend(progress.failures)
+            assert progress.published == (0, 1, 3, 4, 5, 6, 7)
+        return original(job, shard, count)
+
+    original = shards.shard_states
+    monkeypatch.setattr(shards, "shard_states", look)
+    recording = td.record(model, LISTS, out=out, options=OPTIONS)
+    (failure,) = found
+    assert (failure.shard, failure.worker, failure.host) == (2, "left", "elsewhere")
+    assert "ended or was frozen" in failure.error
+    assert recording.shape[0] == 16
 
 
 def test_the_progress_names_the_running_shard(tmp_path, monkeypatch):

@@ -5,6 +5,13 @@ import time
 import pytest
 
 import browsing
+import tiny
+from persons import Person
+from transformer_dynamics.experiment import Experiment, Settings
+
+HOSTILE = "<script>document.title = 'taken over'</script> w1 <img src=x onerror=alert(1)> w2"
+RIGHT_TO_LEFT = "\u202e\u05d0\u05d1\u05d2 \u0627\u0644\u0639 w3 & \u05d3"
+LONG = "x" * 100_000 + " w5"
 
 UNDRAWN = (
     "return [...document.querySelectorAll('.figure[data-figure]:not([data-drawn])')]"
@@ -66,3 +73,31 @@ def browser():
     opened = browsing.open_browser()
     yield Page(opened)
     opened.quit()
+
+
+@pytest.fixture(scope="session")
+def explored(tmp_path_factory):
+    """Folder of a run of a tiny model, with texts that try to break the page."""
+    out = tmp_path_factory.mktemp("explore") / "run"
+    texts = [HOSTILE, RIGHT_TO_LEFT, LONG, *tiny.words(tiny.token_lists(11))]
+    measures = ["dimension.pca", "paths.kinematics", "units.correlation"]
+    settings = Settings(
+        n_twins=1,
+        claims=[],
+        measures=[*measures, "units.mutual_information"],
+        perturbations=["perturbation.logit_lens"],
+    )
+    Experiment(tiny.model(), texts, out, settings).run()
+    return out
+
+
+@pytest.fixture
+def person(explored, browser):
+    """A person at the page, who sees no error and causes no request."""
+    someone = Person(browser, explored)
+    someone.open("view=explore")
+    yield someone
+    assert browser.errors() == []
+    assert all(
+        each.startswith(("file:", "data:", "blob:", "about:")) for each in browser.requests()
+    )

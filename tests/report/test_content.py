@@ -10,7 +10,14 @@ from transformer_dynamics.claims import Verdict
 from transformer_dynamics.claims.verdict import NullComparison
 from transformer_dynamics.plots.backend import Lines, Paths, Series
 from transformer_dynamics.plots.backend.paths import Path
-from transformer_dynamics.registry import CLAIMS, PANELS, entry_of
+from transformer_dynamics.registry import (
+    CLAIMS,
+    COMPARISONS,
+    MEASURES,
+    PANELS,
+    PERTURBATIONS,
+    entry_of,
+)
 from transformer_dynamics.report.content.bibtex import bibtex
 from transformer_dynamics.report.content.findings import finding
 from transformer_dynamics.report.content.legend import legend_of
@@ -119,4 +126,22 @@ def test_bibtex_has_an_entry_for_every_reference():
     assert len(keys) == len(works) + 1
     assert len({key for _, key in keys}) == len(keys)
     assert text.count("{") == text.count("}")
-    assert "author = {Treves and Rolls}" in text
+    assert "author = {Treves, Alessandro and Rolls, Edmund T.}" in text
+
+
+def test_every_work_that_the_registry_cites_has_authors_and_a_title():
+    registries = (MEASURES, PERTURBATIONS, COMPARISONS, PANELS, CLAIMS)
+    entries = [item for registry in registries for item in registry.all().items()]
+    works = references((name, name, entry.source) for name, entry in entries)
+    for work in works:
+        (entry,) = bibtex([work], "0.1.0").split("\n\n")[1:]
+        for field in ("author", "title", "year"):
+            assert re.search(rf"^  {field} = {{.+}},$", entry, re.MULTILINE), entry
+        assert ("eprint" in entry) == bool(work.url)
+
+
+def test_a_work_outside_the_catalog_keeps_its_text():
+    works = references([("a", "a", "arXiv 9901.00001; Doe and Roe (1999)")])
+    text = bibtex(works, "0.1.0")
+    assert "@misc{arxiv9901.00001," in text
+    assert "author = {Doe and Roe}" in text

@@ -1,117 +1,12 @@
 """A person at the view Explore, in a real browser: what it shows is what the run's files hold."""
 
-import re
 import time
 
 import numpy as np
 import pytest
 
-import tiny
 import transformer_dynamics as td
-from transformer_dynamics.experiment import Experiment, Settings
-from transformer_dynamics.recording import open_recording
-from transformer_dynamics.storage.results import load_result
-
-HOSTILE = "<script>document.title = 'taken over'</script> w1 <img src=x onerror=alert(1)> w2"
-RIGHT_TO_LEFT = "\u202e\u05d0\u05d1\u05d2 \u0627\u0644\u0639 w3 & \u05d3"
-LONG = "x" * 100_000 + " w5"
-ROOT = "document.getElementById('view-explore')"
-LONGEST_WAIT = 600.0
-NUMBER = r"(−?[\d.]+(?:e−?\d+)?|undefined)"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Folder of a run of a tiny model, with texts that try to break the page."""
-    out = tmp_path_factory.mktemp("explore") / "run"
-    texts = [HOSTILE, RIGHT_TO_LEFT, LONG, *tiny.words(tiny.token_lists(11))]
-    measures = ["dimension.pca", "paths.kinematics", "units.correlation"]
-    settings = Settings(
-        n_twins=1,
-        claims=[],
-        measures=[*measures, "units.mutual_information"],
-        perturbations=["perturbation.logit_lens"],
-    )
-    Experiment(tiny.model(), texts, out, settings).run()
-    return out
-
-
-class Person:
-    """A person at the page: presses, clicks, and reads."""
-
-    def __init__(self, browser, out):
-        self.page, self.driver, self.out = browser, browser.driver, out
-        self.recording = open_recording(out / "recording.zarr").load()
-
-    def open(self, fragment):
-        self.page.open(self.out / "report.html", f"#{fragment}")
-        self.page.until(f"return {ROOT}.dataset.ready")
-
-    def script(self, code):
-        return self.page.run(code)
-
-    def find(self, selector):
-        return self.driver.find_element("css selector", f"#view-explore {selector}")
-
-    def press(self, *keys):
-        body = self.driver.find_element("tag name", "body")
-        for key in keys:
-            body.send_keys(key)
-        self.rest()
-
-    def click(self, selector):
-        self.script(f"document.querySelector('#view-explore {selector}').click()")
-        self.rest()
-
-    def rest(self):
-        """Wait for two frames: a change is drawn in the next one."""
-        self.driver.execute_async_script(
-            "const done = arguments[0];"
-            "requestAnimationFrame(() => requestAnimationFrame(() => done()));"
-        )
-
-    @property
-    def selection(self):
-        """Sample, site and unit that are drawn."""
-        return tuple(map(int, self.script(f"return {ROOT}.dataset.drawn").split(",")))
-
-    def read(self, plot):
-        """Words under a plot."""
-        return self.find(f"[data-plot='{plot}'] .readout").text
-
-    def value(self, plot, before):
-        """Number behind some words under a plot."""
-        found = re.search(re.escape(before) + NUMBER, self.read(plot))
-        assert found, (before, self.read(plot))
-        return float(found[1].replace("−", "-").replace("undefined", "nan"))
-
-    def picture(self, plot):
-        """Pixels of the base of a plot."""
-        selector = f"#view-explore [data-plot={plot}] canvas"
-        return self.script(f"return document.querySelector('{selector}').toDataURL()")
-
-    def result(self, name):
-        return load_result(self.out / "results.zarr", name)
-
-
-@pytest.fixture
-def person(run, browser):
-    """A person at the page, who sees no error and causes no request."""
-    someone = Person(browser, run)
-    someone.open("view=explore")
-    yield someone
-    assert browser.errors() == []
-    assert all(
-        each.startswith(("file:", "data:", "blob:", "about:")) for each in browser.requests()
-    )
-
-
-def wait_until(condition):
-    """Wait until a function is true."""
-    deadline = time.monotonic() + LONGEST_WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+from persons import Person, wait_until
 
 
 def check_what_is_shown(person):

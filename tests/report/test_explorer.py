@@ -154,17 +154,17 @@ def test_the_null_models_are_a_seeded_random_walk_and_the_twin(run, islands, sho
     assert other["explore-model"]["quantiles"] == islands["explore-model"]["quantiles"]
 
 
-def test_a_twin_with_texts_numbered_on_its_own_is_paired_by_tokens(run, tmp_path):
+def test_a_twin_with_texts_numbered_on_its_own_is_paired_by_tokens(run):
     recording, results, _ = run
-    model = tiny.model()
-    td.nulls.untrained_twins(recording, model=model, seeds=[0], n_texts=3, out=tmp_path)
-    stored = td.open_recording(tmp_path / "untrained-0.zarr")
-    assert stored.text_index.tolist() == [0, 1, 2]
-    found = all_unpacked(Explorer().islands(recording, results, stored))["twin"]
-    places = [recording.token_lists.index(tokens) for tokens in stored.token_lists]
-    assert places != [0, 1, 2]
-    assert [found["row"][place] for place in places] == [0, 1, 2]
+    places = [8, 2, 11]
+    twin = record(tiny.model(), [recording.texts[place] for place in places])
+    assert twin.text_index.tolist() == [0, 1, 2]
+    found = all_unpacked(Explorer().islands(recording, results, twin))["twin"]
+    assert [found["row"][place] for place in sorted(places)] == [0, 1, 2]
     assert sorted(found["row"])[:-3] == [-1] * (N_TEXTS - 3)
+    traces = twin.values[[1, 0, 2]][:, :, 3]
+    traced = all_unpacked(Explorer().islands(recording, results, twin))["about"]["traced"]
+    np.testing.assert_allclose(found["traces"][traced.index(3)], traces, rtol=1e-3, atol=1e-3)
 
 
 def test_a_twin_of_some_texts_is_paired_by_text(run):

@@ -3,19 +3,12 @@
 import pytest
 
 import transformer_dynamics as td
-from browsing import errors_in, open_browser, requests_of, wait_until
+from browsing import errors_in, foreign_requests, wait_until
 from transformer_dynamics.notebook import frame
 
 WALK = td.synthetic.random_walk(n_samples=20, n_sites=12, n_units=8)
 OPTIONS = td.ClaimOptions(n_null=19, n_bootstrap=19)
 STATEMENT = 'x" onload="document.title = 1"></iframe><script>document.title = 2</script>'
-
-
-@pytest.fixture(scope="module")
-def browser():
-    opened = open_browser()
-    yield opened
-    opened.quit()
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +24,9 @@ def notebook(tmp_path_factory):
 
 
 @pytest.mark.browser
-def test_frames_show_verdicts_and_report(browser, notebook):
-    browser.get(notebook.as_uri())
-    frames = browser.find_elements("tag name", "iframe")
+def test_frames_show_verdicts_and_report(driver, notebook):
+    driver.get(notebook.as_uri())
+    frames = driver.find_elements("tag name", "iframe")
     assert [each.get_attribute("title") for each in frames] == ["Verdicts", "Report", STATEMENT]
     assert [each.get_attribute("sandbox") for each in frames[:2]] == [
         "",
@@ -41,26 +34,25 @@ def test_frames_show_verdicts_and_report(browser, notebook):
     ]
     assert all(each.size["height"] > 100 for each in frames)
 
-    browser.switch_to.frame(frames[0])
-    rows = browser.find_elements("css selector", "tbody tr")
+    driver.switch_to.frame(frames[0])
+    rows = driver.find_elements("css selector", "tbody tr")
     assert [row.text.split()[0] for row in rows] == ["C2", "C4"]
-    browser.switch_to.default_content()
+    driver.switch_to.default_content()
 
-    browser.switch_to.frame(frames[1])
-    assert STATEMENT in browser.find_element("tag name", "h1").text
-    browser.execute_script("document.querySelector('.figure').scrollIntoView()")
-    wait_until(browser, lambda: browser.find_elements("css selector", ".figure[data-drawn]"))
+    driver.switch_to.frame(frames[1])
+    assert STATEMENT in driver.find_element("tag name", "h1").text
+    driver.execute_script("document.querySelector('.figure').scrollIntoView()")
+    wait_until(driver, lambda: driver.find_elements("css selector", ".figure[data-drawn]"))
     theme = "return document.documentElement.dataset.theme"
-    before = browser.execute_script(theme)
-    browser.find_element("id", "theme").click()
-    wait_until(browser, lambda: browser.execute_script(theme) != before)
-    browser.find_element("css selector", "a[data-view='details']").click()
-    wait_until(browser, browser.find_element("id", "view-details").is_displayed)
+    before = driver.execute_script(theme)
+    driver.find_element("id", "theme").click()
+    wait_until(driver, lambda: driver.execute_script(theme) != before)
+    driver.find_element("css selector", "a[data-view='details']").click()
+    wait_until(driver, driver.find_element("id", "view-details").is_displayed)
     with pytest.raises(Exception, match="sandbox"):
-        browser.execute_script("return sessionStorage.length")
-    browser.switch_to.default_content()
+        driver.execute_script("return sessionStorage.length")
+    driver.switch_to.default_content()
 
-    assert browser.title == "notebook"
-    assert [each for each in errors_in(browser) if "sessionStorage" not in each["message"]] == []
-    urls = {url for url in requests_of(browser) if not url.startswith(("data:", "blob:", "about:"))}
-    assert urls <= {notebook.as_uri()}
+    assert driver.title == "notebook"
+    assert [each for each in errors_in(driver) if "sessionStorage" not in each["message"]] == []
+    assert foreign_requests(driver) <= {notebook.as_uri()}

@@ -138,6 +138,15 @@ def test_the_switch_of_the_nulls_hides_every_null(browser, page):
         element,
     )
     assert "model" in browser.run(shown, element)
+    maps = figure(browser, "//article[@id='panel-1B']//figure[h4[starts-with(., 'Mean trace')]]")
+    ends = "return arguments[0].querySelector('.figure')._fullLayout.xaxis.range.map(Math.round)"
+    columns = "return arguments[0].querySelector('.figure').data[0].meta.own.x"
+    own = browser.run(columns, maps)
+    assert browser.run(ends, maps)[1] == own
+    browser.run("document.getElementById('nulls').click()")
+    browser.until(f"return (() => {{ {ends} }})()[1] > arguments[1]", maps, own)
+    browser.run("document.getElementById('nulls').click()")
+    browser.until(f"return (() => {{ {ends} }})()[1] === arguments[1]", maps, own)
     pressed = browser.run(
         "return [...arguments[0].querySelectorAll('button.series[data-role=null]')]"
         ".map(e => e.getAttribute('aria-pressed'))",

@@ -3,9 +3,9 @@ import { test } from "node:test";
 
 import { csvOf } from "../src/figures/csv.js";
 import { hasNumber, inFile, onScreen, wrap } from "../src/figures/flat.js";
-import { svgOf } from "../src/figures/painting.js";
+import { paint } from "../src/figures/painting.js";
 import { project, roundNumbers, scaled, spanOf, turned } from "../src/figures/projection.js";
-import { slug } from "../src/figures/saving.js";
+import { slug, svgOf } from "../src/figures/saving.js";
 import { placer, shapesOf } from "../src/figures/space.js";
 import { axisLabel, plain } from "../src/figures/specification.js";
 import { seriesColor } from "../src/figures/theme.js";
@@ -64,14 +64,14 @@ test("CSV of intervals: their ends", () => {
 
 test("a figure on the screen hides what is hidden and has no title of its own", () => {
   const specification = { data: [BAND, LINE, NULL_LINE], layout: LAYOUT };
-  const look = { width: 800, theme: "dark", visible: [true, true, false] };
+  const look = { width: 800, theme: "dark", visible: [true, true, false], areNullsShown: true };
   const { data, layout } = onScreen(specification, 440, look);
   assert.deepEqual(data.map((trace) => trace.visible), [true, true, false]);
   assert.equal(data[1].line.color, "#3b9ae1");
   assert.equal(layout.title, undefined);
   assert.equal(layout.showlegend, false);
   assert.equal(LINE.line.color, "#0072B2");
-  const file = inFile(specification, look.visible);
+  const file = inFile(specification, look);
   assert.equal(file.data.length, 2);
   assert.equal(file.layout.title.text, "Speed");
   assert.equal(file.data[1].line.color, "#0072B2");
@@ -82,9 +82,22 @@ test("a figure without a defined value says so", () => {
   const specification = { data: [BAND, undefinedLine], layout: LAYOUT };
   assert.equal(hasNumber(specification), false);
   assert.equal(hasNumber({ data: [LINE], layout: LAYOUT }), true);
-  const look = { width: 800, theme: "light", visible: [true, true] };
+  const look = { width: 800, theme: "light", visible: [true, true], areNullsShown: true };
   const { annotations } = onScreen(specification, 440, look).layout;
   assert.equal(annotations[0].text, "No value is defined here.");
+});
+
+test("a map of the model and its null models is cut to the model while these are hidden", () => {
+  const z = [new Float32Array(9), new Float32Array(9), new Float32Array(9)];
+  const map = { type: "heatmap", z, meta: { role: "model", part: "map", own: { x: 4 } } };
+  const specification = { data: [map], layout: LAYOUT };
+  const look = { width: 800, theme: "light", visible: [true], areNullsShown: false };
+  for (const { layout } of [onScreen(specification, 440, look), inFile(specification, look)]) {
+    assert.deepEqual(layout.xaxis.range, [-0.5, 3.5]);
+    assert.equal(layout.yaxis.range, undefined);
+  }
+  const shown = onScreen(specification, 440, { ...look, areNullsShown: true }).layout;
+  assert.equal(shown.xaxis.range, undefined);
 });
 
 test("labels are broken between words", () => {
@@ -136,7 +149,8 @@ test("a figure in space has its three labels, and a hidden path is not painted",
     if (shape.kind !== "word") continue;
     assert.ok(shape.x > 0 && shape.x < 800 && shape.y > 0 && shape.y < 440);
   }
-  const svg = svgOf(shapes, 800, 440, "#ffffff");
+  const page = { width: 800, height: 440, background: "#ffffff" };
+  const svg = svgOf(page, (surface) => paint(surface, shapes));
   assert.ok(svg.includes("PC3 &lt;u&gt;"));
 });
 

@@ -79,6 +79,7 @@ def trace_maps(evidence: xr.Dataset, nulls: Sequence[str]) -> Heatmap:
         color_label="activation / its 99th percentile (1)",
         values=np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1),
         x_ticks=[(index * width + width / 2 - 1, title) for index, title in enumerate(titles)],
+        own_columns=panels[0].shape[1],
         caption="Activation of every unit over depth, mean over texts, and one draw of each null.",
         interpretation=(
             "Horizontal bands are units that keep their value; a random walk shows bands as well, "

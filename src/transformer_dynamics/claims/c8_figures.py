@@ -95,6 +95,7 @@ def depth_by_horizon(evidence: xr.Dataset, kind: str) -> Heatmap:
         values=np.concatenate(rows[:-1]),
         x_ticks=[(index, start) for index, start in enumerate(starts) if index % 3 == 0],
         y_ticks=ticks,
+        own_rows=evidence.sizes["horizon"],
         caption="Log ratio, mean over texts: below 0 states converge, above 0 they diverge.",
         interpretation="A converging band is negative in the model and not in the nulls.",
     )

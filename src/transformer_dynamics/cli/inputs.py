@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer_dynamics.cli.options.flags import ModelFlags, PerturbFlags, RunFlags, SharedFlags
+from transformer_dynamics.cli.options.flags import (
+    ModelFlags,
+    PerturbFlags,
+    RunFlags,
+    ShardFlags,
+    SharedFlags,
+)
 from transformer_dynamics.cli.options.presets import PAPER, PRESETS, STANDARD
 from transformer_dynamics.cli.output.output import Output
 from transformer_dynamics.errors import TdynError, TextsError
@@ -59,8 +65,25 @@ def load_model_of(options: ModelFlags, output: Output) -> Model:
         )
     daily = {name: getattr(options, name) for name in ("device", "dtype", "revision", "offline")}
     rare = {name: getattr(options, name) for name in ("attention", "trust_remote_code")}
+    rare["device_map"] = _device_map_of(options)
     with output.stage("load_model", "models"):
         return load_model(options.model, sites=named, **daily, options=ModelOptions(**rare))
+
+
+def _device_map_of(options: ModelFlags) -> Any:
+    """Distribution over devices by its name, or read from a JSON file."""
+    from transformer_dynamics.storage.files import read_json
+
+    given = options.device_map
+    if given is None or not given.endswith(".json"):
+        return given
+    read = read_json(Path(given).expanduser())
+    if not isinstance(read, dict) or not read:
+        raise TdynError(
+            f"{given} holds no distribution over devices; it is a JSON object like "
+            '{"model.embed_tokens": 0, "model.layers.0": 0, "model.norm": "cpu"}'
+        )
+    return read
 
 
 def load_texts_of(options: SharedFlags, output: Output) -> Any:
@@ -107,7 +130,8 @@ def recording_options_of(options: SharedFlags) -> RecordingOptions:
     """Options of the recording of a command."""
     from transformer_dynamics.recording.options import RecordingOptions
 
-    names = ("bos", "too_long", "batch_tokens", "storage")
+    names = ["bos", "too_long", "batch_tokens", "storage"]
+    names += ["shard_samples"] if isinstance(options, ShardFlags) else []
     # With other positions the states do not depend on the seed, and another seed finds them done.
     seed = options.seed if options.positions.startswith("random") else 0
     return RecordingOptions(**{name: getattr(options, name) for name in names}, seed=seed)

@@ -11,6 +11,11 @@ from rich.text import Text
 import transformer_dynamics
 from transformer_dynamics.cli.inspect import doctor, list_entries, sites
 from transformer_dynamics.cli.invocation import FAILED
+from transformer_dynamics.cli.large.merge import merge
+from transformer_dynamics.cli.large.plan import plan
+from transformer_dynamics.cli.large.slurm import record as slurm_record
+from transformer_dynamics.cli.large.status import status
+from transformer_dynamics.cli.large.verify import verify
 from transformer_dynamics.cli.measure import measure
 from transformer_dynamics.cli.options.signature import command
 from transformer_dynamics.cli.perturb import perturb
@@ -32,7 +37,23 @@ EPILOG = (
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for function in (run, record, measure, perturb, compare, report, figures, sites):
+slurm = typer.Typer(no_args_is_help=True, help="Jobs for a cluster with SLURM.")
+slurm.command()(command(slurm_record))
+app.add_typer(slurm, name="slurm")
+for function in (
+    run,
+    plan,
+    record,
+    status,
+    verify,
+    merge,
+    measure,
+    perturb,
+    compare,
+    report,
+    figures,
+    sites,
+):
     app.command()(command(function))
 app.command("list")(list_entries)
 app.command()(doctor)

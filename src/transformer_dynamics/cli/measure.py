@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from rich.table import Column, Table
 
@@ -22,11 +23,13 @@ def measure(options: MeasureFlags, output: Output) -> None:
     from transformer_dynamics.recording import open_recording
     from transformer_dynamics.recording.moments.moments import holds_moments, open_moments
     from transformer_dynamics.registry import MEASURES
+    from transformer_dynamics.storage.addresses import place
     from transformer_dynamics.storage.results import save_result
 
-    path, named = options.recording, names_in(options.measures)
+    path, named = place(options.recording), names_in(options.measures)
     chosen = known_names("measure", MEASURES, named)
-    moments = open_moments(path) if holds_moments(path) else None
+    store = _store(path, options.out)
+    moments = open_moments(path) if isinstance(path, Path) and holds_moments(path) else None
     if moments is not None and named is None:
         chosen = tuple(each for each in chosen if moments.can_measure(each))
     if moments is not None and options.dask is not None:
@@ -34,7 +37,6 @@ def measure(options: MeasureFlags, output: Output) -> None:
             f"{path} holds moments, which are measured in this process in seconds; leave --dask "
             f"out: tdyn measure {path}"
         )
-    store = options.out or path.parent / "results.zarr"
     table = Table("measure", Column("variables", overflow="fold"), "seconds")
     variables: dict[str, list[str]] = {}
     with connected(options.dask) as client, output.stage("measure", "measures") as progress:
@@ -48,3 +50,15 @@ def measure(options: MeasureFlags, output: Output) -> None:
             table.add_row(each, ", ".join(variables[each]), f"{seconds:.2f}")
             progress(n_before + 1, len(chosen))
     output.result(Result([table], {"measures": variables}, {"results": store}))
+
+
+def _store(recording: Path | str, out: Path | None) -> Path:
+    """Store of the results, by default next to the recording."""
+    if out is not None:
+        return out
+    if isinstance(recording, str):
+        raise TdynError(
+            "results are written to this machine and not to the store of the recording; name "
+            f"their store: tdyn measure {recording} --out results.zarr"
+        )
+    return recording.parent / "results.zarr"

@@ -37,7 +37,7 @@ def record(options: RecordFlags, output: Output) -> None:
         _start_workers(options, output)
         return
     recording_options = recording_options_of(options)
-    if options.worker:
+    if options.worker and options.device_map is None:
         options = replace(options, device=_device_of(options))
     model = load_model_of(options, output)
     texts = load_texts_of(options, output)
@@ -87,17 +87,22 @@ def _show(options: RecordFlags, shape: tuple[int, int, int], output: Output) -> 
 
 def _plan(options: RecordFlags, model: Any, texts: Any, output: Output) -> None:
     """Begin the recording, and show its sizes and the command of a worker."""
+    from transformer_dynamics.recording.cost.estimate import duration, scaled
+    from transformer_dynamics.recording.cost.planning import plan as plan_recording
     from transformer_dynamics.recording.record import begin_recording
 
-    outline = begin_recording(
-        model, texts, options.positions, out=options.out, options=recording_options_of(options)
-    )
+    chosen: dict[str, Any] = {"out": options.out, "options": recording_options_of(options)}
+    outline = begin_recording(model, texts, options.positions, **chosen)
+    with output.stage("measure_throughput", "measurements"):
+        cost = plan_recording(model, texts, options.positions, **chosen)
     shared = replace(options, plan=False, worker=True, **vars(OutputFlags()))
     worker = shlex.join(["tdyn", "record", *words_of(shared)])
     shown = [
         f"{options.out}: {outline.n_samples} samples, {outline.n_sites} sites, {outline.n_units} "
-        f"units in {outline.n_shards} shards; {outline.n_tokens} tokens, "
-        f"{outline.n_bytes / 1e9:.3g} GB",
+        f"units in {_counted(outline.n_shards, 'shard')}; {outline.n_tokens} tokens, "
+        f"{scaled(cost.disk_bytes, 'B')}",
+        f"one worker: {duration(cost.seconds)}, {scaled(cost.memory_bytes, 'B')} of memory; "
+        "`tdyn plan` shows more",
         escape(f"a worker: {worker}"),
     ]
     sizes = {
@@ -107,6 +112,8 @@ def _plan(options: RecordFlags, model: Any, texts: Any, output: Output) -> None:
         "shards": outline.n_shards,
         "tokens": outline.n_tokens,
         "bytes": outline.n_bytes,
+        "seconds": cost.seconds,
+        "memory": cost.memory_bytes,
         "worker": worker,
     }
     output.result(Result(shown, sizes, {"recording": options.out}))
@@ -145,10 +152,10 @@ def _start_workers(options: RecordFlags, output: Output) -> None:
 
     errors = []
     with output.stage("record", "tokens") as progress:
-        watch = _Watch(options, progress)
+        watch = _Watch(options, output, progress, len(environments))
         for ended in run_workers(command, environments, watch.look, tell):
             if ended.error is not None:
-                errors.append(f"worker {ended.number} ended: {ended.error}")
+                errors.append(f"worker {ended.number}: {ended.error}")
                 output.warned(errors[-1])
         if not options.out.exists():
             raise TdynError(
@@ -159,12 +166,18 @@ def _start_workers(options: RecordFlags, output: Output) -> None:
     _show(options, open_recording(options.out).shape, output)
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class _Watch:
     """Progress of all workers, read from the folder."""
 
-    def __init__(self, options: RecordFlags, progress: Progress) -> None:
-        self._out, self._progress = options.out, progress
-        self._total = 0
+    def __init__(
+        self, options: RecordFlags, output: Output, progress: Progress, n_workers: int
+    ) -> None:
+        self._out, self._output, self._progress = options.out, output, progress
+        self._n_workers, self._total = n_workers, 0
 
     def look(self) -> None:
         """Report the tokens of the recorded shards."""
@@ -174,6 +187,12 @@ class _Watch:
             found = recording_progress(self._out)
         except (TdynError, OSError):  # not begun yet, or closed
             return
+        n_shards = found.outline.n_shards
+        if not self._total and n_shards < self._n_workers:
+            self._output.note(
+                f"{_counted(n_shards, 'shard')} for {self._n_workers} workers: some have nothing "
+                "to do; a new recording with smaller shards: --shard-samples 64"
+            )
         self._total = found.outline.n_tokens
         self._progress(found.tokens_done, self._total)
 

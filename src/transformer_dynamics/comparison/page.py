@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from transformer_dynamics.notebook import frame
 from transformer_dynamics.report.figures import PageFigures
 from transformer_dynamics.report.packing import island_json, packed_text
 from transformer_dynamics.report.scripts import content_policy, static_text
+from transformer_dynamics.report.templating import page_templates
 from transformer_dynamics.storage.files import local_path, make_folder, write_json, write_text
 
 SCRIPT = "comparison.js"
@@ -127,14 +127,6 @@ def _notes(compared: RunsCompared) -> list[str]:
 
 
 def _template() -> Any:
-    import jinja2
-
-    loaders = [
-        jinja2.PackageLoader(f"transformer_dynamics.{name}") for name in ("comparison", "report")
-    ]
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(loaders), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = lambda value: f"{value:.3g}" if math.isfinite(value) else ""
+    environment = page_templates("comparison")
     environment.filters["estimate"] = lambda each: value_and_interval(each.value, each.interval)
     return environment.get_template("comparison.html")

@@ -15,6 +15,7 @@ from transformer_dynamics.experiment.verdicts import CLAIM_TESTS, load_verdicts
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.registry import result_names
 from transformer_dynamics.report.explorer import Explorer
+from transformer_dynamics.report.explorer.run_numbers import first_twin
 from transformer_dynamics.report.figures import FigureCache
 from transformer_dynamics.report.report import Report
 from transformer_dynamics.storage.files import local_path
@@ -88,8 +89,8 @@ class RunPage:
 
     def _twin(self) -> Recording | None:
         """The first untrained twin, if it is recorded."""
-        paths = sorted((self.out / "nulls").glob("untrained-*.zarr"), key=_seed_of)
-        return self._opened(paths[0]) if paths else None
+        path = first_twin(self.out)
+        return None if path is None else self._opened(path)
 
     def _known_names(self) -> list[str]:
         known, names = result_names(), saved_names(self.out / "results.zarr")
@@ -109,7 +110,3 @@ class RunPage:
         if name not in self._results or self._results[name][0] != stamp:
             self._results[name] = (stamp, load_result(store, name))
         return self._results[name][1]
-
-
-def _seed_of(path: Path) -> int:
-    return int(path.stem.partition("-")[2])

@@ -19,6 +19,7 @@ from transformer_dynamics.model.weights.architectures import auto_class
 from transformer_dynamics.model.weights.checkpoints import called, quiet_transformers, with_weights
 from transformer_dynamics.model.weights.origin import ALLOWED, BUNDLED, is_hub_id, locate
 from transformer_dynamics.model.weights.placement import (
+    device_map_of,
     device_of,
     placement_options,
     require_as_built,
@@ -32,10 +33,14 @@ class ModelOptions:
     Attributes:
         attention: attention implementation by its name in transformers; by default the choice of
             transformers.
+        device_map: distribution of the weights over devices, as the `device_map` of transformers:
+            `"auto"`, `"balanced"`, `"sequential"`, or a mapping from module to device, where
+            `"cpu"` and `"disk"` hold what the accelerators cannot. It replaces `device`.
         trust_remote_code: permission for a hub repository to run its own code.
     """
 
     attention: str | None = None
+    device_map: str | Mapping[str, Any] | None = None
     trust_remote_code: bool = False
 
 
@@ -77,15 +82,17 @@ def load_model(
         sites: sites of the residual stream named by hand, in order of depth, for a model in which
             they are not found: `{"0.pre_attn": "layers.0:input", ..., "final":
             "layers.11:output"}`, with paths relative to the model without its head.
-        options: attention implementation and permission to run remote code.
+        options: attention implementation, distribution over devices and permission to run remote
+            code.
 
     Raises:
         ModelError: the model does not exist or cannot be reached, its files are broken, or weights
             are missing or left over.
     """
+    spread = device_map_of(device, options.device_map)
     if isinstance(model, Model):
         _refuse_changes(tokenizer, sites)
-        require_as_built(model.hf_model, device, dtype, options.attention)
+        require_as_built(model.hf_model, spread or device, dtype, options.attention)
         return model
     if revision is not None and not is_hub_id(model):
         raise ModelError(
@@ -93,11 +100,11 @@ def load_model(
             "name the hub id: td.load_model('openai-community/gpt2', revision='main')"
         )
     if isinstance(model, torch.nn.Module):
-        require_as_built(model, device, dtype, options.attention)
+        require_as_built(model, spread or device, dtype, options.attention)
         return _wrapped(model, tokenizer, sites)
     if not isinstance(model, str | Path):
         raise ModelError(f"got an object of type {type(model).__name__}; {ALLOWED}")
-    placement = placement_options(dtype, device, options.attention)
+    placement = placement_options(dtype, device, options.attention, spread)
     source: dict[str, Any]
     source = {"local_files_only": offline, "trust_remote_code": options.trust_remote_code}
     source |= {} if revision is None else {"revision": revision}

@@ -9,7 +9,7 @@ recording runs exactly the batches of an uninterrupted one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,16 +138,21 @@ class Plan:
     @property
     def token_hash(self) -> str:
         """SHA-256 of all token ids, text by text."""
-        hasher = hashlib.sha256()
-        for tokens in self.token_lists:
-            hasher.update(np.array([len(tokens), *tokens], dtype="<i8").tobytes())
-        return hasher.hexdigest()
+        return hash_of_tokens(self.token_lists)
 
     @property
     def row_hash(self) -> str:
         """SHA-256 of the text, position, window and place of every row."""
         columns = (self.text, self.position, self.window, self.place)
         return hashlib.sha256(np.stack(columns).astype("<i8").tobytes()).hexdigest()
+
+
+def hash_of_tokens(token_lists: Iterable[Sequence[int]]) -> str:
+    """SHA-256 of token ids, text by text."""
+    hasher = hashlib.sha256()
+    for tokens in token_lists:
+        hasher.update(np.array([len(tokens), *tokens], dtype="<i8").tobytes())
+    return hasher.hexdigest()
 
 
 def make_plan(

@@ -100,7 +100,7 @@ def record(
             eight of each text; or a function from the token ids of a text to a boolean mask, or a
             list of positions or a mask for each text.
         out: Folder ending in `.zarr`; without it the result stays in memory. Several processes that
-            make the same call share the work, on one machine or on several that see the folder.
+            make the same call, on any machines that see the folder, share the work.
         keep: `"states"`, or `"moments"` of them alone.
         options: Further options; see `td.RecordingOptions`.
         on_progress: Called with the number of tokens done and in all.
@@ -121,13 +121,14 @@ def record(
 
     Warns:
         UserWarning: number of texts without a kept position; all texts end in one special token; a
-            batch that does not fit into memory and runs in halves, whose states agree with those of
-            the whole batch up to rounding (`split_batches` in the provenance names the shards).
+            batch that does not fit into memory and runs in halves, with the same states up to
+            rounding (`split_batches` in the provenance names the shards).
     """
     client, options = client_of("record", workers), options or RecordingOptions()
-    job, inputs = _job_and_inputs(as_model(model), texts, positions, options, keep, groups)
-    template, count = _template(job, inputs), _Tally(job.plan, on_progress).add
-    target = None if out is None else local_path(out, RecordingError)
+    model = as_model(model)
+    inputs = _inputs(model, texts, options, groups)
+    job, template = prepare(model, inputs, positions, options, keep)
+    count, target = _Tally(job.plan, on_progress).add, _target(out)
     if client is not None:
         recipe = Recipe.of(job, inputs, positions, options, keep)
         return OnWorkers(client, recipe, job, template, count).run(target)
@@ -136,6 +137,10 @@ def record(
     if target is not None:
         return record_to_disk(job, template, target, count, repair=True)
     return _in_memory(job, template, count)
+
+
+def _target(out: str | Path | None) -> Path | None:
+    return None if out is None else local_path(out, RecordingError)
 
 
 def _in_memory(job: Job, template: xr.Dataset, count: Count) -> Recording:
@@ -170,10 +175,9 @@ def begin_recording(
     Raises:
         RecordingError: as `record` raises it.
     """
-    job, inputs = _job_and_inputs(
-        as_model(model), texts, positions, options or RecordingOptions(), "states", groups
-    )
-    begin(job, _template(job, inputs), local_path(out, RecordingError))
+    options = options or RecordingOptions()
+    job, template = prepare(as_model(model), texts, positions, options, groups=groups)
+    begin(job, template, local_path(out, RecordingError))
     return job.outline
 
 
@@ -203,34 +207,45 @@ def join_recording(
     Raises:
         RecordingError: as `record` raises it.
     """
-    job, inputs = _job_and_inputs(
-        as_model(model), texts, positions, options or RecordingOptions(), "states", groups
-    )
+    options = options or RecordingOptions()
+    job, template = prepare(as_model(model), texts, positions, options, groups=groups)
     target = local_path(out, RecordingError)
     count = _Tally(job.plan, on_progress).add
-    return record_to_disk(job, _template(job, inputs), target, count, repair=False)
+    return record_to_disk(job, template, target, count, repair=False)
 
 
-def _job_and_inputs(
+def prepare(
     model: Model,
     texts: Any,
     positions: Positions,
     options: RecordingOptions,
-    keep: str,
-    groups: Sequence[Any] | None,
-) -> tuple[Job, Inputs]:
+    keep: str = "states",
+    groups: Sequence[Any] | None = None,
+) -> tuple[Job, xr.Dataset]:
+    """Fix a recording: its job, and its labels and provenance without the states.
+
+    Raises:
+        RecordingError: as `record`.
+    """
     if keep not in KEEP:
         raise RecordingError(
             f"got keep={keep!r}; allowed are {', '.join(KEEP)}: td.record(model, texts, "
             "keep='moments')"
         )
-    inputs = model.inputs(texts, bos=options.bos)
-    if groups is not None:
-        inputs = replace(inputs, groups=checked_groups(groups, len(inputs.token_lists)))
+    inputs = _inputs(model, texts, options, groups)
     job = make_job(model, inputs, positions, options, keep=keep)
     _warn_of_left_out(job.plan)
     _warn_of_special_tokens(job, positions)
-    return job, inputs
+    return job, _template(job, inputs)
+
+
+def _inputs(
+    model: Model, texts: Any, options: RecordingOptions, groups: Sequence[Any] | None
+) -> Inputs:
+    inputs = model.inputs(texts, bos=options.bos)
+    if groups is None:
+        return inputs
+    return replace(inputs, groups=checked_groups(groups, len(inputs.token_lists)))
 
 
 def _template(job: Job, inputs: Inputs) -> xr.Dataset:

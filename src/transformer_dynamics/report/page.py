@@ -10,7 +10,6 @@ Limit: a few dozen figures per page; each claim and measure adds two to five.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -21,8 +20,13 @@ from transformer_dynamics.claims import Verdict
 from transformer_dynamics.environment import version
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import NULLS
-from transformer_dynamics.report.content.bibtex import bibtex
-from transformer_dynamics.report.content.panels import TABLE, other_claims, paper_figures
+from transformer_dynamics.report.content.bibtex import bibtex, described
+from transformer_dynamics.report.content.panels import (
+    TABLE,
+    by_statistic,
+    other_claims,
+    paper_figures,
+)
 from transformer_dynamics.report.entries import (
     FOLDERS,
     Entry,
@@ -42,6 +46,7 @@ from transformer_dynamics.report.provenance import (
 )
 from transformer_dynamics.report.references import references
 from transformer_dynamics.report.scripts import content_policy, static_text
+from transformer_dynamics.report.templating import page_templates
 
 # Seconds after which the open page of an unfinished run loads itself again.
 RELOAD_SECONDS = 60
@@ -149,18 +154,7 @@ def _library() -> str:
 
 
 def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("transformer_dynamics.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
+    environment = page_templates()
+    environment.filters["described"] = described
+    environment.filters["by_statistic"] = by_statistic
     return environment.get_template("page.html")
-
-
-def _number(value: float) -> str:
-    """Three digits, or nothing where the value is undefined."""
-    return f"{value:.3g}" if math.isfinite(value) else ""

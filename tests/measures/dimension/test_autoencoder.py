@@ -287,7 +287,13 @@ def test_defaults_on_a_tiny_recording():
     np.testing.assert_allclose(
         result["latent_path"].values.mean(axis=0), result["latent_mean"][0, :, :2], rtol=1e-5
     )
-    for drawing in draw_autoencoder(result):
+    drawings = draw_autoencoder(result)
+    lengths, layers = (drawing.series[0] for drawing in drawings[4:])
+    steps = np.linalg.norm(np.diff(result["latent_path"].values, axis=1), axis=2)
+    np.testing.assert_allclose(lengths.y, steps.mean(axis=0), rtol=1e-5)
+    encoder = layer_widths(16, 2, 10)
+    assert layers.y.tolist() == [*encoder, *encoder[-2::-1]]
+    for drawing in drawings:
         assert drawing.x_label.endswith(")")
         assert drawing.caption
         assert drawing.interpretation

@@ -278,6 +278,8 @@ def test_figures(found, followed):
         for drawing in drawings:
             looks.complete(drawing)
             assert "N = " in drawing.caption
+        maps = [drawing for drawing in drawings if drawing.title.startswith("By layer")]
+        assert [drawing.role for drawing in maps[-2:]] == ["model", "null"]
         titles = " ".join(drawing.title for drawing in drawings)
         assert titles.count("layer and horizon") == 5
 

@@ -106,7 +106,8 @@ export function makeControls(root, scene, { move, found, search, arrange }) {
   return { show, explain, toggle: depth.toggle };
 }
 
-const NAMES = { index: "index", token: "last token", length: "length", norm: "norm at the last site", group: "label" };
+/** Names of the labels. */
+export const NAMES = { index: "index", token: "last token", length: "length", norm: "norm at the last site", group: "label" };
 
 /** @param {import("./scene.js").Scene} scene */
 function depthControl(scene) {

@@ -1,9 +1,12 @@
 /** Texts with the largest and the smallest states of the selected unit, over all texts. */
 
+import { tableFile } from "../figures/saving.js";
 import { part } from "./data.js";
 import { element } from "./elements.js";
+import { offerButtons, pythonOf } from "./files.js";
 import { numeral } from "./scales.js";
 import { noun, rowWords } from "./scene.js";
+import { csvOfRows } from "./table.js";
 
 /** @type {import("./scene.js").MakeView} */
 export function makeExtremes(root, scene) {
@@ -17,13 +20,17 @@ export function makeExtremes(root, scene) {
   const columns = [largest, smallest].map(({ which, list }) =>
     element("div", {}, [element("h4", { text: which === "largest" ? "Top" : "Bottom" }), list]),
   );
-  root.append(
-    element("figure", { class: "plot", "data-plot": "extremes" }, [
-      heading,
-      words,
-      element("div", { class: "columns" }, columns),
-    ]),
-  );
+  const figure = element("figure", { class: "plot", "data-plot": "extremes" }, [
+    heading,
+    words,
+    element("div", { class: "columns" }, columns),
+  ]);
+  root.append(figure);
+  const source = { title: () => heading.textContent ?? "", files: { csv: () => tableFile(csv()) } };
+  offerButtons(figure, scene, source, () => {
+    const { unit, site } = scene.selection;
+    return pythonOf("extremes", { unit, site: about.sites[site] }, ".to_dataframe()");
+  });
   const rowOf = new Map(about.samples.sample.map((sample, row) => [sample, row]));
   let shown = "";
 
@@ -42,6 +49,27 @@ export function makeExtremes(root, scene) {
     const half = samples.length / 2;
     largest.list.replaceChildren(...lines(samples, values, 0, half));
     smallest.list.replaceChildren(...lines(samples, values, half, 2 * half));
+  }
+
+  function csv() {
+    const { unit, site } = scene.selection;
+    const place = nearest(about.extreme_sites, site);
+    const samples = part(model.extremes, place, unit);
+    const values = part(model.extreme_values, place, unit);
+    const half = samples.length / 2;
+    const rows = Array.from(samples, (sample, index) => ({
+      end: index < half ? "top" : "bottom",
+      rank: (index % half) + 1,
+      sample,
+      text: about.text_of_sample[sample],
+      value: values[index],
+      unit,
+      site: about.sites[about.extreme_sites[place]],
+      from: `all ${about.n_samples} ${noun(about)}`,
+    }));
+    const columns = ["end", "rank", "sample", "text", "value", "unit", "site", "from"];
+    const headings = { value: "activation (stream units)", from: "drawn from" };
+    return csvOfRows(rows, columns.map((key) => [key, headings[/** @type {"value"} */ (key)] ?? key]));
   }
 
   /**

@@ -1,9 +1,10 @@
 /** Speed and cosine of consecutive states of the selected text, among all shown texts. */
 
 import { part } from "./data.js";
+import { nullArguments, offerFiles, pythonOf } from "./files.js";
 import { Plot } from "./plot.js";
 import { extent, numeral, padded, quantiles } from "./scales.js";
-import { COMMON, noun, nullLook, rowIn, rowWords, shownWords } from "./scene.js";
+import { COMMON, drawTexts, noun, nullLook, rowIn, rowSeries, rowWords, shownWords } from "./scene.js";
 import { nearestRow, nearestSite } from "./trace.js";
 
 const SHARES = [0.05, 0.5, 0.95];
@@ -25,7 +26,7 @@ export const makeCosine = (root, scene) => makeMovement(root, scene, "cosine");
  */
 function makeMovement(root, scene, quantity) {
   const { title, label } = QUANTITIES[quantity];
-  const plot = new Plot(root, { name: quantity, title, height: 220 }, () => {
+  const plot = new Plot(root, { name: quantity, title, height: 220, isColored: true }, () => {
     base();
     top();
   });
@@ -33,9 +34,14 @@ function makeMovement(root, scene, quantity) {
   const numbers = model[quantity];
   const bands = new Map(known.map((each) => [each.key, bandOf(each[quantity])]));
   const n = about.samples.sample.length;
+  offerFiles(plot, scene, () => {
+    const { sample, site } = scene.selection;
+    if (!numbers) return null;
+    return pythonOf(quantity, { sample, site: about.sites[site], ...nullArguments(scene) });
+  });
 
   function base() {
-    const { palette, nulls, colors } = scene;
+    const { palette, nulls } = scene;
     const shown = nulls.filter((each) => bands.get(each.key));
     const lists = shown.flatMap((each) => [bands.get(each.key)?.[0] ?? [], bands.get(each.key)?.[2] ?? []]);
     const axes = {
@@ -48,17 +54,13 @@ function makeMovement(root, scene, quantity) {
       for (const each of shown) {
         const [low, middle, high] = /** @type {Float64Array[]} */ (bands.get(each.key));
         const look = { color: palette[each.key], ...nullLook(each) };
-        pen.band(low, high, { color: palette[each.key], alpha: 0.15 });
+        const series = { name: `${each.name}: median, 5–95 %`, from: `${each.n_samples} ${noun(about)}` };
+        pen.band(low, high, { color: palette[each.key], alpha: 0.15, middle, series });
         pen.line(null, middle, { width: 1.5, ...look });
       }
       if (!numbers) return;
-      const rows = Array.from({ length: n }, (_, row) => row);
-      if (colors) {
-        for (const row of rows) pen.line(null, part(numbers, row), { color: colors[row], width: 0.8, alpha: 0.5 });
-      } else {
-        const paths = rows.map((row) => /** @type {[null, ArrayLike<number>]} */ ([null, part(numbers, row)]));
-        pen.lines(paths, { color: palette.others, width: 0.7, alpha: 0.35 });
-      }
+      const paths = Array.from({ length: n }, (_, row) => /** @type {import("./pen.js").Path} */ ([null, part(numbers, row)]));
+      drawTexts(pen, scene, paths, { name: "texts", width: 0.7, alpha: 0.35, colored: 0.5 });
     });
     /** @type {[string, string, ("line" | "dash" | "band" | "dot")?][]} */
     const entries = [
@@ -81,11 +83,12 @@ function makeMovement(root, scene, quantity) {
         const place = rowIn(each, row);
         const own = each[quantity];
         if (!own || place < 0) continue;
-        pen.line(null, part(own, place), { color: palette[each.key], width: 1.2, ...nullLook(each) });
+        const series = rowSeries(about, `${each.name}: selected text`, row);
+        pen.line(null, part(own, place), { color: palette[each.key], width: 1.2, series, ...nullLook(each) });
       }
       if (!numbers) return;
       const own = part(numbers, row);
-      pen.line(null, own, { color: palette.text, width: 2.2 });
+      pen.line(null, own, { color: palette.text, width: 2.2, series: rowSeries(about, "selected text", row) });
       pen.point(step, own[step], { color: palette.text, size: 4.5, ring: palette.paper });
     });
     if (!numbers) {

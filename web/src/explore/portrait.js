@@ -1,18 +1,23 @@
 /** Phase portrait of the selected unit: its activation, and the change to the next site. */
 
 import { part } from "./data.js";
+import { nullArguments, offerFiles, pythonOf } from "./files.js";
 import { Plot } from "./plot.js";
 import { extent, numeral, padded } from "./scales.js";
-import { COMMON, noun, nullLook, rowIn, rowWords, shownWords } from "./scene.js";
+import { COMMON, drawTexts, noun, nullLook, rowIn, rowSeries, rowWords, shownWords } from "./scene.js";
 
 /** @type {import("./scene.js").MakeView} */
 export function makePortrait(root, scene) {
-  const plot = new Plot(root, { name: "portrait", title: "Phase portrait of the unit" }, () => {
+  const plot = new Plot(root, { name: "portrait", title: "Phase portrait of the unit", isColored: true }, () => {
     base();
     top();
   });
   const { about, model } = scene.data;
   const last = about.sites.length - 1;
+  offerFiles(plot, scene, () => {
+    const { unit, sample, site } = scene.selection;
+    return pythonOf("portrait", { unit, sample, site: about.sites[site], ...nullArguments(scene) });
+  });
 
   /** @param {number} row */
   function own(row) {
@@ -32,7 +37,7 @@ export function makePortrait(root, scene) {
   }
 
   function base() {
-    const { palette, selection, nulls, colors } = scene;
+    const { palette, selection, nulls } = scene;
     const { unit } = selection;
     const orbits = about.samples.sample.map((_, row) => own(row));
     const isTraced = orbits[0] !== null;
@@ -47,15 +52,15 @@ export function makePortrait(root, scene) {
     };
     plot.heading.textContent = `Phase portrait of unit ${unit}`;
     plot.drawBase(axes, palette, (pen) => {
-      if (isTraced && colors) {
-        known.forEach(({ x, y }, row) => pen.line(x, y, { color: colors[row], width: 0.7, alpha: 0.4 }));
-      } else if (isTraced) {
-        const paths = known.map(({ x, y }) => /** @type {[Float64Array, Float64Array]} */ ([x, y]));
-        pen.lines(paths, { color: palette.others, width: 0.6, alpha: 0.25 });
+      if (isTraced) {
+        const paths = known.map(({ x, y }) => /** @type {import("./pen.js").Path} */ ([x, y]));
+        drawTexts(pen, scene, paths, { name: "single texts", unit, width: 0.6, alpha: 0.25, colored: 0.4 });
       }
-      pen.line(median().x, median().y, { color: palette.spread, width: 1.8 });
+      const all = { name: "median", from: `${about.n_samples} ${noun(about)}`, unit };
+      pen.line(median().x, median().y, { color: palette.spread, width: 1.8, series: all });
       nulls.forEach((each, index) => {
-        const look = { color: palette[each.key], width: 1.5, ...nullLook(each) };
+        const series = { name: `${each.name}: median`, from: `${each.n_samples} ${noun(about)}`, unit };
+        const look = { color: palette[each.key], width: 1.5, series, ...nullLook(each) };
         pen.line(medians[index].x, medians[index].y, look);
       });
     });
@@ -80,10 +85,12 @@ export function makePortrait(root, scene) {
         const rowOfNull = rowIn(each, row);
         if (place < 0 || rowOfNull < 0 || rowOfNull >= each.traces.shape[1]) continue;
         const { x, y } = orbit(part(each.traces, place, rowOfNull));
-        pen.line(x, y, { color: palette[each.key], width: 1.2, alpha: 0.8, ...nullLook(each) });
+        const series = rowSeries(about, `${each.name}: selected text`, row, unit);
+        pen.line(x, y, { color: palette[each.key], width: 1.2, alpha: 0.8, series, ...nullLook(each) });
         pen.point(x[step], y[step], { color: palette[each.key], size: 3.5 });
       }
-      if (place >= 0) pen.line(mine.x, mine.y, { color: palette.text, width: 2 });
+      const series = rowSeries(about, "selected text", row, unit);
+      if (place >= 0) pen.line(mine.x, mine.y, { color: palette.text, width: 2, series });
       pen.point(mine.x[step], mine.y[step], { color: palette.text, size: 4.5, ring: palette.paper });
     });
     const whose = place >= 0 ? rowWords(about, row) : "traces of this unit are not on the page; median";

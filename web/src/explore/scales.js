@@ -48,7 +48,8 @@ export function padded(range, share = 0.05) {
  * @param {number} [count]
  * @returns {number[]}
  */
-export function ticks([low, high], count = 5) {
+export function ticks([start, end], count = 5) {
+  const [low, high] = [Math.min(start, end), Math.max(start, end)];
   const rough = (high - low) / Math.max(1, count);
   if (!(rough > 0) || !Number.isFinite(rough)) return [];
   const power = 10 ** Math.floor(Math.log10(rough));

@@ -7,6 +7,8 @@
  * @property {import("./colors.js").Palette} palette
  * @property {import("./data.js").NullModel[]} nulls those that are switched on
  * @property {string[] | null} colors color of each row, or none
+ * @property {[string, string][]} colorKey colors of the label with their words
+ * @property {(() => void)[]} afterDrawing called when all views have been drawn
  * @property {import("../state.js").State} state
  *
  * @typedef {Object} View
@@ -36,6 +38,51 @@ export function shownWords(about) {
   const shown = about.samples.sample.length;
   if (shown === about.n_samples) return `all ${shown} ${noun(about)}`;
   return `${shown} of ${about.n_samples} ${noun(about)}, seed ${about.seed}`;
+}
+
+/**
+ * Series of all shown texts, by row.
+ * @param {import("./data.js").About} about
+ * @param {string} name
+ * @param {number} [unit]
+ * @returns {import("./pen.js").Series}
+ */
+export function textSeries(about, name, unit) {
+  return { name, unit, from: shownWords(about), texts: about.samples.sample.map((_, row) => rowName(about, row)) };
+}
+
+/**
+ * Series of one text.
+ * @param {import("./data.js").About} about
+ * @param {string} name
+ * @param {number} row
+ * @param {number} [unit]
+ * @returns {import("./pen.js").Series}
+ */
+export function rowSeries(about, name, row, unit) {
+  return { name, unit, from: `1 of ${about.n_samples} ${noun(about)}`, texts: [rowName(about, row)] };
+}
+
+/**
+ * Draw the lines of all shown texts: in their colors, or as one gray crowd.
+ * @param {import("./pen.js").Strokes} pen
+ * @param {Scene} scene
+ * @param {(import("./pen.js").Path | null)[]} paths by row
+ * @param {{name: string, unit?: number, width: number, alpha: number, colored: number}} look
+ *   `colored`: opacity of a line in its color
+ */
+export function drawTexts(pen, { data, palette, colors }, paths, { name, unit, width, alpha, colored }) {
+  const series = textSeries(data.about, name, unit);
+  const known = paths.flatMap((path, row) => (path ? [{ path, row }] : []));
+  const names = series.texts ?? [];
+  if (!colors) {
+    const texts = known.map(({ row }) => names[row]);
+    pen.lines(known.map(({ path }) => path), { color: palette.others, width, alpha, series: { ...series, texts } });
+    return;
+  }
+  for (const { path, row } of known) {
+    pen.lines([path], { color: colors[row], width: 0.8, alpha: colored, series: { ...series, texts: [names[row]] } });
+  }
 }
 
 /**

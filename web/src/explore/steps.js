@@ -1,6 +1,7 @@
 /** Correlation and mutual information of the units between neighboring sites. */
 
 import { part } from "./data.js";
+import { nullArguments, offerFiles, pythonOf } from "./files.js";
 import { Plot } from "./plot.js";
 import { extent, numeral, padded, quantiles } from "./scales.js";
 import { COMMON, noun, nullLook } from "./scene.js";
@@ -41,6 +42,11 @@ function makeSteps(root, scene, quantity) {
   const numbers = steps[quantity];
   const n = numbers ? numbers.shape[0] : 0;
   const spread = numbers ? overUnits(numbers) : null;
+  offerFiles(plot, scene, () => {
+    const { unit, site } = scene.selection;
+    if (!numbers) return null;
+    return pythonOf(quantity, { unit, site: about.sites[site], ...nullArguments(scene) });
+  });
 
   function base() {
     const { palette, nulls, selection } = scene;
@@ -54,17 +60,20 @@ function makeSteps(root, scene, quantity) {
     };
     plot.drawBase(axes, palette, (pen) => {
       if (spread) {
-        pen.band(spread[0], spread[2], { color: palette.spread, alpha: 0.3 });
+        const series = { name: "units: median, 5–95 %", from: `${n} units, ${about.n_samples} ${noun(about)}` };
+        pen.band(spread[0], spread[2], { color: palette.spread, alpha: 0.3, middle: spread[1], series });
         pen.line(null, spread[1], { color: palette.spread, width: 1.8 });
       }
       for (const each of nulls) {
         const band = each[quantity];
         if (!band) continue;
         const [mean, low, high] = [0, 1, 2].map((index) => part(band, index));
-        pen.band(low, high, { color: palette[each.key], alpha: 0.13 });
+        const series = { name: `${each.name}: mean, 5–95 %`, from: `${about.n_units} units, ${each.n_samples} ${noun(about)}` };
+        pen.band(low, high, { color: palette[each.key], alpha: 0.13, middle: mean, series });
         pen.line(null, mean, { color: palette[each.key], width: 1.5, ...nullLook(each) });
       }
-      if (numbers) pen.line(null, own, { color: palette.text, width: 2.2 });
+      const series = { name: "selected unit", from: `${about.n_samples} ${noun(about)}`, unit: selection.unit };
+      if (numbers) pen.line(null, own, { color: palette.text, width: 2.2, series });
     });
     /** @type {[string, string, ("line" | "dash" | "band" | "dot")?][]} */
     const entries = [];

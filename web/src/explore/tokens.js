@@ -3,9 +3,10 @@
 import { part } from "./data.js";
 import { ramp } from "./colors.js";
 import { element } from "./elements.js";
+import { offerFiles, pythonOf } from "./files.js";
 import { Plot } from "./plot.js";
 import { numeral } from "./scales.js";
-import { rowWords } from "./scene.js";
+import { rowSeries, rowWords } from "./scene.js";
 import { nearestSite } from "./trace.js";
 
 /** @type {import("./scene.js").MakeView} */
@@ -21,7 +22,7 @@ export function makeText(root, scene) {
     const { row } = scene.selection;
     if (row === shown) return;
     shown = row;
-    heading.textContent = rowWords(about, row);
+    heading.textContent = `The selected text: ${rowWords(about, row)}`;
     const { token, length, group } = about.samples;
     const words = [];
     if (token) words.push(`last token ${JSON.stringify(token[row])}`);
@@ -59,6 +60,7 @@ export function makeLens(root, scene) {
   });
   const table = element("table", { class: "lens" });
   plot.figure.append(table);
+  offerFiles(plot, scene, () => (place() < 0 ? null : pythonOf("lens", { sample: scene.selection.sample })));
   let drawn = -1;
 
   function place() {
@@ -75,16 +77,18 @@ export function makeLens(root, scene) {
       y: /** @type {[number, number]} */ ([n + 0.5, 0.5]),
       xLabel: "site (index)",
       yLabel: "rank",
+      valueLabel: "probability (1)",
     };
     plot.drawBase(axes, palette, (pen) => {
       if (!lens || place() < 0) return;
       const shares = part(lens.probability, place());
+      const tokens = part(lens.token, place());
+      const series = rowSeries(about, "decoded tokens", scene.selection.row);
       for (let site = 0; site < about.sites.length; site += 1) {
         for (let rank = 0; rank < n; rank += 1) {
-          const left = plot.x(site - 0.5);
-          const top = plot.y(rank + 0.5);
-          pen.canvas.fillStyle = ramp(shares[site * n + rank]);
-          pen.canvas.fillRect(left, top, plot.x(site + 0.5) - left + 0.5, plot.y(rank + 1.5) - top + 0.5);
+          const value = shares[site * n + rank];
+          const label = lens.strings[tokens[site * n + rank]];
+          pen.cell(site, rank + 1, { color: ramp(value), series, value, label });
         }
       }
     });
@@ -95,12 +99,7 @@ export function makeLens(root, scene) {
     const { palette, selection } = scene;
     if (drawn !== selection.row) base();
     const { site } = selection;
-    plot.drawTop((pen) => {
-      pen.canvas.strokeStyle = palette.text;
-      pen.canvas.lineWidth = 2;
-      const left = plot.x(site - 0.5);
-      pen.canvas.strokeRect(left, 9, plot.x(site + 0.5) - left, plot.height - 50);
-    });
+    plot.drawTop((pen) => pen.column(site, palette.text));
     if (!lens || place() < 0) {
       plot.readout.textContent = lens
         ? `This text was not decoded: the logit lens reads ${lens.token.shape[0]} of the shown texts.`

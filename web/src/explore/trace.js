@@ -1,18 +1,23 @@
 /** Trace of the selected unit over depth: distribution over all texts, single texts, null bands. */
 
 import { part } from "./data.js";
+import { nullArguments, offerFiles, pythonOf } from "./files.js";
 import { Plot } from "./plot.js";
 import { extent, numeral, padded } from "./scales.js";
-import { COMMON, noun, nullLook, rowWords, shownWords } from "./scene.js";
+import { COMMON, drawTexts, noun, nullLook, rowSeries, rowWords, shownWords } from "./scene.js";
 
 /** @type {import("./scene.js").MakeView} */
 export function makeTrace(root, scene) {
   const view = { base, top, keys: ["unit", ...COMMON] };
-  const plot = new Plot(root, { name: "trace", title: "Trace of the unit" }, () => {
+  const plot = new Plot(root, { name: "trace", title: "Trace of the unit", isColored: true }, () => {
     base();
     top();
   });
   const { about, model } = scene.data;
+  offerFiles(plot, scene, () => {
+    const { unit, sample, site } = scene.selection;
+    return pythonOf("trace", { unit, sample, site: about.sites[site], ...nullArguments(scene) });
+  });
 
   function place() {
     return about.traced.indexOf(scene.selection.unit);
@@ -24,7 +29,7 @@ export function makeTrace(root, scene) {
   }
 
   function base() {
-    const { palette, selection, nulls, colors } = scene;
+    const { palette, selection, nulls } = scene;
     const { unit } = selection;
     const rows = about.samples.sample.map((_, row) => row);
     const bands = about.quantiles.map((_, index) => part(model.quantiles, index, unit));
@@ -43,17 +48,18 @@ export function makeTrace(root, scene) {
       yLabel: "activation (stream units)",
     };
     plot.drawBase(axes, palette, (pen) => {
-      pen.band(bands[0], bands[4], { color: palette.spread, alpha: 0.25 });
-      pen.band(bands[1], bands[3], { color: palette.spread, alpha: 0.3 });
-      if (isTraced && colors) {
-        for (const row of rows) pen.line(null, traceOf(row), { color: colors[row], width: 0.8, alpha: 0.5 });
-      } else if (isTraced) {
-        const paths = rows.map((row) => /** @type {[null, ArrayLike<number>]} */ ([null, traceOf(row)]));
-        pen.lines(paths, { color: palette.others, width: 0.7, alpha: 0.35 });
+      const spread = { color: palette.spread, middle: bands[2] };
+      const all = (/** @type {string} */ ends) => ({ name: `median, ${ends}`, from: `${about.n_samples} ${noun(about)}`, unit });
+      pen.band(bands[0], bands[4], { ...spread, alpha: 0.25, series: all("5–95 %") });
+      pen.band(bands[1], bands[3], { ...spread, alpha: 0.3, series: all("25–75 %") });
+      if (isTraced) {
+        const paths = rows.map((row) => /** @type {import("./pen.js").Path} */ ([null, traceOf(row)]));
+        drawTexts(pen, scene, paths, { name: "single texts", unit, width: 0.7, alpha: 0.35, colored: 0.5 });
       }
       for (const each of nulls) {
         const [low, middle, high] = [0, 1, 2].map((index) => part(each.quantiles, index, unit));
-        pen.band(low, high, { color: palette[each.key], alpha: 0.13 });
+        const series = { name: `${each.name}: median, 5–95 %`, from: `${each.n_samples} ${noun(about)}`, unit };
+        pen.band(low, high, { color: palette[each.key], alpha: 0.13, middle, series });
         for (const line of [low, high]) {
           pen.line(null, line, { color: palette[each.key], width: 1, ...nullLook(each) });
         }
@@ -89,7 +95,8 @@ export function makeTrace(root, scene) {
     plot.drawTop((pen) => {
       pen.upright(site, palette.ink);
       if (!isTraced) return;
-      pen.line(null, traceOf(row), { color: palette.text, width: 2.2 });
+      const series = rowSeries(about, "selected text", row, unit);
+      pen.line(null, traceOf(row), { color: palette.text, width: 2.2, series });
       pen.point(site, traceOf(row)[site], { color: palette.text, size: 4.5, ring: palette.paper });
     });
     const own = isTraced

@@ -2,10 +2,11 @@
 
 import { part } from "./data.js";
 import { choice, labeled } from "./elements.js";
+import { nullArguments, offerFiles, pythonOf } from "./files.js";
 import { Plot } from "./plot.js";
 import { nearestPoint } from "./portrait.js";
 import { extent, numeral, padded } from "./scales.js";
-import { COMMON, nullLook, rowIn, rowWords, shownWords } from "./scene.js";
+import { COMMON, drawTexts, noun, nullLook, rowIn, rowName, rowSeries, rowWords, shownWords } from "./scene.js";
 
 /** @typedef {{x: Float64Array, y: Float64Array}} Path */
 /** @typedef {import("./data.js").Numbers} Numbers */
@@ -13,11 +14,13 @@ import { COMMON, nullLook, rowIn, rowWords, shownWords } from "./scene.js";
 const PLANES = { "1,2": "PC1 and PC2", "1,3": "PC1 and PC3", "2,3": "PC2 and PC3", "3d": "PC1, PC2, PC3 (drag to turn)" };
 const TURN = [35, 20];
 const DEGREES_PER_PIXEL = 0.6;
+// Paths of a null model that are drawn.
+const N_NULL_PATHS = 40;
 
 /** @type {import("./scene.js").MakeView} */
 export function makeTrajectory(root, scene) {
   const { about, model } = scene.data;
-  const plot = new Plot(root, { name: "trajectory", title: "Trajectory", height: 360, turns: true }, () => {
+  const plot = new Plot(root, { name: "trajectory", title: "Trajectory", height: 360, turns: true, isColored: true }, () => {
     base();
     top();
   });
@@ -26,6 +29,12 @@ export function makeTrajectory(root, scene) {
   field.addEventListener("change", () => scene.state.set({ plane: field.value }));
   plot.heading.after(labeled("Plane", field));
   offerTurning();
+  offerFiles(plot, scene, () => {
+    const { sample, site } = scene.selection;
+    if (!planes.length) return null;
+    const given = { sample, site: about.sites[site], plane: plane(), ...nullArguments(scene) };
+    return pythonOf("trajectory", plane() === "3d" ? { ...given, turn: turn() } : given);
+  });
   /** @type {(Path | null)[]} */
   let paths = [];
 
@@ -62,7 +71,7 @@ export function makeTrajectory(root, scene) {
   }
 
   function base() {
-    const { palette, nulls, colors } = scene;
+    const { palette, nulls } = scene;
     field.value = plane();
     plot.stage.classList.toggle("turns", plane() === "3d");
     const rows = about.samples.sample.map((_, row) => row);
@@ -70,20 +79,17 @@ export function makeTrajectory(root, scene) {
     const nullPaths = nulls.map((each) => rows.map((row) => ofNull(each, row)));
     const known = /** @type {Path[]} */ (paths.filter((each) => each !== null));
     const all = [known, ...nullPaths.map((each) => each.filter((one) => one !== null))].flat();
-    const axes = { ...axesOf(plane(), model.share), ...domains(all, plane() === "3d", plot) };
+    const axes = { ...axesOf(plane(), model.share, turn()), ...domains(all, plane() === "3d", plot) };
     plot.drawBase(axes, palette, (pen) => {
       nulls.forEach((each, index) => {
-        const lines = nullPaths[index].filter((one) => one !== null).slice(0, 40);
-        pen.lines(lines.map(({ x, y }) => [x, y]), { color: palette[each.key], width: 0.8, alpha: 0.3 });
+        const lines = rows.filter((row) => nullPaths[index][row]).slice(0, N_NULL_PATHS);
+        const texts = lines.map((row) => rowName(about, row));
+        const series = { name: each.name, from: drawnWords(nullPaths[index]), texts };
+        pen.lines(pathsOf(lines.map((row) => nullPaths[index][row])), { color: palette[each.key], width: 0.8, alpha: 0.3, series });
       });
-      if (colors) {
-        paths.forEach((one, row) => {
-          if (one) pen.line(one.x, one.y, { color: colors[row], width: 0.8, alpha: 0.45 });
-        });
-      } else {
-        pen.lines(known.map(({ x, y }) => [x, y]), { color: palette.others, width: 0.7, alpha: 0.3 });
-      }
-      if (plane() === "3d" && model.score) drawDirections(pen, all, turn(), palette);
+      const own = paths.map((one) => /** @type {import("./pen.js").Path | null} */ (one && [one.x, one.y]));
+      drawTexts(pen, scene, own, { name: "texts", width: 0.7, alpha: 0.3, colored: 0.45 });
+      if (plane() === "3d" && model.score) drawDirections(pen, plot, all, turn(), palette);
     });
     name(nullPaths);
   }
@@ -98,12 +104,18 @@ export function makeTrajectory(root, scene) {
     ];
     nulls.forEach((each, index) => {
       if (nullPaths[index].some((one) => one !== null)) {
-        entries.push([palette[each.key], `${each.name}, in its own components`, "dash"]);
+        entries.push([palette[each.key], `${each.name}, in its own components: ${drawnWords(nullPaths[index])}, and the selected one`, "dash"]);
       } else if (plane() === "autoencoder") {
         entries.push([palette[each.key], `${each.name}: not in the autoencoder's plane`, "dash"]);
       }
     });
     plot.name(entries);
+  }
+
+  /** @param {(Path | null)[]} of paths of a null model, by row */
+  function drawnWords(of) {
+    const n = of.filter((one) => one !== null).length;
+    return n > N_NULL_PATHS ? `${N_NULL_PATHS} of ${n} ${noun(about)}` : `${n} ${noun(about)}`;
   }
 
   function top() {
@@ -117,11 +129,12 @@ export function makeTrajectory(root, scene) {
       for (const each of scene.nulls) {
         const one = ofNull(each, row);
         if (!one) continue;
-        pen.line(one.x, one.y, { color: palette[each.key], width: 1.6, ...nullLook(each) });
+        const series = rowSeries(about, `${each.name}: selected text`, row);
+        pen.line(one.x, one.y, { color: palette[each.key], width: 1.6, series, ...nullLook(each) });
         pen.point(one.x[site], one.y[site], { color: palette[each.key], size: 4 });
       }
       if (!mine) return;
-      pen.line(mine.x, mine.y, { color: palette.text, width: 2.2 });
+      pen.line(mine.x, mine.y, { color: palette.text, width: 2.2, series: rowSeries(about, "selected text", row) });
       pen.point(mine.x[0], mine.y[0], { color: palette.paper, size: 3, ring: palette.text });
       pen.point(mine.x[site], mine.y[site], { color: palette.text, size: 5, ring: palette.paper });
     });
@@ -225,14 +238,26 @@ export function projected(values, n, plane, turn) {
 }
 
 /**
+ * @param {(Path | null)[]} paths
+ * @returns {import("./pen.js").Path[]}
+ */
+function pathsOf(paths) {
+  return paths.flatMap((one) => (one ? [/** @type {import("./pen.js").Path} */ ([one.x, one.y])] : []));
+}
+
+/**
  * @param {string} plane
  * @param {(number | null)[] | undefined} shares
+ * @param {[number, number]} turn
  */
-function axesOf(plane, shares) {
+function axesOf(plane, shares, [across, up]) {
   if (plane === "autoencoder") {
     return { xLabel: "latent 1 (no unit)", yLabel: "latent 2 (no unit)" };
   }
-  if (plane === "3d") return { xLabel: "PC1, PC2, PC3, turned (stream units)", yLabel: "stream units" };
+  if (plane === "3d") {
+    const turned = `PC1, PC2, PC3 turned by ${across}° and ${up}°`;
+    return { xLabel: `across, ${turned} (stream units)`, yLabel: "up (stream units)" };
+  }
   const [first, second] = plane.split(",").map(Number);
   const label = (/** @type {number} */ component) => {
     const share = shares?.[component - 1];
@@ -263,23 +288,21 @@ function domains(paths, isTurned, plot) {
 
 /**
  * Directions of the three components, from the corner of the plot.
- * @param {import("./plot.js").Pen} pen
+ * @param {import("./pen.js").Strokes} pen
+ * @param {Plot} plot
  * @param {Path[]} paths
  * @param {[number, number]} turn
  * @param {import("./colors.js").Palette} palette
  */
-function drawDirections(pen, paths, turn, palette) {
+function drawDirections(pen, plot, paths, turn, palette) {
   const range = extent(...paths.map((each) => each.x));
   const size = range ? (range[1] - range[0]) * 0.16 : 1;
-  const { canvas, plot } = pen;
   const [left, bottom] = [plot.inverseX?.(105) ?? 0, plot.inverseY?.(plot.height - 90) ?? 0];
-  canvas.font = "11px system-ui, sans-serif";
   for (let component = 0; component < 3; component += 1) {
     const tip = [0, 0, 0];
     tip[component] = size;
     const { x, y } = projected(tip, 3, "3d", turn);
     pen.line([left, left + x[0]], [bottom, bottom + y[0]], { color: palette.soft, width: 1.2 });
-    canvas.fillStyle = palette.soft;
-    canvas.fillText(`PC${component + 1}`, plot.x(left + x[0] * 1.15) - 8, plot.y(bottom + y[0] * 1.15));
+    pen.word(`PC${component + 1}`, left + x[0] * 1.15, bottom + y[0] * 1.15, palette.soft);
   }
 }

@@ -90,13 +90,18 @@ function cell(value) {
 /**
  * Digits of a float32; nothing where it is not defined.
  * @param {number} value
+ * @returns {string}
  */
-function number(value) {
+export function number(value) {
   return Number.isFinite(value) ? String(Number(value.toPrecision(8))) : "";
 }
 
-/** @param {string[][]} rows */
-function text(rows) {
+/**
+ * CSV of rows.
+ * @param {string[][]} rows
+ * @returns {string}
+ */
+export function text(rows) {
   return `${rows.map((row) => row.map(quoted).join(",")).join("\r\n")}\r\n`;
 }
 

@@ -6,6 +6,7 @@ import { paint } from "./painting.js";
 import { FIRST_VIEW, turned } from "./projection.js";
 import { shapesOf } from "./space.js";
 import { isInSpace, readSpecification, roleOf } from "./specification.js";
+import { CanvasSurface } from "./surface.js";
 import { seriesColor } from "./theme.js";
 
 const CONFIG = {
@@ -39,11 +40,15 @@ export class Figure {
     return this.box.querySelector("h4")?.textContent ?? "figure";
   }
 
+  /** Whether the switch of the null models is on. */
+  get areNullsShown() {
+    return this._context.state.get("null") !== "off";
+  }
+
   /** Whether each trace is shown: its legend and the switch of the nulls decide. */
   get visible() {
-    const areNullsShown = this._context.state.get("null") !== "off";
     return this.specification.data.map(
-      (trace, index) => !this.hidden.has(index) && (areNullsShown || roleOf(trace) !== "null"),
+      (trace, index) => !this.hidden.has(index) && (this.areNullsShown || roleOf(trace) !== "null"),
     );
   }
 
@@ -78,7 +83,8 @@ export class Figure {
     } else {
       const library = await plotly();
       const { clientWidth: width, clientHeight: height } = this.element;
-      const look = { width, theme: this._context.theme(), visible: this.visible };
+      const { visible, areNullsShown } = this;
+      const look = { width, theme: this._context.theme(), visible, areNullsShown };
       const { data, layout } = onScreen(this.specification, height, look);
       await library.react(this.element, data, layout, CONFIG);
     }
@@ -101,7 +107,7 @@ export class Figure {
       visible: this.visible,
       view: this.view,
     };
-    paint(context, shapesOf(this.specification, look));
+    paint(new CanvasSurface(context), shapesOf(this.specification, look));
   }
 
   _serveTurning() {

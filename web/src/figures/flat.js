@@ -1,16 +1,20 @@
 /** Figures in the plane: what the plotting library receives, for the screen and for a file. */
 
+import { linesOf } from "./surface.js";
 import { colorsOf, templateOf, themedTrace } from "./theme.js";
 
 /**
  * @typedef {import("./specification.js").Specification} Specification
- * @typedef {{width: number, theme: import("./theme.js").Theme, visible: boolean[]}} Look
+ * @typedef {{width: number, theme: import("./theme.js").Theme, visible: boolean[],
+ *   areNullsShown: boolean}} Look
  *   `visible` says of each trace whether it is shown.
  */
 
 // Width in pixels below which margins, type and color scale are those of a phone.
 const NARROW = 560;
 const CHARACTER = 7.2;
+// Characters of a row's name in one line of a narrow figure.
+const NAME = 24;
 // Least distance of ticks in pixels.
 const TICK = 75;
 
@@ -60,8 +64,10 @@ export function onScreen(specification, height, look) {
     template: templateOf(look.theme),
     font: { size },
     margin: { l: isNarrow ? 48 : 70, r: isNarrow ? 8 : 20, t: 30, b: hasSlider ? 120 : 55 },
-    xaxis: wrapped(layout.xaxis, look.width, isMap),
-    yaxis: wrapped(layout.yaxis, height - 120, isMap),
+    ...ownRanges(specification, {
+      xaxis: wrapped(layout.xaxis, look.width - namesWidth(specification, isNarrow, size), isMap),
+      yaxis: withNames(wrapped(layout.yaxis, height - 120, isMap), specification, isNarrow),
+    }, look),
     // A finger that drags over a figure scrolls the page.
     dragmode: isNarrow ? false : "zoom",
     ...(layout.plot_bgcolor ? { plot_bgcolor: colorsOf(look.theme).none } : {}),
@@ -73,10 +79,10 @@ export function onScreen(specification, height, look) {
 /**
  * Figure for a file, with its title and its legend, on white.
  * @param {Specification} specification
- * @param {boolean[]} visible
+ * @param {Pick<Look, "visible" | "areNullsShown">} shown
  */
-export function inFile(specification, visible) {
-  const look = { width: 900, theme: /** @type {"light"} */ ("light"), visible };
+export function inFile(specification, { visible, areNullsShown }) {
+  const look = { width: 900, theme: /** @type {"light"} */ ("light"), visible, areNullsShown };
   const { layout } = specification;
   const data = shownTraces(specification, look, false, layout.height).filter((trace) => {
     return trace.visible === true;
@@ -87,10 +93,60 @@ export function inFile(specification, visible) {
     template: templateOf("light"),
     width: look.width,
     sliders: undefined,
-    xaxis: wrapped(layout.xaxis, look.width, isMap),
-    yaxis: wrapped(layout.yaxis, layout.height - 120, isMap),
+    ...ownRanges(specification, {
+      xaxis: wrapped(layout.xaxis, look.width, isMap),
+      yaxis: wrapped(layout.yaxis, layout.height - 120, isMap),
+    }, look),
   };
   return { data, layout: drawn };
+}
+
+/**
+ * Axes of a map that end where its null models begin, while these are hidden.
+ * @param {Specification} specification
+ * @param {{xaxis: any, yaxis: any}} axes
+ * @param {Look} look
+ */
+function ownRanges({ data }, axes, { areNullsShown }) {
+  const own = data.find((trace) => trace.meta?.own)?.meta.own ?? {};
+  const ranged = (/** @type {any} */ axis, /** @type {number | undefined} */ end) =>
+    end === undefined || areNullsShown ? axis : { ...axis, range: [-0.5, end - 0.5] };
+  return { xaxis: ranged(axes.xaxis, own.x), yaxis: ranged(axes.yaxis, own.y) };
+}
+
+/**
+ * Names of rows, each in lines that leave room for the figure.
+ * @param {Specification} specification
+ * @param {boolean} isNarrow
+ * @returns {Map<string, string[]>}
+ */
+function rowNames({ data }, isNarrow) {
+  const names = data.flatMap(({ type, y }) => (type !== "heatmap" && typeof y?.[0] === "string" ? [...y] : []));
+  return new Map(names.map((name) => [name, linesOf(name, isNarrow ? NAME : Infinity)]));
+}
+
+/**
+ * Axis with the names of rows in lines.
+ * @param {any} axis
+ * @param {Specification} specification
+ * @param {boolean} isNarrow
+ */
+function withNames(axis, specification, isNarrow) {
+  const names = rowNames(specification, isNarrow);
+  if (!isNarrow || !names.size || axis?.tickvals) return axis;
+  const ticktext = [...names.values()].map((lines) => lines.join("<br>"));
+  return { ...axis, tickmode: "array", tickvals: [...names.keys()], ticktext };
+}
+
+/**
+ * Width that the names of rows take, next to which the label of the first axis is centered.
+ * @param {Specification} specification
+ * @param {boolean} isNarrow
+ * @param {number} size of the type
+ */
+function namesWidth(specification, isNarrow, size) {
+  const lines = [...rowNames(specification, isNarrow).values()].flat();
+  return Math.max(0, ...lines.map((line) => line.length)) * size * 0.5;
 }
 
 /** @param {Specification} specification */
@@ -158,12 +214,5 @@ function wrapped(axis, length, isOfMap) {
  * @returns {string}
  */
 export function wrap(text, length) {
-  const most = Math.max(12, Math.floor(length / CHARACTER));
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const last = lines[lines.length - 1];
-    if (last && last.length + 1 + word.length > most) lines.push(word);
-    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
-  }
-  return lines.join("<br>");
+  return linesOf(text, Math.max(12, Math.floor(length / CHARACTER))).join("<br>");
 }

@@ -1,91 +1,82 @@
 /** Files of a figure: CSV, SVG, PNG. */
 
-import { csvOf } from "./csv.js";
-import { inFile } from "./flat.js";
-import { plotly } from "./library.js";
-import { paint, svgOf } from "./painting.js";
-import { shapesOf } from "./space.js";
-import { isInSpace } from "./specification.js";
+import { CanvasSurface, SvgSurface } from "./surface.js";
 
-const WIDTH = 900;
+/**
+ * @typedef {"svg" | "png"} Format
+ * @typedef {() => Blob | string | Promise<Blob | string>} Make makes a file, or its address
+ * @typedef {{title: () => string, files: Record<string, Make>}} Source
+ *   name of a figure, and its files by format
+ * @typedef {{width: number, height: number, background: string}} Page
+ */
+
 const SCALE = 2;
-const TITLE_HEIGHT = 36;
 
 /**
  * Serve the buttons under a figure.
- * @param {import("./figure.js").Figure} figure
+ * @param {Element} box holds the buttons
+ * @param {Source} source
  */
-export function serveSaving(figure) {
-  for (const button of figure.box.querySelectorAll("button[data-save]")) {
+export function serveSaving(box, source) {
+  for (const button of box.querySelectorAll("button[data-save]")) {
     button.addEventListener("click", () => {
-      void save(figure, /** @type {HTMLElement} */ (button).dataset.save ?? "");
+      void save(source, /** @type {HTMLElement} */ (button).dataset.save ?? "");
     });
   }
 }
 
 /**
- * @param {import("./figure.js").Figure} figure
+ * @param {Source} source
  * @param {string} format
  */
-async function save(figure, format) {
-  await figure.draw();
-  const name = `${slug(figure.title)}.${format}`;
-  if (format === "csv") {
-    download(new Blob([csvOf(figure.specification)], { type: "text/csv;charset=utf-8" }), name);
-  } else if (isInSpace(figure.specification)) {
-    download(await spaceFile(figure, format), name);
-  } else {
-    const library = await plotly();
-    const { data, layout } = inFile(figure.specification, figure.visible);
-    const options = { format, width: layout.width, height: layout.height };
-    const url = await library.toImage(/** @type {any} */ ({ data, layout }), {
-      ...options,
-      ...(format === "png" ? { scale: SCALE } : {}),
-    });
-    link(url, name);
-  }
+async function save(source, format) {
+  const made = await source.files[format]();
+  const name = `${slug(source.title())}.${format}`;
+  if (typeof made === "string") link(made, name);
+  else download(made, name);
 }
 
 /**
- * @param {import("./figure.js").Figure} figure
- * @param {string} format
+ * File of a table.
+ * @param {string} csv
+ */
+export function tableFile(csv) {
+  return new Blob([csv], { type: "text/csv;charset=utf-8" });
+}
+
+/**
+ * Picture of what a function paints on a surface; PNG has twice the pixels.
+ * @param {Format} format
+ * @param {Page} page
+ * @param {(surface: import("./surface.js").Surface) => void} paint
  * @returns {Promise<Blob>}
  */
-async function spaceFile(figure, format) {
-  const height = figure.specification.layout.height;
-  const look = { width: WIDTH, height, theme: /** @type {"light"} */ ("light") };
-  const drawn = { ...look, visible: figure.visible, view: figure.view };
-  const shapes = shapesOf(figure.specification, drawn);
-  const shown = figure.specification.data.filter((_, index) => figure.visible[index]);
-  shapes.push(heading(figure.title));
-  shown.forEach((trace, index) => {
-    const y = TITLE_HEIGHT + 18 * (index + 1);
-    const color = trace.line?.color ?? "#0072B2";
-    shapes.push({ kind: "point", x: 14, y: y - 4, radius: 4, color });
-    shapes.push({ ...heading(String(trace.name ?? "")), x: 26, y, size: 12 });
-  });
-  if (format === "svg") {
-    return new Blob([svgOf(shapes, WIDTH, height, "#ffffff")], { type: "image/svg+xml" });
-  }
+export async function pictureOf(format, { width, height, background }, paint) {
+  if (format === "svg") return new Blob([svgOf({ width, height, background }, paint)], { type: "image/svg+xml" });
   const canvas = document.createElement("canvas");
-  canvas.width = WIDTH * SCALE;
+  canvas.width = width * SCALE;
   canvas.height = height * SCALE;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   context.scale(SCALE, SCALE);
-  context.fillStyle = "#ffffff";
-  context.fillRect(0, 0, WIDTH, height);
-  paint(context, shapes);
+  const surface = new CanvasSurface(context);
+  surface.box(0, 0, width, height, { color: background });
+  paint(surface);
   return new Promise((resolve, reject) => {
     canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no PNG was made"))));
   });
 }
 
 /**
- * @param {string} text
- * @returns {import("./space.js").Word}
+ * SVG file of what a function paints.
+ * @param {Page} page
+ * @param {(surface: import("./surface.js").Surface) => void} paint
+ * @returns {string}
  */
-function heading(text) {
-  return { kind: "word", x: 10, y: 22, text, color: "#2a3f5f", size: 15, anchor: "start" };
+export function svgOf({ width, height, background }, paint) {
+  const surface = new SvgSurface();
+  surface.box(0, 0, width, height, { color: background });
+  paint(surface);
+  return surface.text(width, height);
 }
 
 /**
@@ -118,4 +109,3 @@ export function slug(title) {
   const words = title.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
   return words.join("-").slice(0, 80) || "figure";
 }
-

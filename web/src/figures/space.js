@@ -2,6 +2,7 @@
 
 import { FIRST_VIEW, project, roundNumbers, scaled, spanOf } from "./projection.js";
 import { axisLabel } from "./specification.js";
+import { linesOf } from "./surface.js";
 import { colorsOf, seriesColor } from "./theme.js";
 
 /**
@@ -79,7 +80,8 @@ function frame(specification, spans, place, look) {
       const at = [x + right * 16, y + down * 16 + 4];
       shapes.push(word(at[0], at[1], String(number), soft, size - 1, "middle"));
     }
-    const rows = lines(axisLabel(specification, axis), look.width);
+    // A label takes about a third of the width.
+    const rows = linesOf(axisLabel(specification, axis), Math.max(16, look.width / 20));
     const [x, y] = axis === "z" ? place(outer(1.12)) : place(outer(0));
     const half = (Math.max(...rows.map((row) => row.length)) * size * 0.55) / 2 + 4;
     const [left, top] = axis === "z" ? [x, y - 8 - (size + 1) * (rows.length - 1)] :
@@ -188,20 +190,4 @@ function line(points, color, width, dash = []) {
  */
 function word(x, y, text, color, size, anchor) {
   return { kind: "word", x, y, text, color, size, anchor };
-}
-
-/**
- * Label in lines of about a third of the width.
- * @param {string} text
- * @param {number} width
- */
-function lines(text, width) {
-  const most = Math.max(16, Math.floor(width / 20));
-  const rows = [""];
-  for (const part of text.split(" ")) {
-    const last = rows[rows.length - 1];
-    if (last && last.length + part.length >= most) rows.push(part);
-    else rows[rows.length - 1] = last ? `${last} ${part}` : part;
-  }
-  return rows;
 }

@@ -2,6 +2,7 @@
 
 import { Figure } from "./figure.js";
 import { serveSaving } from "./saving.js";
+import { sourceOf } from "./source.js";
 
 // Distance from the screen at which a figure is drawn.
 const NEAR = "600px";
@@ -33,7 +34,7 @@ export function watchFigures(root, context) {
   );
   for (const element of root.querySelectorAll(".figure")) {
     const figure = new Figure(/** @type {HTMLElement} */ (element), context);
-    serveSaving(figure);
+    serveSaving(figure.box, sourceOf(figure));
     figures.push(figure);
     waiting.set(element, figure);
     observer.observe(element);

@@ -1,7 +1,7 @@
 /** The view Explore: linked views of one text, one site and one unit. */
 
 import { colorsOf, palette } from "../explore/colors.js";
-import { makeControls } from "../explore/controls.js";
+import { NAMES, makeControls } from "../explore/controls.js";
 import { readData } from "../explore/data.js";
 import { element } from "../explore/elements.js";
 import { makeExtremes } from "../explore/extremes.js";
@@ -59,6 +59,8 @@ function build(root, context, data) {
     palette: palette(),
     nulls: data.nulls,
     colors: /** @type {string[] | null} */ (null),
+    colorKey: /** @type {[string, string][]} */ ([]),
+    afterDrawing: /** @type {(() => void)[]} */ ([]),
   };
   const bar = element("div", { class: "controls" });
   const grid = element("div", { class: "grid" });
@@ -85,6 +87,7 @@ function build(root, context, data) {
       const label = /** @type {Label | ""} */ (state.get("color"));
       const { colors, key } = colorsOf(label ? labelValues(data, label) : null);
       scene.colors = colors;
+      scene.colorKey = key.map(([shade, words]) => [shade, label ? `${NAMES[label]} ${words}` : words]);
       controls.explain(key);
     }
     if (changed.includes("order")) list.arrange();
@@ -94,6 +97,7 @@ function build(root, context, data) {
       if (view.keys.some((key) => changed.includes(key))) view.base();
       view.top();
     }
+    for (const call of scene.afterDrawing) call();
     root.dataset.redraw = (performance.now() - start).toFixed(2);
     root.dataset.drawn = `${scene.selection.sample},${scene.selection.site},${scene.selection.unit}`;
   }
@@ -172,6 +176,7 @@ function followState(state, root, draw) {
 function isElsewhere({ target, key }) {
   if (target instanceof HTMLInputElement && target.type === "range") return false;
   if (target instanceof HTMLInputElement && target.type === "checkbox") return key === " ";
-  if (target instanceof HTMLButtonElement && key === " ") return true;
+  const isPressed = target instanceof Element && target.closest("button, summary") !== null;
+  if (isPressed && key === " ") return true;
   return isTyping(target) || document.querySelector("dialog[open]") !== null;
 }

@@ -78,6 +78,13 @@ class ModelFlags:
     device: Annotated[
         str, _model(help="auto, cpu, cuda, cuda:1, mps, or balanced (over several devices).")
     ] = "auto"
+    device_map: Annotated[
+        str | None,
+        _model(
+            help="Distribution of the weights over devices: auto, balanced, sequential, or a JSON "
+            "file from module to device (a GPU's number, cpu, disk). It replaces --device."
+        ),
+    ] = None
     dtype: Annotated[str, _model(help="float32, bfloat16, float16, float64.")] = "float32"
     attention: Annotated[
         str | None, _model(help="Attention implementation: sdpa, eager, flash_attention_2.")
@@ -152,7 +159,21 @@ class SharedFlags(ModelFlags, OutputFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordFlags(SharedFlags, DaskFlags):
+class ShardFlags(SharedFlags):
+    """Options of a recording in shards."""
+
+    shard_samples: Annotated[
+        int | None,
+        _workers(
+            min=1,
+            help="Number of samples in a shard, which one worker records at a time; by default "
+            "about 256, or 256 MB for several positions of a text.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordFlags(ShardFlags, DaskFlags):
     """Options of `tdyn record`."""
 
     out: Annotated[Path, _run(help="Folder of the recording, ending in .zarr.")] = Path(
@@ -163,7 +184,10 @@ class RecordFlags(SharedFlags, DaskFlags):
     ] = "states"
     plan: Annotated[
         bool,
-        _workers("--plan", help="Write the empty recording, print its sizes, and run nothing."),
+        _workers(
+            "--plan",
+            help="Write the empty recording, and print its size and the time of a worker.",
+        ),
     ] = False
     worker: Annotated[
         bool,
@@ -176,6 +200,56 @@ class RecordFlags(SharedFlags, DaskFlags):
     workers: Annotated[
         str | None,
         _workers(help="Start this number of workers on this machine, or gpus: one on each GPU."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlurmFlags(RecordFlags):
+    """Options of `tdyn slurm record`: those of `tdyn record`, and the resources of the array."""
+
+    script: Annotated[Path, _run(help="The sbatch file.")] = Path("record.sbatch")
+    array: Annotated[
+        str, _workers(help="Number of tasks, such as 32; 32%8 for at most 8 at a time.")
+    ] = "8"
+    gpus: Annotated[
+        int,
+        _workers(
+            help="GPUs of a task, each with a worker of its own; with --device-map one worker uses "
+            "all of them."
+        ),
+    ] = 0
+    time: Annotated[
+        str, _workers(help="Time limit of a task: 4h, 90m, 1d12h or SLURM's 04:00:00.")
+    ] = "4h"
+    cpus: Annotated[int | None, _workers(help="Cores of a worker; by default SLURM's choice.")] = (
+        None
+    )
+    memory: Annotated[
+        str | None, _workers(help="Memory of a task, such as 64G; by default SLURM's choice.")
+    ] = None
+    partition: Annotated[str | None, _workers(help="Partition; by default SLURM's choice.")] = None
+    account: Annotated[str | None, _workers(help="Account; by default your own.")] = None
+    name: Annotated[str, _workers(help="Name of the job.")] = "tdyn-record"
+    logs: Annotated[Path, _workers(help="Folder of the log files, one for each task.")] = Path(
+        "logs"
+    )
+    setup: Annotated[
+        list[str] | None,
+        _workers(help="Line of shell that runs first, such as 'module load cuda'; repeat it."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFlags(ShardFlags):
+    """Options of `tdyn plan`."""
+
+    out: Annotated[
+        Path, _run(help="Folder of the recording to be made, on the disk that will hold it.")
+    ] = Path("recording.zarr")
+    workers: Annotated[int, _run(help="Number of workers, each with a device of its own.")] = 1
+    tokens_per_second: Annotated[
+        float | None,
+        _run(help="Known throughput of one worker; by default it is measured for some seconds."),
     ] = None
 
 
@@ -266,7 +340,11 @@ class MeasureFlags(OutputFlags, DaskFlags):
     """Options of `tdyn measure`."""
 
     recording: Annotated[
-        Path, typer.Argument(help="A recording or moments, such as recording.zarr.")
+        str,
+        typer.Argument(
+            help="A recording or moments, such as recording.zarr; or the address of a recording in "
+            "another store, such as s3://bucket/recording.zarr."
+        ),
     ]
     measures: Annotated[
         list[str] | None,
@@ -278,6 +356,38 @@ class MeasureFlags(OutputFlags, DaskFlags):
         Path | None,
         _run(help="Store of the results; by default results.zarr next to the recording."),
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderFlags(OutputFlags):
+    """Options of `tdyn status` and `tdyn verify`."""
+
+    folder: Annotated[
+        str,
+        typer.Argument(
+            help="A recording, a growing one, moments, the folder of a run, or an address such as "
+            "s3://bucket/recording.zarr."
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeFlags(OutputFlags):
+    """Options of `tdyn merge`."""
+
+    recordings: Annotated[
+        list[str],
+        typer.Argument(help="Two or more recordings, or moments, such as a.zarr b.zarr."),
+    ]
+    out: Annotated[Path, _run(help="Folder of the merged recording, ending in .zarr.")]
+    keep_duplicates: Annotated[
+        bool,
+        _run(
+            "--keep-duplicates",
+            help="Keep a text that is in two recordings; its samples count twice.",
+            show_default=False,
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,7 +91,8 @@ def autoencoder(
         `(bottleneck, site, latent)` over scored texts, NaN past the bottleneck; float32
         `latent_path` `(scored, site, axis)` of the narrowest bottleneck, with the sample as the
         coordinate `scored`; `n_epochs` `(bottleneck)`. The attribute `finding` says in words
-        whether the autoencoder beats PCA. NaN, with one `UndefinedWarning`, where a bottleneck is
+        whether the autoencoder beats PCA; `encoder_widths` holds the units of every layer of the
+        narrowest encoder. NaN, with one `UndefinedWarning`, where a bottleneck is
         not narrower than the stream, nothing varies, or one text is scored (intervals).
 
     Raises:
@@ -135,6 +136,7 @@ def _dataset(
     # Streamed states are counted in samples of all sites.
     per_sample = 1 if isinstance(split.states, TrainingStates) else recording.shape[1]
     latent_dims = ("bottleneck", "site", "latent")
+    narrowest = trained[int(np.argmin(widths))]
     return xr.Dataset(
         {
             **_score_variables(scores),
@@ -156,6 +158,7 @@ def _dataset(
             "n_validation_states": len(split.states.validation) * per_sample,
             "n_scored_samples": len(split.samples),
             "input_scale": split.states.scale,
+            "encoder_widths": [] if narrowest is None else narrowest.widths,
         },
     )
 

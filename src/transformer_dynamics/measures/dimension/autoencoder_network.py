@@ -146,6 +146,16 @@ class Autoencoder:
         """Number of units of the narrowest layer."""
         return int(self.weights[f"{DECODER}.0.weight"].shape[1])
 
+    @property
+    def widths(self) -> list[int]:
+        """Number of units of each layer of the encoder, stream and bottleneck included."""
+        linear = [
+            array.shape
+            for name, array in self.weights.items()
+            if name.startswith(f"{ENCODER}.") and array.ndim == 2
+        ]
+        return [linear[0][1], *(outputs for outputs, _ in linear)]
+
     def encode(self, values: NDArray[Any]) -> Floats32:
         """Latents of states: `(..., unit)` to `(..., latent)`, dimensionless, float32."""
         return self._in_blocks(values, ENCODER)

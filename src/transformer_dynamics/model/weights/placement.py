@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +19,7 @@ DTYPES = {
     "float64": torch.float64,
 }
 SPREAD = ("balanced", "balanced_low_0", "sequential")
+MAPS = ("auto", *SPREAD)
 
 
 def require_as_built(
@@ -57,10 +60,41 @@ def require_as_built(
         )
 
 
+def device_map_of(device: Any, device_map: Any) -> str | Mapping[str, Any] | None:
+    """Return the distribution over devices that `device` or `device_map` names; None for neither.
+
+    Raises:
+        ModelError: both are given, or the distribution is unknown.
+    """
+    if device_map is None:
+        return device if isinstance(device, Mapping) or device in SPREAD else None
+    if not (isinstance(device, str) and device == "auto"):
+        raise ModelError(
+            f"got device={device!r} and device_map={device_map!r}; give one of them: "
+            "td.load_model(name, options=td.ModelOptions(device_map='auto'))"
+        )
+    if not isinstance(device_map, Mapping) and device_map not in MAPS:
+        raise ModelError(
+            f"got device_map={device_map!r}; allowed are {', '.join(MAPS)}, or a mapping from "
+            "module to device: td.ModelOptions(device_map='auto')"
+        )
+    spread: str | Mapping[str, Any] = device_map
+    return spread
+
+
 def placement_options(
-    dtype: Any, device: str | torch.device | Mapping[str, Any], attention: str | None
+    dtype: Any,
+    device: str | torch.device | Mapping[str, Any],
+    attention: str | None,
+    device_map: str | Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the options of `from_pretrained` for precision, devices and attention.
+
+    Args:
+        dtype: precision of the weights.
+        device: device, where the weights are not distributed.
+        attention: attention implementation.
+        device_map: distribution over devices, or None.
 
     Raises:
         ModelError: the precision is unknown or a device cannot be used.
@@ -71,24 +105,31 @@ def placement_options(
     chosen: dict[str, Any] = {"dtype": known}
     if attention is not None:
         chosen["attn_implementation"] = attention
-    if isinstance(device, Mapping) or device in SPREAD:
-        return chosen | _device_map(device)
+    if device_map is not None:
+        return chosen | _device_map(device_map)
     device_of(device)
     return chosen
 
 
-def _device_map(device: Any) -> dict[str, Any]:
+def _device_map(device_map: Any) -> dict[str, Any]:
     """Return the options of transformers that distribute the weights over devices."""
     try:
         import accelerate  # noqa: F401
     except ImportError as error:
         raise ModelError(
-            f"device={device!r} distributes the weights over devices, which needs the package "
-            "accelerate: pip install 'transformer-dynamics[gguf]'"
+            f"device_map={device_map!r} distributes the weights over devices, which needs the "
+            "package accelerate: pip install 'transformer-dynamics[gguf]'"
         ) from error
-    options: dict[str, Any] = {"device_map": device if isinstance(device, str) else dict(device)}
-    if not isinstance(device, str) and "disk" in device.values():
-        options["offload_folder"] = tempfile.mkdtemp(prefix="tdyn-offload-")
+    if isinstance(device_map, str):
+        given: str | dict[str, Any] = device_map
+    else:
+        given = dict(device_map)
+    options: dict[str, Any] = {"device_map": given}
+    # "auto" may choose the disk where the memory of all devices does not suffice.
+    if given == "auto" or (isinstance(given, dict) and "disk" in given.values()):
+        folder = tempfile.mkdtemp(prefix="tdyn-offload-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        options["offload_folder"] = folder
     return options
 
 

@@ -23,24 +23,15 @@ from transformer_dynamics.paper.conditions import (
 )
 from transformer_dynamics.paper.figures import lines, n_scored, with_scored
 from transformer_dynamics.perturbation.systems import MODEL
-from transformer_dynamics.plots.backend import Drawing, Lines, Path, Paths, Series
+from transformer_dynamics.plots.backend import Drawing, Path, Paths
+from transformer_dynamics.plots.dimension.autoencoder import layer_widths_drawing
 from transformer_dynamics.registry import panel
 
 
 def draw_3a(result: xr.Dataset) -> list[Drawing]:
     """Widths of the layers from the stream to the bottleneck and back."""
     widths = result["width"].values
-    return [
-        Lines(
-            title=f"3A. Widths of the autoencoder's layers, bottleneck {BOTTLENECK}",
-            x_label="layer (index)",
-            y_label="units (count)",
-            series=[Series(name="encoder, then decoder", x=np.arange(widths.size), y=widths)],
-            y_scale="log",
-            caption="Number of units in each layer of the encoder and the decoder.",
-            interpretation=("The widths fall by one ratio from layer to layer, as in the paper."),
-        )
-    ]
+    return [layer_widths_drawing(widths[: len(widths) // 2 + 1].tolist(), panel="3A. ")]
 
 
 @panel(
@@ -49,6 +40,7 @@ def draw_3a(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="Ten layers in each half, whose widths fall by one ratio to a bottleneck of two.",
     draw=draw_3a,
+    stand_ins=("dimension.autoencoder#5",),
 )
 def panel_3a(conditions: Sequence[Condition]) -> xr.Dataset:
     """`width` `(layer)`, units of the layers of both halves; `n_epochs` `(condition)` trained."""
@@ -124,6 +116,7 @@ def draw_3c(result: xr.Dataset) -> list[Drawing]:
     source=SOURCE,
     reports="Steps in the bottleneck vary over depth; no numbers are printed.",
     draw=draw_3c,
+    stand_ins=("dimension.autoencoder#4",),
 )
 def panel_3c(conditions: Sequence[Condition]) -> xr.Dataset:
     """Length of steps through the bottleneck over depth.

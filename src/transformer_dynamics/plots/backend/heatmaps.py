@@ -48,6 +48,9 @@ class Heatmap(Labeled):
         symmetric: whether the color scale is centered on zero.
         limit: end of a symmetric color scale, for maps to be compared.
         role: `null` where the map is that of a null model or control alone.
+        own_columns: number of first columns that are no null models, where the others are; the page
+            hides these with the null models.
+        own_rows: the same of rows.
     """
 
     color_label: str
@@ -59,6 +62,8 @@ class Heatmap(Labeled):
     symmetric: bool = True
     limit: float | None = None
     role: Role = "model"
+    own_columns: int | None = None
+    own_rows: int | None = None
 
     def _limits(self) -> tuple[float, float]:
         if self.symmetric and self.limit is not None:
@@ -70,6 +75,12 @@ class Heatmap(Labeled):
             end = float(np.percentile(np.abs(finite), 99)) or 1.0
             return -end, end
         return float(finite.min()), float(np.percentile(finite, 99.9))
+
+    def _own(self) -> dict[str, Any]:
+        """Part of each axis that shows no null model, where another part does."""
+        ends = {"x": self.own_columns, "y": self.own_rows}
+        own = {axis: end for axis, end in ends.items() if end is not None}
+        return {"own": own} if own else {}
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw on matplotlib axes."""
@@ -104,7 +115,7 @@ class Heatmap(Labeled):
                 "zmin": low,
                 "zmax": high,
                 "colorscale": get_colorscale("RdBu_r" if self.symmetric else "Viridis"),
-                "meta": {"role": self.role, "part": "map"},
+                "meta": {"role": self.role, "part": "map"} | self._own(),
                 "colorbar": {"title": {"text": escape(self.color_label), "side": "right"}},
             }
         ]

@@ -1,8 +1,8 @@
-"""Figures of `dimension.autoencoder`: variance, gain over PCA, error by site, latent paths."""
+"""Figures of `dimension.autoencoder`: variance, gain, error by site, latent paths, layers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,17 @@ from transformer_dynamics.plots.backend import (
     Path,
     Paths,
     Role,
+    Series,
 )
-from transformer_dynamics.plots.backend.captions import BOOTSTRAP, caption
-from transformer_dynamics.plots.backend.depth import SITE_LABEL, depth_series, level, names_of
+from transformer_dynamics.plots.backend.bands import quantile_band
+from transformer_dynamics.plots.backend.captions import BOOTSTRAP, OVER_TEXTS_SPREAD, caption
+from transformer_dynamics.plots.backend.depth import (
+    SITE_LABEL,
+    STEP_LABEL,
+    depth_series,
+    level,
+    names_of,
+)
 from transformer_dynamics.registry import figure
 from transformer_dynamics.storage.attributes import attribute
 
@@ -29,11 +37,13 @@ BASELINES = "PCA of equal rank, mean of the site"
 
 @figure("dimension.autoencoder")
 def draw_autoencoder(result: xr.Dataset) -> list[Drawing]:
-    """Draw variance explained, gain over PCA, unexplained share over depth, and latent paths."""
+    """Draw variance explained, gain over PCA, error over depth, latent paths, and the layers."""
     drawings: list[Drawing] = [_overall(result), _gain(result), _by_site(result)]
     narrowest = int(np.argmin(result["bottleneck"].values))
     if result.sizes["axis"] == 2 and result["n_epochs"].values[narrowest]:
-        drawings.append(_paths(result, narrowest))
+        drawings += [_paths(result, narrowest), _step_lengths(result)]
+    if widths := attribute(result, "encoder_widths", []):
+        drawings.append(layer_widths_drawing(widths))
     return drawings
 
 
@@ -159,4 +169,47 @@ def _paths(result: xr.Dataset, narrowest: int) -> Paths:
             "A curve in this plane shows nothing by itself, because an autoencoder may bend the "
             "plane at will; another seed must give the same shape."
         ),
+    )
+
+
+def _step_lengths(result: xr.Dataset) -> Lines:
+    lengths = result["latent_path"].astype(np.float64).diff("site", label="lower")
+    lengths = lengths.reduce(np.linalg.norm, "axis")
+    spread = quantile_band(lengths.values)
+    mean = depth_series("mean", lengths[0].copy(data=spread.mean), low=spread.low, high=spread.high)
+    return Lines(
+        title="Length of steps in the autoencoder's two latents",
+        x_label=STEP_LABEL,
+        y_label="|z[s+1] - z[s]| (1)",
+        series=[mean],
+        caption=caption(
+            "Distance between consecutive points of a text's path through the bottleneck",
+            n=_n(result),
+            interval=OVER_TEXTS_SPREAD,
+        ),
+        interpretation=(
+            "The unit of length is the autoencoder's own. Long steps show where the network "
+            "separates depths, and nothing about the length of steps in the stream."
+        ),
+    )
+
+
+def layer_widths_drawing(widths: Sequence[int], *, panel: str = "") -> Lines:
+    """Draw the widths of the layers of both halves of an autoencoder.
+
+    Args:
+        widths: number of units of each layer of the encoder, stream and bottleneck included.
+        panel: beginning of the title.
+    """
+    both = np.array([*widths, *list(widths)[-2::-1]])
+    return Lines(
+        title=f"{panel}Widths of the autoencoder's layers, bottleneck {widths[-1]}",
+        x_label="layer (index)",
+        y_label="units (count)",
+        series=[Series(name="encoder, then decoder", x=np.arange(both.size), y=both)],
+        y_scale="log",
+        caption=caption(
+            "Number of units in each layer of the encoder and the decoder", n="1 network"
+        ),
+        interpretation="The widths fall by one ratio from layer to layer, as in the paper.",
     )

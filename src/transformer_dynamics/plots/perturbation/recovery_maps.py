@@ -24,6 +24,7 @@ MOST_TICKS = 10
 
 def depth_maps(result: xr.Dataset) -> list[Heatmap]:
     """Draw the mean log ratio by layer and horizon, of the model by kind and of the twins."""
+    names = result["system"].values.tolist()
     maps = {key: _by_horizon(paths) for key, paths in _shown(result).items()}
     finite = np.abs(np.concatenate([values[np.isfinite(values)] for values in maps.values()]))
     limit = (min(LARGEST, float(np.percentile(finite, 95))) if finite.size else LARGEST) or LARGEST
@@ -48,6 +49,7 @@ def depth_maps(result: xr.Dataset) -> list[Heatmap]:
             interpretation=(
                 "A contracting band is a blue strip in the model that the untrained networks lack."
             ),
+            role="model" if system == names[0] else "null",
         )
         for (system, kind), values in maps.items()
     ]

@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.recording.disk.chunks import states_folder
 from transformer_dynamics.recording.disk.shard_files import CHECKSUM_BYTES, shard_file_bytes
+from transformer_dynamics.storage.addresses import file_sizes, inside
 
 AGAIN = "the same td.record call or `tdyn record` command as before records those shards again"
+COPY = "copy it again from where it was recorded"
 DELETE = "it has the layout of an earlier version: delete it and record again"
 
 
-def broken_files(path: Path, *, read: bool) -> dict[int, str]:
+def broken_files(path: Path | str, *, read: bool) -> dict[int, str]:
     """Find the files of a recording that are not as they were written.
 
     Args:
-        path: Folder of the recording.
+        path: Folder of the recording, or its address in another store.
         read: Whether to read every chunk and compare its checksum.
 
     Returns:
@@ -33,11 +34,12 @@ def broken_files(path: Path, *, read: bool) -> dict[int, str]:
     """
     array = states_array(path)
     rows = _file_rows(array)
+    indices = range(-(-array.shape[0] // rows))
+    sizes = file_sizes(path, map(file_name, indices), RecordingError)
     broken = {}
-    for index in range(-(-array.shape[0] // rows)):
+    for index in indices:
         samples = slice(index * rows, min(array.shape[0], (index + 1) * rows))
-        file = states_folder(path) / str(index) / "0" / "0"
-        size = file.stat().st_size if file.exists() else None
+        size = sizes.get(file_name(index))
         whole = _file_bytes(array, samples.stop - samples.start)
         if size is None:
             broken[index] = "missing"
@@ -48,11 +50,16 @@ def broken_files(path: Path, *, read: bool) -> dict[int, str]:
     return broken
 
 
-def states_array(path: Path) -> Any:
+def file_name(index: int) -> str:
+    """Name of a file of states in the folder of a recording."""
+    return f"activation/c/{index}/0/0"
+
+
+def states_array(path: Path | str) -> Any:
     """Open the array of states of a store, an array of Zarr."""
     import zarr
 
-    return zarr.open_array(path / "activation", mode="r")
+    return zarr.open_array(inside(path, "activation"), mode="r")
 
 
 def is_first_layout(array: Any) -> bool:
@@ -82,7 +89,7 @@ def _altered(array: Any, samples: slice) -> str | None:
     return None
 
 
-def require_whole(path: Path, *, read: bool) -> None:
+def require_whole(path: Path | str, *, read: bool) -> None:
     """Refuse a recording with a broken file.
 
     Raises:
@@ -95,8 +102,9 @@ def require_whole(path: Path, *, read: bool) -> None:
     rows = _file_rows(array)
     index, fault = next(iter(broken.items()))
     stop = min(array.shape[0], (index + 1) * rows)
+    again = AGAIN if isinstance(path, Path) else COPY
     raise RecordingError(
         f"{len(broken)} of {-(-array.shape[0] // rows)} files of {path} are broken: "
-        f"activation/c/{index}/0/0 (samples {index * rows} to {stop - 1}) is {fault}; "
-        f"{DELETE if is_first_layout(array) else AGAIN}"
+        f"{file_name(index)} (samples {index * rows} to {stop - 1}) is {fault}; "
+        f"{DELETE if is_first_layout(array) else again}"
     )

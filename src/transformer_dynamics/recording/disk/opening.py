@@ -11,7 +11,7 @@ from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording.disk import forks
 from transformer_dynamics.recording.disk.checks import require_whole
 from transformer_dynamics.recording.recording import FORMAT, Recording
-from transformer_dynamics.storage.files import local_path
+from transformer_dynamics.storage.addresses import exists, place
 
 forks.register()
 
@@ -20,7 +20,8 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
     """Open a recording from disk; states are read on access. Needs no torch.
 
     Args:
-        path: Folder of the recording.
+        path: Folder of the recording, or its address in a store that fsspec reads, as text:
+            `"s3://bucket/recording.zarr"`.
         check: Whether to refuse a recording with a missing or truncated chunk. An altered chunk is
             detected when it is read.
 
@@ -28,15 +29,10 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
         RecordingError: the path does not exist, or holds no recording, or an unfinished or broken
             one.
     """
-    path = local_path(path, RecordingError)
-    if not path.exists():
-        unfinished = path.with_name(path.name + ".partial")
-        hint = (
-            f"an unfinished one is in {unfinished}: run the same command again to finish it"
-            if unfinished.exists()
-            else "make one with td.record(model, texts, out=...) or `tdyn record`"
-        )
-        raise RecordingError(f"there is no recording at {path}; {hint}")
+    path = place(path, RecordingError)
+    # Some stores know files and no folders.
+    if not exists(path if isinstance(path, Path) else f"{path}/zarr.json", RecordingError):
+        raise RecordingError(f"there is no recording at {path}; {_hint(path)}")
     try:
         dataset = xr.open_zarr(path, consolidated=False)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
@@ -54,3 +50,13 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
         require_whole(path, read=False)
     dataset["activation"].encoding["source"] = str(path)
     return Recording(dataset)
+
+
+def _hint(path: Path | str) -> str:
+    """Advice for a path without a recording."""
+    if isinstance(path, str):
+        return "name the folder that holds its zarr.json"
+    unfinished = path.with_name(path.name + ".partial")
+    if unfinished.exists():
+        return f"an unfinished one is in {unfinished}: run the same command again to finish it"
+    return "make one with td.record(model, texts, out=...) or `tdyn record`"

@@ -42,7 +42,7 @@ def shard_states(
     rows = job.plan.rows(shard)
     states = np.empty((rows.stop - rows.start, *job.shape[1:]), dtype=job.storage)
     for batch in job.plan.batches(shard):
-        for piece, kept in job.splits.run(lambda each: _kept(job.model, each), batch, shard):
+        for piece, kept in job.splits.run(lambda each: kept_states(job.model, each), batch, shard):
             _require_finite(kept, piece, job.model)
             if job.storage == "float16":
                 _require_in_range(kept, piece, job.model)
@@ -77,7 +77,7 @@ def record_shard(
         ) from error
 
 
-def _kept(model: Model, batch: Batch) -> torch.Tensor:
+def kept_states(model: Model, batch: Batch) -> torch.Tensor:
     """Kept states of one forward pass in memory, `(kept, site, unit)`, in float32 or float64."""
     computed = torch.float64 if model.dtype == "float64" else torch.float32
     return _batch_states(model, batch).to(device="cpu", dtype=computed)

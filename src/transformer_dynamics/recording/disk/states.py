@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +21,7 @@ from transformer_dynamics.recording.disk.checks import require_whole
 from transformer_dynamics.recording.disk.chunks import DIMS
 from transformer_dynamics.recording.disk.schedulers import computed
 from transformer_dynamics.recording.labels import Labels
+from transformer_dynamics.storage.addresses import place
 
 # Blocks of units or sites hold about this many bytes. A recording that is larger than 16 blocks is
 # cut into 16, so that it is never read more often.
@@ -68,7 +68,7 @@ class States(Labels):
         except ValueError as error:
             if "checksum" not in str(error).lower():
                 raise
-            require_whole(Path(self.activation.encoding["source"]), read=True)
+            require_whole(place(self.activation.encoding["source"]), read=True)
             raise
 
     @property

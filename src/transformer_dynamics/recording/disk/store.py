@@ -63,6 +63,11 @@ def record_to_disk(
                 f"{partial_folder(out)} disappeared while it was written; run the same command "
                 "again"
             ) from error
+    except OSError as error:
+        raise RecordingError(
+            f"cannot write to {partial_folder(out)} ({error.strerror or error}); what was recorded "
+            "before is kept: correct it and run the same command again"
+        ) from error
     return open_recording(out)
 
 

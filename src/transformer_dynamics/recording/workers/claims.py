@@ -31,6 +31,8 @@ EMPTY_TIMEOUT = 5.0
 class Claims:
     """Claims of one worker in a folder, and what it has seen of those of others.
 
+    `left_by` is the claim that `take` took over, None where there was none.
+
     Args:
         folder: Folder of the claims.
         private: Folder of the worker.
@@ -40,6 +42,7 @@ class Claims:
     def __init__(self, folder: Path, private: Path, identity: Identity) -> None:
         self._folder, self._private, self._identity = folder, private, identity
         self._seen: dict[int, tuple[Any, float]] = {}
+        self.left_by: dict[str, Any] | None = None
         self._held: Path | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="tdyn-heartbeat", daemon=True)
@@ -63,7 +66,12 @@ class Claims:
         """
         path = self._folder / f"{shard}.json"
         self._held = path  # before it is created, so that an interruption releases it
-        if self._create(path) or (self._is_stale(shard, path) and self._replace(path)):
+        self.left_by = None
+        if self._create(path):
+            return True
+        before = read_claim(path)
+        if self._is_stale(shard, path) and self._replace(path):
+            self.left_by = before
             return True
         self._held = None
         return False

@@ -46,6 +46,8 @@ def process_space(host: str) -> str:
 
 def has_ended(pid: int) -> bool:
     """Whether no process of this machine and container has the number, or a dead one."""
+    if os.name == "nt":  # where the call below would be a signal
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

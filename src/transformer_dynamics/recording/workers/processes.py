@@ -127,13 +127,9 @@ def _event(line: str) -> Event:
 
 def _reason(status: int, last: Sequence[str]) -> str:
     if status < 0:
-        try:
-            how = f"ended by {signal.Signals(-status).name}"
-        except ValueError:
-            how = f"ended by signal {-status}"
-    else:
-        how = f"exit status {status}"
-    return ": ".join([how, *([" / ".join(last)] if last else [])])
+        names = {each.value: each.name for each in signal.Signals}
+        return f"ended by {names.get(-status, f'signal {-status}')}"
+    return ": ".join([f"exit status {status}", *([" / ".join(last)] if last else [])])
 
 
 def _end(processes: Sequence[subprocess.Popen[str]]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from transformer_dynamics.recording.disk.shards import record_shard
 from transformer_dynamics.recording.job import Job
@@ -15,8 +17,10 @@ from transformer_dynamics.recording.workers.identity import Identity
 
 Count = Callable[[int], None]
 
-# Seconds between two looks at shards that other workers run: at first, and at most.
-FIRST_WAIT, LONGEST_WAIT = 0.01, 1.0
+# Seconds between two looks at the claims of other workers, at first and at most; and between two at
+# the published shards.
+FIRST_WAIT, LONGEST_WAIT, PAUSE = 0.01, 5.0, 0.5
+LEFT = "its worker ended or was frozen while it recorded this shard"
 
 
 class Worker:
@@ -49,7 +53,7 @@ class Worker:
                     if self._record_unclaimed(missing, claims):
                         wait = FIRST_WAIT
                     else:
-                        time.sleep(wait)
+                        self._pause(wait, shards)
                         wait = min(2 * wait, LONGEST_WAIT)
         finally:
             growing.leave()
@@ -65,6 +69,12 @@ class Worker:
         missing = set(wanted) - published
         return sorted(missing, key=lambda shard: (shard in failed, shard))
 
+    def _pause(self, seconds: float, shards: Collection[int] | None) -> None:
+        """Wait for other workers, until they have recorded everything or the time is over."""
+        end = time.monotonic() + seconds
+        while self._missing(shards) and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, PAUSE))
+
     def _record_unclaimed(self, shards: list[int], claims: Claims) -> bool:
         """Record the shards that nobody has claimed; False if there are none."""
         found = False
@@ -74,27 +84,25 @@ class Worker:
             found = True
             try:
                 if not self._growing.is_published(shard):  # between the look and the claim
-                    self._record(shard)
+                    self._record(shard, claims.left_by)
             finally:
                 claims.release()
         return found
 
-    def _record(self, shard: int) -> None:
+    def _record(self, shard: int, left_by: Mapping[str, Any] | None) -> None:
+        if left_by is not None:  # other workers try it last, if it ends its workers
+            self._note_failure(shard, left_by, LEFT)
         try:
             record_shard(self._job, self._growing, shard, self._count)
         except FileNotFoundError:
             raise
         except Exception as error:
-            self._note_failure(shard, error)
+            self._note_failure(shard, asdict(self._identity), f"{type(error).__name__}: {error}")
             raise
         self._counted.add(shard)
 
-    def _note_failure(self, shard: int, error: Exception) -> None:
-        note = {
-            "worker": self._identity.worker,
-            "host": self._identity.host,
-            "when": datetime.now(UTC).isoformat(timespec="seconds"),
-            "error": f"{type(error).__name__}: {error}",
-        }
+    def _note_failure(self, shard: int, claim: Mapping[str, Any], error: str) -> None:
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        owner = {name: claim.get(name, "") for name in ("worker", "host")}
         with suppress(OSError):  # such as a full disk; the error itself is raised
-            self._growing.note(FAILED, shard, note)
+            self._growing.note(FAILED, shard, {**owner, "when": when, "error": error})

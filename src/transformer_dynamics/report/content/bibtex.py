@@ -1,7 +1,7 @@
-"""BibTeX of the works that the page cites, from their bibliographic texts.
+"""BibTeX of the works that the page cites, from the catalog, else from their bibliographic texts.
 
-Journal, volume and pages stand in `note` as the reference list prints them; of an arXiv number
-without authors only the number is known.
+Of a work outside the catalog, journal, volume and pages stand in `note` as the reference list
+prints them; of an arXiv number alone only the number is known.
 """
 
 from __future__ import annotations
@@ -9,17 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from transformer_dynamics.report.content.works import CATALOG, Work
 from transformer_dynamics.report.references import NUMBERS, Reference
 
 WORK = re.compile(r"^(?P<authors>[^()]+) \((?P<year>\d{4})\)(?:, (?P<note>.*))?$")
-AUTHORS = {"2502.12131": "Fernando, Jesseba and Guitchounts, Grigori"}
-TITLES = {
-    "2502.12131": (
-        "Transformer Dynamics: A neuroscientific approach to interpretability of large language "
-        "models"
-    )
-}
-YEARS = {"2502.12131": "2025"}
 SOFTWARE = {
     "author": "{The transformer-dynamics authors}",
     "title": "transformer-dynamics",
@@ -41,20 +34,59 @@ def bibtex(works: Iterable[Reference], version: str) -> str:
     return "\n\n".join([software, *(_of_work(work) for work in works)])
 
 
+def catalog_entry(work: Reference) -> Work | None:
+    """Find a cited work in the catalog by its arXiv number, or by first author and year."""
+    number, match = NUMBERS.search(work.text), WORK.match(work.text)
+    if number is not None and number[1] in CATALOG:
+        return CATALOG[number[1]]
+    return None if match is None else CATALOG.get(_key(_fields(match)))
+
+
+def described(work: Reference) -> str:
+    """Authors and title of a work as far as its text lacks them; empty outside the catalog.
+
+    >>> described(Reference("arXiv 1905.00414", ""))
+    'Kornblith, Norouzi, Lee and Hinton (2019). Similarity of neural network representations
+    revisited'
+    """
+    known = catalog_entry(work)
+    if known is None or known.title in work.text:
+        return ""
+    if WORK.match(work.text):
+        return known.title
+    return f"{_named(known.author)} ({known.year}). {known.title}"
+
+
+def _named(author: str) -> str:
+    """Family names of BibTeX's authors, as a list in words."""
+    names = [name.partition(",")[0] for name in author.split(" and ")]
+    if names[-1] == "others":
+        return f"{', '.join(names[:-1])} et al."
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
 def _of_work(work: Reference) -> str:
-    number = NUMBERS.search(work.text)
-    match = WORK.match(work.text)
+    number, match = NUMBERS.search(work.text), WORK.match(work.text)
+    known = catalog_entry(work)
     fields = {} if match is None else _fields(match)
+    if known is not None:
+        fields = {
+            "author": known.author,
+            # A second pair of braces keeps the capitals of names.
+            "title": f"{{{known.title}}}",
+            "journal": known.journal,
+            "volume": known.volume,
+            "pages": known.pages,
+            "year": known.year,
+        }
+    elif number is not None:
+        fields.pop("note", None)
     if number is None:
         return _entry("article", _key(fields) or "work", fields or {"note": work.text})
-    id = number[1]
-    fields = {key: value for key, value in fields.items() if key != "note"} | {
-        key: table[id]
-        for key, table in (("author", AUTHORS), ("title", TITLES), ("year", YEARS))
-        if id in table
-    }
-    key = _key(fields) or f"arxiv{id}"
-    return _entry("misc", key, {**fields, "eprint": id, "archivePrefix": "arXiv", "url": work.url})
+    kind = "article" if fields.get("journal") else "misc"
+    key = _key(fields) or f"arxiv{number[1]}"
+    source = {"eprint": number[1], "archivePrefix": "arXiv", "url": work.url}
+    return _entry(kind, key, {**fields, **source})
 
 
 def _fields(match: re.Match[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ def finding(verdict: Verdict) -> str:
         names = _not_exceeded(verdict)
         if not names:
             return "It holds here, but not beyond the null models once all claims are counted."
-        shows = "show" if len(names) > 1 else "shows"
+        shows = "show" if len(names) > 1 or _is_plural(names[0]) else "shows"
         return f"It holds here, but {_listed(names)} {shows} it as strongly."
     if verdict.verdict == "not reproduced":
         return "It does not hold here."
@@ -28,6 +28,15 @@ def _not_exceeded(verdict: Verdict) -> list[str]:
     """Deciding nulls that the recording does not exceed at the level of a single test."""
     nulls = verdict.ordered_nulls()
     return [name.replace("_", " ") for name, null in nulls if null.decides and not null.p <= LEVEL]
+
+
+def _is_plural(name: str) -> bool:
+    """Whether a null model's name is a plural.
+
+    >>> _is_plural("spectrum matched updates"), _is_plural("random basis"), _is_plural("moved")
+    (True, False, False)
+    """
+    return name.endswith("s") and not name.endswith("is")
 
 
 def _listed(names: list[str]) -> str:

@@ -80,6 +80,14 @@ def other_claims(figures: Sequence[Entry], verdicts: Sequence[Entry]) -> list[En
     return [entry for entry in verdicts if entry["verdict"].id not in shown]
 
 
+def by_statistic(claims: Sequence[Entry]) -> list[Entry]:
+    """Claims in their order, those of one statistic together: `statistic` and `claims`."""
+    groups: dict[str, list[Entry]] = {}
+    for claim in claims:
+        groups.setdefault(claim["verdict"].statistic, []).append(claim)
+    return [{"statistic": name, "claims": group} for name, group in groups.items()]
+
+
 def _drawn(own: Entry | None, panel: Panel, known: Mapping[str, Entry]) -> Entry:
     """Figures of a panel: its own, or one of a claim or result that stands in."""
     if own is not None:

@@ -13,26 +13,15 @@ Cost: one pass over the recording, and the shown samples in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from transformer_dynamics.nulls.random_walk import random_walk
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.report.explorer.choice import (
-    UnitChoice,
-    chosen_samples,
-    chosen_units,
-)
-from transformer_dynamics.report.explorer.paths import (
-    movement,
-    own_axes,
-    step_summaries,
-    unit_traces,
-)
+from transformer_dynamics.report.explorer.choice import UnitChoice, chosen_units
 from transformer_dynamics.report.explorer.readings import (
     AUTOENCODER,
     LENS,
@@ -41,15 +30,20 @@ from transformer_dynamics.report.explorer.readings import (
     component_scores,
     decoded_tokens,
     latent_scores,
-    lens_samples,
     result_of,
+    shown_samples,
 )
 from transformer_dynamics.report.explorer.spreads import (
     NULL_QUANTILES,
     QUANTILES,
     Spreads,
-    null_quantiles,
     spreads,
+)
+from transformer_dynamics.report.explorer.systems import (
+    model_numbers,
+    twin_numbers,
+    twin_rows,
+    walk_numbers,
 )
 from transformer_dynamics.report.explorer.texts import (
     listed_strings,
@@ -61,8 +55,6 @@ from transformer_dynamics.report.packing import packed_array, packed_json
 
 # Beyond this magnitude float16 has no numbers.
 HALF_RANGE = 65000.0
-# Samples of a null with single traces.
-N_NULL_TRACES = 24
 Islands = dict[str, Any]
 
 
@@ -91,19 +83,17 @@ class Explorer:
             twin: recording of an untrained twin over the same texts, or some of them.
         """
         lens, seed = result_of(results, LENS), self._seed
-        twin_rows = _rows_in(twin, recording)
-        preferred = [lens_samples(lens, recording), np.flatnonzero(twin_rows >= 0)]
-        samples = chosen_samples(recording.shape[0], preferred, seed=seed)
+        rows = twin_rows(twin, recording)
+        samples = shown_samples(recording, lens, rows, seed=seed)
         shown_key = tuple(samples.tolist())
         spread = self._once("spreads", (recording,), lambda: spreads(recording))
         units = chosen_units(spread.variance, seed=seed)
 
         def of_model() -> Islands:
-            return _model_island(_shown(recording, samples), spread, units)
+            return _packed_all(model_numbers(recording, samples, spread, units))
 
         def of_walk() -> Islands:
-            walk = random_walk(_single(_shown(recording, samples)), seed=seed)
-            return {**_system_island(walk, units), "row": list(range(samples.size))}
+            return _packed_all(walk_numbers(recording, samples, units, seed=seed))
 
         islands = {
             "explore-about": {
@@ -116,9 +106,11 @@ class Explorer:
             "explore-walk": self._once("walk", (recording, shown_key), of_walk),
             "explore-steps": _packed_all(by_step(results, recording)),
         }
-        if twin is not None and (twin_rows[samples] >= 0).any():
+        if twin is not None and (rows[samples] >= 0).any():
             islands["explore-twin"] = self._once(
-                "twin", (twin, shown_key), lambda: _twin_island(twin, twin_rows[samples], units)
+                "twin",
+                (twin, shown_key),
+                lambda: _packed_all(twin_numbers(twin, rows[samples], units)),
             )
         decoded = decoded_tokens(lens, recording, samples)
         if decoded is not None:
@@ -166,55 +158,6 @@ def _is_same(one: Any, other: Any) -> bool:
     return one is other or (isinstance(one, tuple) and one == other)
 
 
-def _shown(recording: Recording, samples: NDArray[np.int64]) -> Recording:
-    return recording.isel(sample=samples).load()
-
-
-def _single(shown: Recording) -> Recording:
-    """States of at least 32 bits, since a walk may leave the range of float16."""
-    if shown.values.dtype.itemsize >= 4:
-        return shown
-    return shown.with_values(shown.values.astype(np.float32))
-
-
-def _model_island(shown: Recording, spread: Spreads, units: UnitChoice) -> Islands:
-    """Paths and spreads of the recording."""
-    moved = movement(shown)
-    return {
-        "quantiles": packed(spread.quantiles),
-        "extremes": packed_array(spread.extremes, "u4"),
-        "extreme_values": packed(spread.extreme_values),
-        "traces": packed(unit_traces(shown, units.units)),
-        **_packed_all(moved),
-    }
-
-
-def _system_island(shown: Recording, units: UnitChoice) -> Islands:
-    """Paths and spreads of a null model over the shown samples."""
-    axes = own_axes(shown)
-    planes: Islands = {}
-    if axes is not None:
-        shares = [float(share) if np.isfinite(share) else None for share in axes.variance]
-        planes = {"score": packed(axes.project(shown.values)), "share": shares}
-    moved = movement(shown)
-    moved.pop("norm", None)
-    return {
-        "n_samples": shown.shape[0],
-        "quantiles": packed(null_quantiles(shown.values)),
-        "traces": packed(unit_traces(shown.isel(sample=slice(N_NULL_TRACES)), units.units)),
-        **planes,
-        **_packed_all({**moved, **step_summaries(shown)}),
-    }
-
-
-def _twin_island(twin: Recording, rows: NDArray[np.int64], units: UnitChoice) -> Islands:
-    """Island of the twin, and the row of each shown sample in it, -1 where it has none."""
-    kept = np.flatnonzero(rows >= 0)
-    row_of = np.full(rows.size, -1)
-    row_of[kept] = np.arange(kept.size)
-    return {**_system_island(_shown(twin, rows[kept]), units), "row": row_of.tolist()}
-
-
 def _planes(
     recording: Recording, results: Mapping[str, xr.Dataset], samples: NDArray[np.int64]
 ) -> Islands:
@@ -223,31 +166,6 @@ def _planes(
     latents = latent_scores(result_of(results, AUTOENCODER), recording, samples)
     planes: Islands = {} if components is None else _packed_all(components)
     return planes if latents is None else {**planes, "latents": _packed_all(latents)}
-
-
-def _rows_in(twin: Recording | None, recording: Recording) -> NDArray[np.int64]:
-    """Row of each sample of the recording in the twin, by text and position; -1 where absent.
-
-    A text is found by its tokens: a twin of some of the texts numbers them on its own.
-    """
-    rows = np.full(recording.shape[0], -1)
-    if twin is None or twin.shape[1:] != recording.shape[1:]:
-        return rows
-    if bool(twin.token_lists) != bool(recording.token_lists):
-        return rows
-    number_of = {tuple(ids): number for number, ids in enumerate(twin.token_lists)}
-    own = [number_of.get(tuple(ids), -1) for ids in twin.token_lists]
-    others = [number_of.get(tuple(ids), -1) for ids in recording.token_lists]
-    place = {key: row for row, key in enumerate(_keys(twin, own))}
-    return np.array([place.get(key, -1) for key in _keys(recording, others)], dtype=np.int64)
-
-
-def _keys(recording: Recording, numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Number of the text, and position, of every sample."""
-    texts = [numbers[text] if numbers else text for text in recording.text_index.tolist()]
-    rows = recording.dataset
-    positions = rows["position"].values.tolist() if "position" in rows else [0] * len(texts)
-    return list(zip(texts, positions, strict=True))
 
 
 def packed(values: NDArray[Any]) -> dict[str, Any]:

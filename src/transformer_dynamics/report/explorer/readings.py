@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.report.explorer.choice import chosen_samples
 
 PCA, AUTOENCODER, LENS = "dimension.pca", "dimension.autoencoder", "perturbation.logit_lens"
 # Result by step and unit: its measure and variable.
@@ -106,7 +107,22 @@ def decoded_tokens(
     }
 
 
-def lens_samples(lens: xr.Dataset | None, recording: Recording) -> NDArray[np.int64]:
+def shown_samples(
+    recording: Recording, lens: xr.Dataset | None, rows: NDArray[np.int64], *, seed: int
+) -> NDArray[np.int64]:
+    """Choose the samples to show, first those that the logit lens and the twin hold as well.
+
+    Args:
+        recording: recording of the page.
+        lens: result of the logit lens, or None.
+        rows: row of each sample in the twin, -1 where it has none.
+        seed: seed of the draw.
+    """
+    preferred = [_lens_samples(lens, recording), np.flatnonzero(rows >= 0)]
+    return chosen_samples(recording.shape[0], preferred, seed=seed)
+
+
+def _lens_samples(lens: xr.Dataset | None, recording: Recording) -> NDArray[np.int64]:
     """Samples whose text the logit lens decodes."""
     if lens is None:
         return np.empty(0, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Commands for large recordings: plan, status, verify, merge, SLURM."""

@@ -1,0 +1,35 @@
+"""Command `tdyn plan`."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from transformer_dynamics.cli.inputs import load_model_of, load_texts_of, recording_options_of
+from transformer_dynamics.cli.options.flags import PlanFlags
+from transformer_dynamics.cli.output.form import Result
+from transformer_dynamics.cli.output.output import Output
+
+
+def plan(options: PlanFlags, output: Output) -> None:
+    """Print the cost of a recording before it is made: tokens, operations, bytes, memory, time."""
+    from transformer_dynamics.recording.cost.planning import Resources
+    from transformer_dynamics.recording.cost.planning import plan as plan_recording
+
+    recording_options = recording_options_of(options)
+    Resources(options.workers, options.tokens_per_second)  # refused before the model is loaded
+    model = load_model_of(options, output)
+    texts = load_texts_of(options, output)
+    with output.stage("measure_throughput", "measurements"):
+        cost = plan_recording(
+            model,
+            texts,
+            options.positions,
+            out=options.out,
+            options=recording_options,
+            workers=options.workers,
+            tokens_per_second=options.tokens_per_second,
+        )
+    table = Table("property", "value", show_header=False)
+    for name, value in cost.rows():
+        table.add_row(name, value)
+    output.result(Result([table], cost.to_dict()))

@@ -1,0 +1,112 @@
+"""Operations and activation memory of a forward pass, counted on two short passes.
+
+Both are taken as a T + b T^2 for one text of T tokens: the second term is attention, which needs
+no quadratic memory in a fused kernel. Operations are those of matrix products, convolutions and
+attention, as torch counts them; elementwise ones are left out. Memory is the largest sum of the
+tensors that live at one time, without weights. Cost: two passes of at most 64 tokens.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from transformer_dynamics.model.hooks import evaluating
+from transformer_dynamics.model.language_model import Model
+from transformer_dynamics.recording.plan import Plan
+
+LONGEST = 64
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """Cost of one text of T tokens, `linear` T + `square` T^2."""
+
+    linear: float
+    square: float
+
+    def of(self, n_texts: int, n_tokens: int) -> float:
+        """Cost of `n_texts` texts that are padded to `n_tokens` tokens."""
+        return n_texts * (self.linear + self.square * n_tokens) * n_tokens
+
+
+@dataclass(frozen=True)
+class PassCost:
+    """Floating-point operations and bytes of activations of a forward pass."""
+
+    flops: Quadratic
+    activation_bytes: Quadratic
+
+
+def pass_cost(model: Model, plan: Plan) -> PassCost:
+    """Count operations and bytes on the beginning of the longest window, and on a half of it."""
+    tokens = max((window.tokens for window in plan.windows), key=len)[:LONGEST]
+    lengths = sorted({len(tokens), -(-len(tokens) // 2)})
+    counted = [_count(model, tokens[:length]) for length in lengths]
+    flops, sizes = zip(*counted, strict=True)
+    return PassCost(_fitted(lengths, flops), _fitted(lengths, sizes))
+
+
+def _fitted(lengths: list[int], costs: tuple[int, ...]) -> Quadratic:
+    """Curve through the origin and the counted costs; negative curvature is rounding."""
+    rates = np.array(costs) / np.array(lengths)
+    if len(lengths) == 1:
+        return Quadratic(float(rates[0]), 0.0)
+    square = max(0.0, float((rates[1] - rates[0]) / (lengths[1] - lengths[0])))
+    return Quadratic(float(rates[1] - square * lengths[1]), square)
+
+
+def _count(model: Model, tokens: tuple[int, ...]) -> tuple[int, int]:
+    """Count operations and the peak of living bytes of a pass over one text."""
+    ids = torch.as_tensor([tokens], device=model.device)
+    live, counter = _LiveBytes(), FlopCounterMode(display=False, custom_mapping=_attention())
+    with evaluating(model.hf_model), counter, live:
+        model.trunk(input_ids=ids, use_cache=False)
+    return int(counter.get_total_flops()), live.peak
+
+
+def _attention() -> dict[Any, Any]:
+    """Formula of the fused attention on a CPU, which torch's counter lacks."""
+
+    def flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return int(sdpa_flop_count(query, key, value))
+
+    return {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: flops}
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Sum of the bytes of living tensors that operations returned, and its largest value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {_storage(each) for each in tree_leaves((args, kwargs)) if _is_tensor(each)}
+        for each in tree_leaves(result):
+            if _is_tensor(each) and _storage(each) not in given:  # a view takes no memory
+                self._keep(each)
+        return result
+
+    def _keep(self, tensor: torch.Tensor) -> None:
+        storage, key = tensor.untyped_storage(), _storage(tensor)
+        self._sizes[key] = storage.nbytes()
+        weakref.finalize(storage, self._sizes.pop, key, None)
+        self.peak = max(self.peak, sum(self._sizes.values()))
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)

@@ -1,0 +1,1 @@
+"""Recordings and moments of several sets of texts, joined into one."""

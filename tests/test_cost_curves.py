@@ -1,0 +1,54 @@
+"""The page of cost curves: exponents, flat memory, and points that were given up."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+FILE = Path(__file__).parents[1] / "benchmarks" / "cost_curves.py"
+
+
+@pytest.fixture(scope="module")
+def curves():
+    spec = importlib.util.spec_from_file_location("cost_curves", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.5])
+def test_an_exponent_is_that_of_the_larger_sizes(curves, power):
+    costs = {size: size**power for size in (64, 128, 256, 512)}
+    assert curves.exponent(costs) == pytest.approx(power)
+    assert curves.exponent({**costs, 64: 1e6}) == pytest.approx(power)
+    assert curves.exponent({64: 1.0}) is None
+
+
+def test_memory_is_flat_where_it_holds_a_block_or_a_small_share(curves):
+    held = {size: size * 10**6 for size in (100, 800)}
+    assert curves.is_flat({100: 5e6, 800: 6e6}, held)
+    assert curves.is_flat({100: 20e6, 800: 50e6}, held)
+    assert not curves.is_flat({100: 100e6, 800: 800e6}, held)
+
+
+def test_the_page_shows_exponents_and_what_was_given_up(curves):
+    def point(seconds, mib):
+        return {"cpu": seconds, "wall": seconds, "bytes": mib * 2**20 + 10**6, "result": 10**6}
+
+    factors = {
+        factor: {size: point(size / sizes[0], 10 * size / sizes[0]) for size in sizes}
+        for factor, sizes in curves.SIZES.items()
+    }
+    factors["units"][max(curves.SIZES["units"])] = {}
+    text = curves.page({"paths.kinematics": factors})
+    time, memory = (line for line in text.splitlines() if line.startswith("| `paths"))
+    assert time == "| `paths.kinematics` | 1 s | 8 s | 1.0 | 1.0 (to 1024) | 1.0 |"
+    assert (
+        memory == "| `paths.kinematics` | 10.0 MiB | 80.0 MiB | 1.0, grows | 1.0 (to 1024) | 1.0 |"
+    )
+
+
+def test_every_measure_has_its_curves(curves):
+    from transformer_dynamics.registry import MEASURES
+
+    assert set(MEASURES.all()) < set(curves.task_names())
