@@ -10,7 +10,7 @@ from transformer_dynamics.claims import ClaimOptions
 from transformer_dynamics.claims.drawn_nulls import draw_seed, drawn_nulls, draws_of
 from transformer_dynamics.claims.null_draws import N_SHOWN
 from transformer_dynamics.claims.truths import TRUTHS
-from transformer_dynamics.registry import CLAIMS
+from transformer_dynamics.registry import CLAIMS, NULLS
 from transformer_dynamics.stats.bootstrap import uniform_weights
 
 
@@ -70,7 +70,7 @@ def test_the_numbers_do_not_depend_on_the_number_of_threads():
 def test_quick_draws_of_permutations_equal_whole_draws(claim, null):
     tested, recording = CLAIMS.get(claim), TRUTHS[claim].recording(0)
     seed = draw_seed(0, null, 3)
-    whole = draws_of(null, tested.drawn_from, recording)(seed)
+    whole = draws_of(NULLS.get(null).function, tested.drawn_from, recording)(seed)
     (quick,) = [each for each in drawn_nulls([tested]) if each.name == null]
     found = quick.prepare(recording)(seed, [tested])[claim]
     expected = tested.profile(whole, uniform_weights(whole.shape[0]))[0]
@@ -80,7 +80,7 @@ def test_quick_draws_of_permutations_equal_whole_draws(claim, null):
 @pytest.mark.parametrize("claim", ["C7", "C12", "C13"])
 def test_quick_random_walks_have_the_statistic_of_whole_walks(claim):
     tested, recording = CLAIMS.get(claim), TRUTHS[claim].recording(0)
-    whole = draws_of("random_walk", tested.drawn_from, recording)
+    whole = draws_of(NULLS.get("random_walk").function, tested.drawn_from, recording)
     quick = tested.quick_draws["random_walk"](recording)
 
     def statistics(draw):

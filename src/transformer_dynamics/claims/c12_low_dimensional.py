@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -23,14 +24,16 @@ from transformer_dynamics.claims.drawn_nulls import draws_of
 from transformer_dynamics.claims.figures import null_series, statistic_intervals
 from transformer_dynamics.measures.dimension.components.held_out_squares import (
     captured_squares,
-    held_out_squares,
+    held_out_scoring,
 )
 from transformer_dynamics.nulls.random_walk import matched_walk
+from transformer_dynamics.nulls.state_surrogates import independent_units
 from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.blocks import per_sample
 from transformer_dynamics.numerics.principal_axes import principal_axes
 from transformer_dynamics.numerics.splits import split_texts
 from transformer_dynamics.plots.backend import Drawing, Lines, Series
-from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.recording.recording import Recording, loaded
 from transformer_dynamics.stats.bootstrap import uniform_weights
 
 Indices = NDArray[np.int64]
@@ -67,15 +70,23 @@ def profile(recording: Recording, weights: Floats) -> Floats:
 
 def _shares(recording: Recording, weights: Floats, *, standardize: bool) -> Floats:
     fitted, scored = _halves(recording)
-    counts = counts_of(recording)
+    counts, sites = counts_of(recording), chosen_sites(recording)
+    known = recording.isel(sample=fitted, site=sites).values
+    score = [
+        held_out_scoring(known[:, index], counts, standardize=standardize)
+        for index in range(N_SITES)
+    ]
+
+    def squares(states: NDArray[Any]) -> Floats:
+        """Captured squares and, last, all squares of each sample, `(sample, site, count + 1)`."""
+        parts = [each(states[:, site]) for each, site in zip(score, sites, strict=True)]
+        return np.stack([np.column_stack(part) for part in parts], axis=1)
+
+    found, drawn = per_sample(recording.isel(sample=scored), squares), weights[:, scored]
     shares = np.empty((len(weights), N_SITES, len(counts)))
-    for index, site in enumerate(chosen_sites(recording)):
-        states = recording.values[:, site]
-        captured, whole = held_out_squares(
-            states[fitted], states[scored], counts, standardize=standardize
-        )
-        drawn = weights[:, scored]
-        shares[:, index] = ratio(drawn @ captured, (drawn @ whole)[:, np.newaxis])
+    for index in range(N_SITES):
+        captured, whole = np.ascontiguousarray(found[:, index, :-1]), found[:, index, -1]
+        shares[:, index] = ratio(drawn @ captured, (drawn @ whole.copy())[:, np.newaxis])
     return shares
 
 
@@ -107,10 +118,13 @@ def _pooled_share(recording: Recording, count: int) -> float:
     """Held-out share about the mean of all sites."""
     fitted, scored = _halves(recording)
     sites = chosen_sites(recording)
-    axes = principal_axes(recording.values[fitted][:, sites], count)
-    deviations = recording.values[scored][:, sites].reshape(-1, axes.mean.size) - axes.mean
-    captured, whole = captured_squares(deviations, axes.components, [count])
-    return float(ratio(captured.sum(), whole.sum()))
+    axes = principal_axes(recording.isel(sample=fitted, site=sites).values, count)
+    captured, whole = np.zeros(()), np.zeros(())
+    for _, states in recording.isel(sample=scored).blocks():
+        deviations = states[:, sites].reshape(-1, axes.mean.size) - axes.mean
+        parts = captured_squares(deviations, axes.components, [count])
+        captured, whole = captured + parts[0].sum(), whole + parts[1].sum()
+    return float(ratio(captured, whole))
 
 
 def draw(evidence: xr.Dataset) -> list[Drawing]:
@@ -141,14 +155,20 @@ def coords(recording: Recording) -> dict[str, object]:
 
 
 def six_sites(recording: Recording) -> Recording:
-    """The sites that the statistic reads; a recording of these alone is unchanged."""
-    return recording.isel(site=chosen_sites(recording))
+    """The sites that the statistic reads, in memory; a recording of these alone is unchanged.
+
+    Raises:
+        InputError: these sites of all samples are larger than the memory for a recording.
+    """
+    read = recording.isel(site=chosen_sites(recording))
+    return read if recording.in_memory else loaded(read, "C12 permutes the samples of each unit")
 
 
 def walk_at_six_sites(recording: Recording) -> Callable[[int], Recording]:
     """Random walks at the sites that the statistic reads, `seed -> recording`."""
     read = six_sites(recording)
-    walk = matched_walk(recording, recording.values[:, 0], sites=chosen_sites(recording))
+    start = recording.isel(site=0).values[:, 0]
+    walk = matched_walk(recording, start, sites=chosen_sites(recording))
     return lambda seed: read.with_values(walk.draw(seed), null="random_walk", seed=seed)
 
 
@@ -177,7 +197,7 @@ CLAIM = Claim(
         **SHUFFLED,
     },
     quick_draws={
-        "independent_units": partial(draws_of, "independent_units", six_sites),
+        "independent_units": partial(draws_of, independent_units, six_sites),
         "random_walk": walk_at_six_sites,
     },
     note=note,

@@ -57,10 +57,14 @@ def profile(recording: Recording, weights: Floats) -> Floats:
     """Ln of the error of standing still over the error of the law, `(draw, lag)`."""
     fitted, predicted = sides(recording)
     most = max(1, min(MOST_COMPONENTS, len(fitted) // 4))
+    indices = chosen_sites(recording.shape[1])
+    of_fitted, of_predicted = (
+        recording.isel(sample=side, site=indices).values for side in (fitted, predicted)
+    )
     sites = []
-    for index in chosen_sites(recording.shape[1]):
-        known = recording.values[fitted, index].astype(np.float64)
-        others = recording.values[predicted, index].astype(np.float64)
+    for index in range(len(indices)):
+        known = of_fitted[:, index].astype(np.float64)
+        others = of_predicted[:, index].astype(np.float64)
         sites.append(Site(known, others, singular_basis(known, most)))
     drawn = weights[:, predicted]
     result = np.empty((len(weights), len(sites) - 1))
@@ -125,9 +129,10 @@ def walk_that_is_read(recording: Recording) -> Callable[[int], Recording]:
     fitted, predicted = sides(recording)
     sites = chosen_sites(recording.shape[1])
     samples = np.concatenate([fitted, predicted])
-    walk = matched_walk(recording, recording.values[samples, 0], sites=sites)
+    start = recording.isel(sample=samples, site=0).values[:, 0]
+    walk = matched_walk(recording, start, sites=sites)
     read = Recording.from_array(
-        recording.values[np.ix_(samples, sites)],
+        recording.isel(sample=samples, site=sites).values,
         sites=[recording.sites[site] for site in sites],
         # Two texts, so that the sides stay as they are.
         coords={"text": np.repeat([0, 1], [len(fitted), len(predicted)])},

@@ -19,7 +19,7 @@ from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.curves import Curve, standard_figures
 from transformer_dynamics.claims.figures import null_name
 from transformer_dynamics.claims.profiles import mean_traces
-from transformer_dynamics.measures.units.weighted_correlation import mean_adjacent_correlation
+from transformer_dynamics.measures.units.weighted_correlation import mean_step_correlation
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.plots.backend import Drawing, Heatmap, shown_note, shown_rows
 from transformer_dynamics.recording.recording import Recording
@@ -39,7 +39,7 @@ CURVE = Curve(
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Mean correlation over units, `(draw, step)`."""
-    return mean_adjacent_correlation(recording.values, weights)
+    return mean_step_correlation(recording, weights)
 
 
 def note(recording: Recording, evidence: xr.Dataset) -> str:

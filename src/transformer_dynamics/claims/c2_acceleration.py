@@ -16,13 +16,15 @@ from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.curves import Curve
 from transformer_dynamics.claims.drawn_nulls import draws_of
 from transformer_dynamics.measures.paths.steps import speed
+from transformer_dynamics.nulls.increment_surrogates import permuted_layers
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.blocks import per_sample
 from transformer_dynamics.recording.recording import Recording
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Mean speed over texts, `(draw, step)`, in stream units per step."""
-    return weights @ speed(recording.values)
+    return weights @ per_sample(recording, speed)
 
 
 def summary(profile: Floats) -> Floats:
@@ -47,7 +49,7 @@ def note(recording: Recording, evidence: xr.Dataset) -> str:
 def path_lengths(recording: Recording) -> Recording:
     """Length of the path up to each site, as a recording of one unit with the same speeds."""
     lengths = np.zeros(recording.shape[:2])
-    lengths[:, 1:] = np.cumsum(speed(recording.values), axis=1)
+    lengths[:, 1:] = np.cumsum(per_sample(recording, speed), axis=1)
     return recording.isel(unit=[0]).with_values(lengths[..., np.newaxis])
 
 
@@ -70,7 +72,7 @@ CLAIM = Claim(
         ),
         **SHUFFLED,
     },
-    quick_draws={"permuted_layers": partial(draws_of, "permuted_layers", path_lengths)},
+    quick_draws={"permuted_layers": partial(draws_of, permuted_layers, path_lengths)},
     note=note,
     caveat=(
         "Growth of speed describes the size of the updates and not their direction: a random walk "

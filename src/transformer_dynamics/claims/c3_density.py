@@ -15,6 +15,7 @@ from transformer_dynamics.claims.curves import Curve
 from transformer_dynamics.claims.profiles import thirds
 from transformer_dynamics.measures.units.density import treves_rolls
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.blocks import per_sample
 from transformer_dynamics.recording.recording import Recording
 
 # Units with the largest squares; the statistic is given without them as well.
@@ -23,25 +24,26 @@ N_MASSIVE = 2
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Mean Treves-Rolls density over texts, `(draw, site)`."""
-    return weights @ treves_rolls(recording.values)
+    return weights @ per_sample(recording, treves_rolls)
 
 
 def note(recording: Recording, evidence: xr.Dataset) -> str:
     """State the growth of mean |activation|, and the change of density without massive units."""
-    first, last = (
-        float(np.abs(recording.values[:, site]).mean(dtype=np.float64)) for site in (0, -1)
-    )
+    n_samples, n_sites, n_units = recording.shape
+    sums, squares = np.zeros(2), np.zeros(n_units)
+    for _, states in recording.blocks():
+        sums += [np.abs(states[:, site]).sum(dtype=np.float64) for site in (0, -1)]
+        squares += (states[:, -(n_sites // 3) :].astype(np.float64) ** 2).sum((0, 1))
+    first, last = sums / (n_samples * n_units)
     growth = (
         f"Mean |activation|, which grows with the norm alone, goes from {first:.3g} to {last:.3g} "
         "stream units."
     )
-    if recording.shape[2] <= 2 * N_MASSIVE:
+    if n_units <= 2 * N_MASSIVE:
         return growth
-    late = recording.values[:, -(recording.shape[1] // 3) :].astype(np.float64)
-    squares = (late**2).sum((0, 1))
     massive = np.sort(np.argsort(squares)[-N_MASSIVE:])
-    others = np.delete(recording.values, massive, axis=2)
-    change = float(thirds(treves_rolls(others).mean(axis=0)[np.newaxis])[0])
+    others = per_sample(recording, lambda states: treves_rolls(np.delete(states, massive, axis=2)))
+    change = float(thirds(others.mean(axis=0)[np.newaxis])[0])
     named = " and ".join(str(unit) for unit in recording.dataset["unit"].values[massive])
     share = squares[massive].sum() / squares.sum() if squares.sum() > 0 else 0.0
     return (

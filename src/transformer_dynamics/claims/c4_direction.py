@@ -14,12 +14,13 @@ from transformer_dynamics.claims.curves import Curve
 from transformer_dynamics.claims.profiles import thirds
 from transformer_dynamics.measures.paths.steps import cosine
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.blocks import per_sample
 from transformer_dynamics.recording.recording import Recording
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Mean cosine over texts, `(draw, step)`."""
-    return weights @ cosine(recording.values)
+    return weights @ per_sample(recording, cosine)
 
 
 def note(recording: Recording, evidence: xr.Dataset) -> str:

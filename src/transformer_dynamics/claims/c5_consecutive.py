@@ -8,19 +8,30 @@ value for nearly discrete input reflects its noise and not the entropy.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.curves import Curve
-from transformer_dynamics.measures.units.gaussian_information import mean_copula_information
+from transformer_dynamics.claims.profiles import unit_blocks
+from transformer_dynamics.measures.units.gaussian_information import (
+    copula_information_of_blocks,
+    mean_copula_information,
+)
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.recording import Recording
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Mean information over units, `(draw, step)`, in nats."""
-    return mean_copula_information(recording.values, weights)
+    if recording.in_memory:
+        return mean_copula_information(recording.values, weights)
+    blocks = unit_blocks(recording, "C5-consecutive")
+    return copula_information_of_blocks(blocks, recording.shape[0], weights)
 
 
 def summary(profile: Floats) -> Floats:
@@ -35,13 +46,19 @@ def note(recording: Recording, evidence: xr.Dataset) -> str:
     n_samples = recording.shape[0]
     tokens = recording.dataset.get("token_id")
     if tokens is None:
-        n_distinct = len(np.unique(recording.values[:, 0], axis=0))
+        n_distinct = len({state.tobytes() for state in _first_states(recording)})
         return f"The first sublayer holds {n_distinct} distinct states among {n_samples} samples."
     n_distinct = len(np.unique(tokens.values))
     return (
         f"The first sublayer depends on the last token alone; {n_samples} samples have "
         f"{n_distinct} distinct last tokens."
     )
+
+
+def _first_states(recording: Recording) -> Iterator[NDArray[Any]]:
+    """Iterate over the states at the first sublayer; -0 counts as 0."""
+    for _, states in recording.blocks():
+        yield from states[:, 0] + 0.0
 
 
 CLAIM = Claim(

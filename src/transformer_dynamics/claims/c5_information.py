@@ -9,18 +9,29 @@ Source: arXiv 2502.12131, which compares consecutive sublayers (`c5_consecutive`
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim
 from transformer_dynamics.claims.curves import Curve
-from transformer_dynamics.measures.units.gaussian_information import copula_share
+from transformer_dynamics.claims.profiles import unit_blocks
+from transformer_dynamics.measures.units.gaussian_information import copula_share, share_sums
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.recording import Recording
 
 
 def profile(recording: Recording, weights: Floats) -> Floats:
     """Share of a unit's variance at the second sublayer that each site predicts, `(draw, site)`."""
-    return copula_share(recording.values, reference=1, weights=weights)
+    if recording.in_memory:
+        return copula_share(recording.values, reference=1, weights=weights)
+    total = count = np.zeros(())
+    for states in unit_blocks(recording, "C5"):
+        sums = share_sums(states, reference=1, weights=weights)
+        total, count = total + sums[0], count + sums[1]
+        del states
+    with np.errstate(invalid="ignore"):
+        share: Floats = total / count
+    return share
 
 
 def summary(profile: Floats) -> Floats:

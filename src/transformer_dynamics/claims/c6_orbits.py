@@ -38,14 +38,14 @@ PAPER_SUBLAYERS = 64
 
 
 def subsample(recording: Recording) -> Recording:
-    """The samples and units that are tested; a recording of these alone is unchanged."""
-    return subset(recording, N_SAMPLES, N_UNITS)
+    """The samples and units that are tested, in memory; a recording of these is unchanged."""
+    return subset(recording, N_SAMPLES, N_UNITS).load()
 
 
 def excess(recording: Recording, weights: Floats) -> UnstableExcess:
     """Unstable excess of the subsampled units, weighted over the subsampled samples."""
     samples, units = choice(recording.shape, N_SAMPLES, N_UNITS)
-    states = recording.values[np.ix_(samples, np.arange(recording.shape[1]), units)]
+    states = recording.isel(sample=samples, unit=units).values
     traces = np.ascontiguousarray(states.transpose(0, 2, 1), dtype=np.float64)
     return unstable_excess(traces, weights[:, samples], text_halves(recording.groups[samples]))
 

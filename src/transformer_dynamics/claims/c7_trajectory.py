@@ -10,7 +10,6 @@ Source: arXiv 2502.12131. Cost: one PCA of the first half of the texts per draw.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,9 +21,9 @@ from transformer_dynamics.claims.claim import SHUFFLED, UNTRAINED, Claim, Condit
 from transformer_dynamics.claims.curves import Curve, standard_figures
 from transformer_dynamics.claims.drawn_nulls import draws_of
 from transformer_dynamics.claims.figures import null_name
+from transformer_dynamics.claims.half_paths import half_path_cosines
 from transformer_dynamics.claims.turning import (
     half_means,
-    half_steps,
     halves,
     plane_path,
     smoothed_path,
@@ -32,9 +31,10 @@ from transformer_dynamics.claims.turning import (
     total_turning,
 )
 from transformer_dynamics.measures.paths.polygons import tortuosity
+from transformer_dynamics.nulls.increment_surrogates import permuted_layers
 from transformer_dynamics.nulls.random_walk import matched_walk
-from transformer_dynamics.numerics.arrays import Floats, lengths, ratio
-from transformer_dynamics.numerics.principal_axes import principal_axes
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.blocks import axes_of
 from transformer_dynamics.plots.backend import Drawing, Path, Paths
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.stats.bootstrap import uniform_weights
@@ -56,20 +56,7 @@ def profile(recording: Recording, weights: Floats) -> Floats:
 
     NaN for a draw that holds no text of one half.
     """
-    lag = sublayers_per_layer(recording)
-    steps = zip(*(half_steps(recording, weights, half) for half in halves(recording)), strict=True)
-    recent: deque[tuple[Floats, ...]] = deque(maxlen=lag)
-    cosines = []
-    for first, second in steps:
-        if len(recent) == lag:
-            first_before, second_before = recent[0]
-            cosines.append((_cosine(first_before, second) + _cosine(second_before, first)) / 2)
-        recent.append((first, second))
-    return np.stack(cosines, axis=1)
-
-
-def _cosine(before: Floats, after: Floats) -> Floats:
-    return ratio(np.einsum("bu,bu->b", before, after), lengths(before) * lengths(after))
+    return half_path_cosines(recording, weights, sublayers_per_layer(recording))
 
 
 def illustration(recording: Recording) -> xr.DataArray:
@@ -81,7 +68,7 @@ def illustration(recording: Recording) -> xr.DataArray:
 
 def note(recording: Recording, evidence: xr.Dataset) -> str:
     """Give the length of the path and the explained variance, which few units may carry."""
-    axes = principal_axes(recording.values, min(3, recording.shape[2]))
+    axes = axes_of(recording, min(3, recording.shape[2]))
     shares = ", ".join(f"{share:.2f}" for share in axes.variance / axes.total_variance)
     top = np.sort(np.abs(axes.components[0]) ** 2)[::-1][:3].sum()
     length = float(tortuosity(evidence["illustration"].values[..., :2]))
@@ -167,7 +154,7 @@ CLAIM = Claim(
         ),
     ),
     quick_draws={
-        "permuted_layers": partial(draws_of, "permuted_layers", half_means),
+        "permuted_layers": partial(draws_of, permuted_layers, half_means),
         "random_walk": walk_of_halves,
     },
     illustration=illustration,

@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim, Condition
-from transformer_dynamics.claims.evidence import Gathered, as_dataset
+from transformer_dynamics.claims.evidence import Gathered
 from transformer_dynamics.claims.reasons import Placed, reasons
-from transformer_dynamics.claims.subjects import Subject
 from transformer_dynamics.claims.verdict import (
     BEYOND_NO_NULL,
     LEVEL,
@@ -40,7 +40,8 @@ def decide(
     claim: Claim,
     gathered: Gathered,
     comparisons: Mapping[str, NullComparison],
-    subject: Subject,
+    evidence: xr.Dataset,
+    note: str,
 ) -> Verdict:
     """Verdict on one claim as the only one of its family; see `judged`.
 
@@ -48,11 +49,10 @@ def decide(
         claim: the claim.
         gathered: its evidence.
         comparisons: comparison with each null.
-        subject: the data that it was tested on.
+        evidence: the evidence as a dataset.
+        note: the claim's note on it, or empty.
     """
-    evidence = as_dataset(claim, gathered, subject)
-    notes = [claim.note(subject.data, evidence), claim.caveat]
-    note = " ".join(each for each in notes if each)
+    note = " ".join(each for each in (note, claim.caveat) if each)
     conditions = tuple((each.value, each.interval) for each in gathered.conditions)
     kept = {
         "conditions": [{"value": value, "interval": ends} for value, ends in conditions],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from transformer_dynamics.claims.claim import Claim
+from transformer_dynamics.claims.claim import Claim, whole_recording
+from transformer_dynamics.nulls.in_blocks.draws import draws_by_blocks, goes_by_blocks
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import NULLS
@@ -37,12 +39,20 @@ class DrawnNull:
     prepare: Callable[[Recording], Draw]
 
 
-def drawn_nulls(claims: Sequence[Claim]) -> list[DrawnNull]:
-    """Nulls that are drawn from the recording, with the claims that name them."""
+def drawn_nulls(claims: Sequence[Claim], *, in_blocks: bool = False) -> list[DrawnNull]:
+    """Nulls that are drawn from the recording, with the claims that name them.
+
+    Args:
+        claims: the claims.
+        in_blocks: whether the recording is read in blocks. A null that is only shown and needs all
+            samples at once is then left out, with a warning.
+    """
     shared: dict[tuple[str, Any, Any], list[Claim]] = {}
     own = []
     for claim in claims:
         for name in claim.all_nulls:
+            if in_blocks and _is_left_out(claim, name):
+                continue
             if not NULLS.get(name).needs_model:
                 key = (name, claim.drawn_from, claim.quick_draws.get(name))
                 shared.setdefault(key, []).append(claim)
@@ -51,16 +61,46 @@ def drawn_nulls(claims: Sequence[Claim]) -> list[DrawnNull]:
             for name, null in claim.own_nulls.items()
         ]
     return [
-        DrawnNull(name, tuple(users), partial(_draws, quick or partial(draws_of, name, source)))
+        DrawnNull(name, tuple(users), partial(_draws, quick or _whole_draws(name, source)))
         for (name, source, quick), users in shared.items()
     ] + own
 
 
+def _is_left_out(claim: Claim, name: str) -> bool:
+    """Whether a null of a recording that is read in blocks is left out, with a warning."""
+    null = NULLS.get(name)
+    is_whole = claim.drawn_from is whole_recording and name not in claim.quick_draws
+    if null.needs_model or not is_whole or goes_by_blocks(null.function) or name in claim.nulls:
+        return False
+    warnings.warn(
+        f"{claim.id} is shown without the null {name}, which takes all samples at once: this "
+        "recording is larger than the memory and is read in blocks",
+        UserWarning,
+        stacklevel=4,
+    )
+    return True
+
+
+def _whole_draws(name: str, source: Callable[[Recording], Recording]) -> Prepare:
+    return partial(draws_of, NULLS.get(name).function, source)
+
+
 def draws_of(
-    name: str, source: Callable[[Recording], Recording], recording: Recording
+    null: Callable[..., Recording],
+    source: Callable[[Recording], Recording],
+    recording: Recording,
 ) -> Callable[[int], Recording]:
-    """Draws of a registered null from the source: `seed -> recording`."""
-    return partial(_seeded, NULLS.get(name).function, source(recording))
+    """Draws of a null from the source: `seed -> recording`; in blocks where the source is on disk.
+
+    Args:
+        null: function of the null, `(recording, seed=...) -> recording`.
+        source: function from the recording to the recording that the null is drawn from.
+        recording: the recording.
+    """
+    drawn_from = source(recording)
+    if not drawn_from.in_memory:
+        return draws_by_blocks(null, drawn_from)
+    return partial(_seeded, null, drawn_from)
 
 
 def _seeded(function: Callable[..., Recording], source: Recording, seed: int) -> Recording:
@@ -89,7 +129,12 @@ def _own_draws(
     return lambda seed, claims: {claim.id: profile(source, seed)}
 
 
+def profiles_of(draw: Draw, seed: int, claims: Sequence[Claim]) -> Profiles:
+    """Profiles of one draw, as a task of its own."""
+    return draw(seed, claims)
+
+
 def draw_seed(seed: int, name: str, number: int) -> int:
-    """Seed of one draw, whatever thread makes it and in whatever order."""
+    """Seed of one draw, whatever thread or worker makes it and in whatever order."""
     entropy = (seed, zlib.crc32(name.encode()), number)
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import xarray as xr
 
 from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.claims.decision import adjusted_together, decide
-from transformer_dynamics.claims.evidence import Gathered
+from transformer_dynamics.claims.evidence import Gathered, as_dataset
 from transformer_dynamics.claims.gathering import gather
-from transformer_dynamics.claims.model_runs import ModelRuns, Nulls
+from transformer_dynamics.claims.handles import Handles
 from transformer_dynamics.claims.null_comparison import compare
 from transformer_dynamics.claims.null_draws import DrawPlan, Progress
 from transformer_dynamics.claims.options import ClaimOptions, check_size
 from transformer_dynamics.claims.recorded_nulls import pair_nulls
 from transformer_dynamics.claims.subjects import Subject, subject_of
-from transformer_dynamics.claims.verdict import Verdict
 from transformer_dynamics.claims.verdicts import Verdicts
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.numerics.parallel import thread_pool
+from transformer_dynamics.numerics.parallel import Pool, Workers, client_of, task_pool
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
+
+if TYPE_CHECKING:
+    from transformer_dynamics.claims.model_runs import ModelRuns
 
 DEFAULT_OPTIONS = ClaimOptions()
 
@@ -38,6 +40,7 @@ def evaluate_claims(
     options: ClaimOptions = DEFAULT_OPTIONS,
     seed: int = 0,
     on_progress: Progress | None = None,
+    **workers: Unpack[Workers],
 ) -> Verdicts:
     """Test claims on the sublayers of a recording (every site but the final one).
 
@@ -53,54 +56,63 @@ def evaluate_claims(
         options: numbers of draws, twins and threads.
         seed: seed of all draws; the same seed gives the same bits.
         on_progress: called with the number of draws done and their largest number.
+        workers: `client=client`, a Dask client whose workers compute bootstrap and draws in place
+            of threads of this process, with the same results. The model runs in this process.
 
     Returns:
         One verdict per claim; `.to_dataframe()` gives a table.
 
     Raises:
         InputError: too few samples, sites or draws; an unknown claim; a claim that perturbs the
-            model without one; a null that holds other samples.
+            model without one; a null that holds other samples; a client that is not connected.
     """
+    client = client_of("evaluate_claims", workers)
     _check_options(options)
     check_size(recording.shape[0], recording.sites, options)
     results = dict(perturbed or {})
     tested = _chosen(claims, results, model)
-    nulls: Nulls = dict(model_nulls or {})
-    paired = pair_nulls(recording, nulls)
+    paired = pair_nulls(recording, model_nulls or {})
     if model is not None:
-        runs = ModelRuns(_loaded(model), recording, options.n_twins, seed)
-        nulls = runs.nulls(tested, nulls)
+        runs = _model_runs(model, recording, options.n_twins, seed)
+        nulls = runs.nulls(tested, dict(model_nulls or {}))
         results = runs.perturbed(tested, results, nulls)
         made = {name: null for name, null in nulls.items() if name not in paired}
         paired |= pair_nulls(recording, made)
-    sublayers = recording.sublayers.load()
+    sublayers = recording.sublayers
     subjects = {claim.id: subject_of(claim, sublayers, paired, results) for claim in tested}
-    n_threads = options.n_threads or os.cpu_count() or 1
-    gathered = gather(
-        tested,
-        subjects,
-        sublayers,
-        n_bootstrap=options.n_bootstrap,
-        plan=DrawPlan(options.draws(len(tested)), seed, n_threads),
-        on_progress=on_progress,
-    )
-    return _verdicts(tested, gathered, subjects, n_threads)
+    plan = DrawPlan(options.draws(len(tested)), seed)
+    with task_pool(options.n_threads or os.cpu_count() or 1, client) as pool:
+        handles = Handles(pool)
+        numbers: dict[str, Any] = {"n_bootstrap": options.n_bootstrap, "plan": plan}
+        numbers["on_progress"] = on_progress
+        gathered = gather(tested, subjects, sublayers, pool=pool, handles=handles, **numbers)
+        return _verdicts(tested, gathered, subjects, pool, handles)
 
 
 def _verdicts(
     tested: Sequence[Claim],
     gathered: Mapping[str, Gathered],
     subjects: Mapping[str, Subject],
-    n_threads: int,
+    pool: Pool,
+    handles: Handles,
 ) -> Verdicts:
     """Verdicts of claims that are tested together; their notes are computed in parallel."""
+    noted = []
+    for claim in tested:
+        subject = subjects[claim.id]
+        evidence = as_dataset(claim, gathered[claim.id], subject)
+        task = pool.submit(_note, claim, handles.of(subject.data), evidence)
+        noted.append((claim, gathered[claim.id], evidence, task))
+    return adjusted_together(
+        [
+            decide(claim, own, compare(claim, own), evidence, task.result())
+            for claim, own, evidence, task in noted
+        ]
+    )
 
-    def verdict(claim: Claim) -> Verdict:
-        own = gathered[claim.id]
-        return decide(claim, own, compare(claim, own), subjects[claim.id])
 
-    with thread_pool(n_threads) as pool:
-        return adjusted_together(list(pool.map(verdict, tested)))
+def _note(claim: Claim, data: Any, evidence: xr.Dataset) -> str:
+    return claim.note(data, evidence)
 
 
 def _check_options(options: object) -> None:
@@ -136,7 +148,9 @@ def _chosen(
     return testable
 
 
-def _loaded(model: Any) -> Any:
+def _model_runs(model: Any, recording: Recording, n_twins: int, seed: int) -> ModelRuns:
+    # Imported here: a worker that computes draws needs no torch.
+    from transformer_dynamics.claims.model_runs import ModelRuns
     from transformer_dynamics.model.loading import as_model
 
-    return as_model(model)
+    return ModelRuns(as_model(model), recording, n_twins, seed)

@@ -102,6 +102,7 @@ class Gathered:
         estimate: the statistic.
         conditions: the statistics of the claim's conditions.
         nulls: evidence of each null, by name.
+        illustration: illustration of the subject, where the claim has one.
         illustrations: illustration of the first draw of each null, by name.
     """
 
@@ -110,6 +111,7 @@ class Gathered:
     estimate: Estimate
     conditions: list[Estimate]
     nulls: dict[str, NullEvidence] = field(default_factory=dict)
+    illustration: xr.DataArray | None = None
     illustrations: dict[str, Floats] = field(default_factory=dict)
 
 
@@ -143,9 +145,9 @@ def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset
         coords={"null": np.array(names, dtype=object), **claim.coordinates(subject.data)},
         attrs=plain_attributes(DESCRIBED | _described(claim, subject)),
     )
-    if claim.illustration is None:
+    own = gathered.illustration
+    if own is None:
         return evidence
-    own = claim.illustration(subject.data)
     undefined = np.full_like(own.values, np.nan)
     of_nulls = np.stack([gathered.illustrations.get(name, undefined) for name in names])
     return evidence.assign(

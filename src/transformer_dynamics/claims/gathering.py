@@ -1,27 +1,28 @@
 """Gather the evidence for claims: bootstrap over texts, and the statistic under every null.
 
-All profiles are computed in one pool of threads with one BLAS thread each.
+All profiles are computed in one pool of threads, or of the workers of a Dask client.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.claims.decision import is_settled
 from transformer_dynamics.claims.drawn_nulls import draw_seed, drawn_nulls
 from transformer_dynamics.claims.evidence import Estimate, Gathered, NullEvidence
+from transformer_dynamics.claims.handles import Handles
+from transformer_dynamics.claims.illustrations import illustrate
 from transformer_dynamics.claims.null_comparison import compare
 from transformer_dynamics.claims.null_draws import DrawPlan, Progress, draw_nulls
-from transformer_dynamics.claims.null_illustrations import null_illustrations
-from transformer_dynamics.claims.recorded_nulls import RecordedNull
+from transformer_dynamics.claims.recorded_nulls import Rows, of_rows
 from transformer_dynamics.claims.subjects import Subject
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.parallel import thread_pool
+from transformer_dynamics.numerics.parallel import Pool, Task
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.stats.bootstrap import left_out_weights, text_weights, uniform_weights
 
@@ -40,28 +41,28 @@ def gather(
     *,
     n_bootstrap: int,
     plan: DrawPlan,
+    pool: Pool,
+    handles: Handles,
     on_progress: Progress | None = None,
 ) -> dict[str, Gathered]:
     """Evidence for every claim, by its id."""
-    with thread_pool(plan.n_threads) as pool:
-        gathered = _of_subjects(claims, subjects, n_bootstrap, plan.seed, pool)
-        nulls = drawn_nulls([claim for claim in claims if claim.perturbation is None])
-        drawn = draw_nulls(
-            nulls,
-            recording,
-            {name: each.estimate.value for name, each in gathered.items()},
-            plan,
-            pool,
-            settled={claim.id for claim in claims if _is_settled(claim, gathered[claim.id])},
-            on_progress=on_progress,
-        )
-        for null, profiles in zip(nulls, drawn, strict=True):
-            for claim in null.claims:
-                own = gathered[claim.id]
-                own.nulls[null.name] = _of_draws(claim, profiles[claim.id], own.estimate.value)
-        shown = null_illustrations(claims, subjects, recording, plan.seed, pool)
-    for name, illustrations in shown.items():
-        gathered[name].illustrations.update(illustrations)
+    gathered = _of_subjects(claims, subjects, n_bootstrap, plan.seed, pool, handles)
+    recorded = [claim for claim in claims if claim.perturbation is None]
+    nulls = drawn_nulls(recorded, in_blocks=not handles.loads(recording))
+    drawn = draw_nulls(
+        nulls,
+        handles.of(recording),
+        {name: each.estimate.value for name, each in gathered.items()},
+        plan,
+        pool,
+        settled={claim.id for claim in claims if _is_settled(claim, gathered[claim.id])},
+        on_progress=on_progress,
+    )
+    for null, profiles in zip(nulls, drawn, strict=True):
+        for claim in null.claims:
+            own = gathered[claim.id]
+            own.nulls[null.name] = _of_draws(claim, profiles[claim.id], own.estimate.value)
+    illustrate(claims, subjects, gathered, plan.seed, pool, handles)
     return gathered
 
 
@@ -74,31 +75,35 @@ def _of_subjects(
     subjects: Mapping[str, Subject],
     n_bootstrap: int,
     seed: int,
-    pool: Executor,
+    pool: Pool,
+    handles: Handles,
 ) -> dict[str, Gathered]:
     """Profiles, statistics and conditions of the claims, and their nulls that are recordings.
 
     Claims that share a profile share its bootstrap.
     """
     seed, n_draws = draw_seed(seed, "bootstrap", 0), 1 + n_bootstrap
-    profiles: dict[tuple[int, Profile], Future[Floats]] = {}
-    nulls: list[tuple[Claim, str, Future[NullEvidence]]] = []
+    profiles: dict[tuple[int, Profile], Task] = {}
+    nulls: list[tuple[Claim, str, Task]] = []
     for claim in claims:
         subject = subjects[claim.id]
+        data, groups = handles.of(subject.data), subject.groups
         for profile in (claim.profile, *(each.profile for each in claim.conditions)):
             key = id(subject.data), profile
             if key not in profiles:
-                profiles[key] = pool.submit(_resampled, profile, subject, n_bootstrap, seed)
+                profiles[key] = pool.submit(_resampled, profile, data, groups, n_bootstrap, seed)
         for name in claim.all_nulls:
             if name in subject.nulls:
-                task = pool.submit(_of_recordings, claim, subject, subject.nulls[name], seed)
+                rows, recordings = subject.nulls[name].rows, subject.nulls[name].recordings
+                others = map(handles.of, recordings)
+                task = pool.submit(_of_recordings, claim, data, groups, rows, seed, *others)
                 nulls.append((claim, name, task))
     gathered = {}
     for claim in claims:
-        data = id(subjects[claim.id].data)
-        values = profiles[data, claim.profile].result()
+        place = id(subjects[claim.id].data)
+        values = profiles[place, claim.profile].result()
         conditions = [
-            _estimate(each.summary(profiles[data, each.profile].result()), n_draws)
+            _estimate(each.summary(profiles[place, each.profile].result()), n_draws)
             for each in claim.conditions
         ]
         estimate = _estimate(claim.summary(values), n_draws)
@@ -108,15 +113,17 @@ def _of_subjects(
     return gathered
 
 
-def _resampled(profile: Profile, subject: Subject, n_bootstrap: int, seed: int) -> Floats:
+def _resampled(
+    profile: Profile, data: Any, groups: NDArray[np.int64], n_bootstrap: int, seed: int
+) -> Floats:
     """Profile for equal weights, then of bootstrap draws, then without each of few texts."""
     weights = [
-        uniform_weights(len(subject.groups)),
-        text_weights(subject.groups, n_bootstrap, seed=seed),
+        uniform_weights(len(groups)),
+        text_weights(groups, n_bootstrap, seed=seed),
     ]
-    if len(np.unique(subject.groups)) < FEW:
-        weights.append(left_out_weights(subject.groups))
-    return profile(subject.data, np.concatenate(weights))
+    if len(np.unique(groups)) < FEW:
+        weights.append(left_out_weights(groups))
+    return profile(data, np.concatenate(weights))
 
 
 def _estimate(statistics: Floats, n_draws: int) -> Estimate:
@@ -125,17 +132,19 @@ def _estimate(statistics: Floats, n_draws: int) -> Estimate:
     return Estimate(float(statistics[0]), statistics[1:n_draws], left_out)
 
 
-def _of_recordings(claim: Claim, subject: Subject, null: RecordedNull, seed: int) -> NullEvidence:
-    """Evidence of a null that is one recording, or several."""
-    groups = subject.groups[null.rows]
+def _of_recordings(
+    claim: Claim, data: Any, groups: NDArray[np.int64], rows: Rows, seed: int, *recordings: Any
+) -> NullEvidence:
+    """Evidence of a null that is one recording, or several, of some rows of the subject's data."""
+    groups = groups[rows]
     weights = np.concatenate(
         [uniform_weights(len(groups)), text_weights(groups, N_ERROR, seed=seed)]
     )
     # The first row holds all texts alike, the others resample them.
-    own = claim.summary(claim.profile(null.shared(subject.data), weights))
-    profiles = [claim.profile(each, weights) for each in null.recordings]
+    own = claim.summary(claim.profile(of_rows(data, rows), weights))
+    profiles = [claim.profile(each, weights) for each in recordings]
     statistics = np.stack([claim.summary(each) for each in profiles])
-    plain, several = np.stack([each[0] for each in profiles]), len(null.recordings) > 1
+    plain, several = np.stack([each[0] for each in profiles]), len(recordings) > 1
     return NullEvidence(
         "seeds" if several else "texts",
         plain,

@@ -14,16 +14,16 @@ their own and nulls close between rounds: the results do not depend on the numbe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from transformer_dynamics.claims.claim import Claim
-from transformer_dynamics.claims.drawn_nulls import Draw, DrawnNull, Profiles, draw_seed
+from transformer_dynamics.claims.drawn_nulls import DrawnNull, Profiles, draw_seed, profiles_of
 from transformer_dynamics.claims.verdict import LEVEL
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.numerics.parallel import Once, Pool, Task
 from transformer_dynamics.stats.significance import has_exceeded, sequential_p
 
 # p is then known to about a fifth of its value.
@@ -42,20 +42,18 @@ class DrawPlan:
     Attributes:
         n_null: largest number of draws of a null.
         seed: seed of the run.
-        n_threads: number of draws made at the same time.
     """
 
     n_null: int
     seed: int
-    n_threads: int
 
 
 def draw_nulls(
     nulls: Sequence[DrawnNull],
-    recording: Recording,
+    recording: Any,
     values: Mapping[str, float],
     plan: DrawPlan,
-    pool: Executor,
+    pool: Pool,
     *,
     settled: Set[str] = frozenset(),
     on_progress: Progress | None = None,
@@ -64,24 +62,20 @@ def draw_nulls(
 
     Args:
         nulls: the nulls.
-        recording: the recording.
+        recording: the recording, or a handle of the pool.
         values: statistic of the recording, by claim.
         plan: numbers of draws, and the seed.
-        pool: threads that make the draws.
+        pool: threads or workers that make the draws.
         settled: ids of the claims whose verdict does not depend on these nulls.
         on_progress: called with the number of draws done and their largest number.
     """
-    prepared = pool.map(lambda null: null.prepare(recording), nulls)
-    series = [_Series(null, draw) for null, draw in zip(nulls, prepared, strict=True)]
+    series = [_Series(null, pool.once(null.prepare, recording)) for null in nulls]
     counter, settled = _Counter(len(nulls) * plan.n_null, on_progress), set(settled)
     for start in range(0, plan.n_null, BATCH):
         stop = min(start + BATCH, plan.n_null)
         still = [each for each in series if each.claims]
         tasks = [
-            (
-                each,
-                pool.submit(each.draw, draw_seed(plan.seed, each.null.name, number), each.claims),
-            )
+            (each, each.start(pool, draw_seed(plan.seed, each.null.name, number)))
             for each in still
             for number in range(start, stop)
         ]
@@ -103,9 +97,14 @@ def draw_nulls(
 class _Series:
     """Draws of one null so far, and the claims that need more of them."""
 
-    def __init__(self, null: DrawnNull, draw: Draw) -> None:
-        self.null, self.draw, self.claims = null, draw, null.claims
+    def __init__(self, null: DrawnNull, draw: Once) -> None:
+        self.null, self.claims = null, null.claims
+        self._draw = draw
         self._profiles: dict[str, list[Floats]] = {claim.id: [] for claim in null.claims}
+
+    def start(self, pool: Pool, seed: int) -> Task:
+        """Start a draw for the claims that need more of them."""
+        return pool.submit(profiles_of, self._draw, seed, self.claims)
 
     def add(self, drawn: Profiles) -> None:
         """Keep the profiles of one draw."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.blocks import block_means, unit_sets
 from transformer_dynamics.numerics.weighting import SampleWeights
+from transformer_dynamics.recording import recording as recordings
+from transformer_dynamics.recording.disk.states import MOST_PASSES
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.stats.bootstrap import uniform_weights
 
@@ -18,6 +24,8 @@ BLOCK_VALUES = 2**22
 
 def mean_path(recording: Recording, weights: Floats) -> Floats:
     """Weighted mean of the states over samples, `(draw, site, unit)`, site by site in float64."""
+    if not recording.in_memory:
+        return block_means(recording, weights)
     values = recording.values
     path, average = np.empty((len(weights), *values.shape[1:])), SampleWeights(weights)
     for site in range(values.shape[1]):
@@ -30,6 +38,10 @@ def mean_traces_of_units(recording: Recording, weights: Floats) -> Iterator[tupl
 
     Hundreds of draws of all units together would need several times the memory of the recording.
     """
+    if not recording.in_memory:
+        for units in unit_sets(recording.shape[2], 8 * len(weights) * recording.shape[1]):
+            yield units, np.swapaxes(block_means(recording, weights, units), 1, 2)
+        return
     values, average = recording.values, SampleWeights(weights)
     n_samples, n_sites, n_units = values.shape
     size = max(1, BLOCK_VALUES // (len(weights) * n_sites))
@@ -38,6 +50,27 @@ def mean_traces_of_units(recording: Recording, weights: Floats) -> Iterator[tupl
         states = values[:, :, units].astype(np.float64)
         means = average.means(states.reshape(n_samples, -1))
         yield units, np.swapaxes(means.reshape(len(weights), n_sites, -1), 1, 2)
+
+
+def unit_blocks(recording: Recording, claim: str) -> Iterator[NDArray[Any]]:
+    """Iterate over the states of some units of all samples, for a claim that ranks samples.
+
+    A recording on disk is read once per block, at most 16 times.
+
+    Raises:
+        InputError: a sixteenth of the recording is larger than the memory for a recording.
+    """
+    largest = MOST_PASSES * recordings.LOADED_BYTES
+    if recording.activation.nbytes > largest:
+        raise InputError(
+            f"{claim} ranks all samples of a unit, and takes recordings of at most "
+            f"{largest / 2**30:.3g} GiB; this one has {recording.activation.nbytes / 2**30:.3g} "
+            "GiB. Leave the claim out (claims=[...]), or take fewer samples: "
+            "recording.isel(sample=slice(0, 1000))"
+        )
+    for _, states in recording.unit_blocks():
+        yield states
+        del states
 
 
 def text_mean(recording: Recording) -> Recording:

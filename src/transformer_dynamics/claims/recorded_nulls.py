@@ -32,12 +32,13 @@ class RecordedNull:
     recordings: tuple[Any, ...]
     rows: Rows
 
-    def shared(self, data: Any) -> Any:
-        """The subject's data on the samples that the null holds."""
-        if isinstance(data, Recording):
-            whole = np.array_equal(self.rows, np.arange(data.shape[0]))
-            return data if whole else data.isel(sample=self.rows)
-        return data.isel(sample=self.rows)
+
+def of_rows(data: Any, rows: Rows) -> Any:
+    """Data of a subject on the samples that a null holds."""
+    if isinstance(data, Recording):
+        whole = np.array_equal(rows, np.arange(data.shape[0]))
+        return data if whole else data.isel(sample=rows)
+    return data.isel(sample=rows)
 
 
 def pair_nulls(
@@ -63,7 +64,7 @@ def pair_nulls(
                 f"the recordings of the null {name!r} hold different samples; make them of the "
                 "same texts: td.nulls.untrained_twins(recording, model=model)"
             )
-        paired[name] = RecordedNull(tuple(null.sublayers.load() for null in several), rows[0])
+        paired[name] = RecordedNull(tuple(null.sublayers for null in several), rows[0])
     return paired
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.model.labels import parse
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.principal_axes import principal_axes
+from transformer_dynamics.numerics.blocks import axes_of, block_means, per_sample
 from transformer_dynamics.numerics.weighting import SampleWeights
 from transformer_dynamics.recording.recording import Recording
 
@@ -33,29 +31,31 @@ def sublayers_per_layer(recording: Recording) -> int:
     return max(1, round(len(recording.sites) / n_layers))
 
 
-def half_steps(recording: Recording, weights: Floats, half: NDArray[np.int64]) -> Iterator[Floats]:
-    """Iterate over the steps of the mean path over one half of the texts, `(draw, unit)`."""
-    values, average = recording.values, _half_weights(weights, half)
-    before = average.means(values[half, 0].astype(np.float64))
-    for site in range(1, values.shape[1]):
-        after = average.means(values[half, site].astype(np.float64))
-        yield after - before
-        before = after
-
-
 def half_means(recording: Recording) -> Recording:
     """The mean paths of the two halves of the texts, as a recording of two samples."""
-    path = np.empty((2, *recording.shape[1:]))
-    for row, half in enumerate(halves(recording)):
-        path[row] = recording.values[half].mean(axis=0, dtype=np.float64)
+    if recording.in_memory:
+        path = np.empty((2, *recording.shape[1:]))
+        for row, half in enumerate(halves(recording)):
+            path[row] = recording.values[half].mean(axis=0, dtype=np.float64)
+    else:
+        path = block_means(recording, half_weights(recording))
     return Recording.from_array(path, sites=recording.sites, provenance=recording.provenance)
 
 
-def _half_weights(weights: Floats, half: NDArray[np.int64]) -> SampleWeights:
+def half_weights(recording: Recording) -> Floats:
+    """Equal weights of the samples of each half of the texts, `(half, sample)`."""
+    weights = np.zeros((2, recording.shape[0]))
+    for row, half in zip(weights, halves(recording), strict=True):
+        row[half] = 1 / len(half)
+    return weights
+
+
+def within_half(weights: Floats, half: NDArray[np.int64]) -> Floats:
     """Weights within one half of the texts; NaN for a draw that holds none of its texts."""
     own = weights[:, half]
     with np.errstate(invalid="ignore"):
-        return SampleWeights(own / own.sum(axis=1, keepdims=True))
+        shares: Floats = own / own.sum(axis=1, keepdims=True)
+    return shares
 
 
 def plane_path(recording: Recording, weights: Floats) -> Floats:
@@ -64,9 +64,9 @@ def plane_path(recording: Recording, weights: Floats) -> Floats:
     NaN for a draw that holds no text of the first half.
     """
     scored, fitted = halves(recording)
-    axes = principal_axes(recording.values[fitted], min(3, recording.shape[2]))
-    scores = axes.project(recording.values[scored])
-    path = _half_weights(weights, scored).means(scores.reshape(len(scores), -1))
+    axes = axes_of(recording.isel(sample=fitted), min(3, recording.shape[2]))
+    scores = per_sample(recording.isel(sample=scored), axes.project)
+    path = SampleWeights(within_half(weights, scored)).means(scores.reshape(len(scores), -1))
     return path.reshape(-1, *scores.shape[1:])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from pathlib import Path
 
 from rich.table import Column, Table
@@ -17,6 +17,9 @@ from transformer_dynamics.errors import TdynError
 def measure(options: MeasureFlags, output: Output) -> None:
     """Run measures on a recording or on moments, and store their results."""
     from transformer_dynamics.experiment.settings import known_names
+    from transformer_dynamics.experiment.stages.measurements import measured
+    from transformer_dynamics.numerics.dask_clients import connected
+    from transformer_dynamics.numerics.parallel import timed
     from transformer_dynamics.recording import open_recording
     from transformer_dynamics.recording.moments.moments import holds_moments, open_moments
     from transformer_dynamics.registry import MEASURES
@@ -29,17 +32,22 @@ def measure(options: MeasureFlags, output: Output) -> None:
     moments = open_moments(path) if isinstance(path, Path) and holds_moments(path) else None
     if moments is not None and named is None:
         chosen = tuple(each for each in chosen if moments.can_measure(each))
-    loaded = None if moments is not None else open_recording(path).load_if_small()
+    if moments is not None and options.dask is not None:
+        raise TdynError(
+            f"{path} holds moments, which are measured in this process in seconds; leave --dask "
+            f"out: tdyn measure {path}"
+        )
     table = Table("measure", Column("variables", overflow="fold"), "seconds")
     variables: dict[str, list[str]] = {}
-    with output.stage("measure", "measures") as progress:
-        for n_before, each in enumerate(chosen):
-            start = time.perf_counter()
-            function = MEASURES.get(each).function
-            result = function(loaded) if moments is None else moments.measure(each)
+    with connected(options.dask) as client, output.stage("measure", "measures") as progress:
+        if moments is None:
+            results = measured(open_recording(path), chosen, client=client)
+        else:
+            results = ((each, *timed(partial(moments.measure, each))) for each in chosen)
+        for n_before, (each, result, seconds) in enumerate(results):
             save_result(store, each, result)
             variables[each] = [str(variable) for variable in result.data_vars]
-            table.add_row(each, ", ".join(variables[each]), f"{time.perf_counter() - start:.2f}")
+            table.add_row(each, ", ".join(variables[each]), f"{seconds:.2f}")
             progress(n_before + 1, len(chosen))
     output.result(Result([table], {"measures": variables}, {"results": store}))
 

@@ -26,10 +26,13 @@ START = "from transformer_dynamics.cli.main import main; main()"
 
 def record(options: RecordFlags, output: Output) -> None:
     """Record the residual stream of a model over texts."""
+    from transformer_dynamics.numerics.dask_clients import check_address, connected
     from transformer_dynamics.recording.record import join_recording
     from transformer_dynamics.recording.record import record as record_states
 
     _require_one_way(options)
+    if options.dask is not None:
+        check_address(options.dask)
     if options.workers is not None:
         _start_workers(options, output)
         return
@@ -41,12 +44,12 @@ def record(options: RecordFlags, output: Output) -> None:
     if options.plan:
         _plan(options, model, texts, output)
         return
-    with output.stage("record", "tokens") as progress:
+    with connected(options.dask) as client, output.stage("record", "tokens") as progress:
         chosen: dict[str, Any] = {"options": recording_options, "on_progress": progress}
         if options.worker:
             made: Any = join_recording(model, texts, options.positions, out=options.out, **chosen)
         else:
-            chosen["keep"] = options.keep
+            chosen |= {"keep": options.keep, "client": client}
             made = record_states(model, texts, options.positions, out=options.out, **chosen)
     _show(options, made.shape, output)
 
@@ -55,17 +58,19 @@ def _require_one_way(options: RecordFlags) -> None:
     """Refuse options that exclude each other.
 
     Raises:
-        TdynError: several of `--plan`, `--worker`, `--workers`, or one of them for moments.
+        TdynError: several of `--plan`, `--worker`, `--workers`, `--dask`, or one of the first
+            three for moments.
     """
     ways = {
         "--plan": options.plan,
         "--worker": options.worker,
         "--workers": options.workers is not None,
+        "--dask": options.dask is not None,
     }
     given = [name for name, is_given in ways.items() if is_given]
     if len(given) > 1:
         raise TdynError(f"{' and '.join(given)} exclude each other; give one of them")
-    if given and options.keep != "states":
+    if given and options.keep != "states" and options.dask is None:
         raise TdynError(
             f"--keep {options.keep} is recorded by one process, since moments are added up in "
             f"order; leave out {given[0]}, or record the states: --keep states"

@@ -58,8 +58,8 @@ class ComparedRun:
 
     @cached_property
     def sublayers(self) -> Recording:
-        """Sites that claims are tested on, in memory."""
-        return self.recording.sublayers.load()
+        """Sites that claims are tested on, in memory up to 4 GiB."""
+        return self.recording.sublayers.load_if_small()
 
     @cached_property
     def tested(self) -> dict[str, Any]:

@@ -41,8 +41,12 @@ class Ledger:
         """Note duration, end and inputs of a stage when it ends without an error."""
         start = time.perf_counter()
         yield
+        self.finished(stage, inputs, time.perf_counter() - start)
+
+    def finished(self, stage: str, inputs: Any, seconds: float) -> None:
+        """Note duration, end and inputs of a stage that has ended."""
         done = {
-            "seconds": round(time.perf_counter() - start, 2),
+            "seconds": round(seconds, 2),
             "ended": datetime.now(UTC).isoformat(),
             "inputs": fingerprint(inputs),
         }

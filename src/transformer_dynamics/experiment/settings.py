@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformer_dynamics.claims.options import N_BOOTSTRAP, N_TWINS
 from transformer_dynamics.errors import TdynError
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS, Registry
+
+if TYPE_CHECKING:
+    import distributed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,9 @@ class Settings:
             left out, and p-values are adjusted over the others.
         measures: Names of the measures; by default all.
         perturbations: Names of the perturbations; by default all.
+        client: A `distributed.Client` whose workers record the model and compute measures, null
+            draws and bootstrap. The results are the same, so it is no input of a stage. Untrained
+            twins, shuffled texts and perturbations run in this process.
         panels: Whether the panels and the table of arXiv 2502.12131 are computed.
         command: Command line of the run, for provenance.
         preset: `name` and `note` of the preset, for provenance.
@@ -46,6 +52,7 @@ class Settings:
     claims: Sequence[str] | None = None
     measures: Sequence[str] | None = None
     perturbations: Sequence[str] | None = None
+    client: distributed.Client | None = None
     panels: bool = False
     command: str = ""
     preset: Mapping[str, str] = field(default_factory=dict)

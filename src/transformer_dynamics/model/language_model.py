@@ -38,6 +38,8 @@ class Model:
         provenance: further entries on the origin of the model.
         given_sites: sites named by hand, label to `path:port`; by default sites are found and
             proved.
+        arguments: arguments with which `td.load_model` loads it in another process; None for a
+            model in memory.
     """
 
     hf_model: Any
@@ -45,6 +47,7 @@ class Model:
     name: str
     provenance: dict[str, Any] = field(default_factory=dict)
     given_sites: Mapping[str, str] | None = None
+    arguments: Mapping[str, Any] | None = None
 
     @cached_property
     def found_sites(self) -> Sites:

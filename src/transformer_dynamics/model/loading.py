@@ -7,7 +7,7 @@ and proved at first use. Weights are never changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,16 @@ def load_model(
     source: dict[str, Any]
     source = {"local_files_only": offline, "trust_remote_code": options.trust_remote_code}
     source |= {} if revision is None else {"revision": revision}
-    return _from_files(str(model), tokenizer, sites, device, placement, source)
+    loaded = _from_files(str(model), tokenizer, sites, device, placement, source)
+    given = {"revision": revision, "device": device, "dtype": dtype, "tokenizer": tokenizer}
+    given |= {"offline": offline, "sites": sites, "options": options}
+    return replace(loaded, arguments={"model": _found_again(model), **given})
+
+
+def _found_again(model: str | Path) -> str:
+    """Name or path under which a process with another working folder finds the model."""
+    path = Path(model).expanduser()
+    return str(path.resolve()) if model != BUNDLED and path.exists() else str(model)
 
 
 def _refuse_changes(tokenizer: Any, sites: Any) -> None:

@@ -19,13 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
+from transformer_dynamics.nulls.in_blocks.step_moments import moves_in_blocks, root
 from transformer_dynamics.nulls.increments import States, accumulate, increments, working_dtype
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import null
-
-# Eigenvalues below this share of the largest are rounding errors.
-ROUNDING = 1e-12
 
 
 @null(
@@ -145,16 +143,19 @@ def matched_walk(
     >>> walk.spreads.tolist(), walk.draw(seed=0).shape
     ([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]], (1, 4, 2))
     """
-    values = recording.values
-    kept = np.arange(values.shape[1]) if sites is None else np.asarray(sites)
+    kept = np.arange(recording.shape[1]) if sites is None else np.asarray(sites)
     ends = kept[kept > 0]
-    begins = np.concatenate([[0], ends[:-1]])
-    moves = [_move(values, *each) for each in zip(begins, ends, strict=True)]
+    spans = list(zip([0, *ends[:-1]], ends, strict=True))
+    dtype = working_dtype(recording.activation.dtype)
+    if recording.in_memory:
+        moves = [_move(recording.values, *each) for each in spans]
+    else:
+        moves = moves_in_blocks(recording, spans)
     start = np.asarray(start, dtype=np.float64)
     shares = 1 / np.sqrt(np.ones(len(start)) if sizes is None else sizes)
     return MatchedWalk(
         start,
-        shares.astype(working_dtype(values.dtype)),
+        shares.astype(dtype),
         np.stack([spread for spread, _ in moves]),
         tuple(factor for _, factor in moves),
         bool(kept[0] == 0),
@@ -177,16 +178,5 @@ def _move(values: States, begin: int, end: int) -> tuple[States, States]:
             covariance += deviations.T @ deviations
         else:
             parts.append(deviations)
-    factor = _root(covariance) if is_joined else np.concatenate(parts)
+    factor = root(covariance) if is_joined else np.concatenate(parts)
     return np.sqrt(squares).astype(dtype), factor.astype(dtype, copy=False)
-
-
-def _root(covariance: Floats) -> Floats:
-    """R `(rank, unit)` with R'R the covariance."""
-    try:
-        return np.asarray(linalg.cholesky(covariance, check_finite=False))
-    except linalg.LinAlgError:
-        # Linearly dependent units.
-        values, vectors = linalg.eigh(covariance, check_finite=False)
-        kept = values > ROUNDING * max(values[-1], 0.0)
-        return np.asarray(np.sqrt(values[kept])[:, np.newaxis] * vectors[:, kept].T)

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.model.loading import as_model
+from transformer_dynamics.numerics.parallel import Workers, client_of
 from transformer_dynamics.recording.disk.chunks import DIMS
 from transformer_dynamics.recording.disk.shards import Progress, shard_states
 from transformer_dynamics.recording.disk.splitting import split_provenance
@@ -35,7 +36,9 @@ from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.plan import Plan
 from transformer_dynamics.recording.positions import Positions
 from transformer_dynamics.recording.recording import FORMAT, Recording
+from transformer_dynamics.recording.workers.on_dask import OnWorkers, Recipe
 from transformer_dynamics.recording.workers.outline import Outline
+from transformer_dynamics.recording.workers.worker import Count
 from transformer_dynamics.storage.attributes import attribute, plain_attributes
 from transformer_dynamics.storage.files import local_path
 from transformer_dynamics.texts.inputs import Inputs
@@ -55,6 +58,7 @@ def record(
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
     groups: Sequence[Any] | None = None,
+    **workers: Unpack[Workers],
 ) -> Recording: ...
 
 
@@ -69,6 +73,7 @@ def record(
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
     groups: Sequence[Any] | None = None,
+    **workers: Unpack[Workers],
 ) -> Moments: ...
 
 
@@ -82,6 +87,7 @@ def record(
     options: RecordingOptions | None = None,
     on_progress: Progress | None = None,
     groups: Sequence[Any] | None = None,
+    **workers: Unpack[Workers],
 ) -> Recording | Moments:
     """Record the residual stream at every site.
 
@@ -94,12 +100,14 @@ def record(
             eight of each text; or a function from the token ids of a text to a boolean mask, or a
             list of positions or a mask for each text.
         out: Folder ending in `.zarr`; without it the result stays in memory. Several processes that
-            make the same call share the work, on one machine or on several that see the folder.
+            make the same call, on any machines that see the folder, share the work.
         keep: `"states"`, or `"moments"` of them alone.
         options: Further options; see `td.RecordingOptions`.
         on_progress: Called with the number of tokens done and in all.
         groups: Group of each text; texts of a group resemble each other, and intervals and splits
             are by group. By default the groups that `td.load_texts` found.
+        workers: `client=client`, a Dask client whose workers run the model, each with its own copy,
+            and write the states to `out`, which they must see. Moments are added up as a tree.
 
     Returns:
         A recording `(sample, site, unit)`, samples in the order of the texts and their positions;
@@ -107,26 +115,38 @@ def record(
 
     Raises:
         RecordingError: no usable texts, states that are not finite, a text that does not fit into
-            memory, a folder begun with another model, other texts or other settings, or moments
-            that another process writes.
+            memory, a folder begun with another model, other texts or other settings, moments that
+            another process writes, workers without `out` or that compute other states.
         ModelError: the model cannot be loaded, or its stream cannot be found.
 
     Warns:
         UserWarning: number of texts without a kept position; all texts end in one special token; a
-            batch that does not fit into memory and runs in halves, whose states agree with those of
-            the whole batch up to rounding (`split_batches` in the provenance names the shards).
+            batch that does not fit into memory and runs in halves, with the same states up to
+            rounding (`split_batches` in the provenance names the shards).
     """
-    options = options or RecordingOptions()
-    job, template = prepare(as_model(model), texts, positions, options, keep, groups)
-    target = None if out is None else local_path(out, RecordingError)
-    tally = _Tally(job.plan, on_progress)
+    client, options = client_of("record", workers), options or RecordingOptions()
+    model = as_model(model)
+    inputs = _inputs(model, texts, options, groups)
+    job, template = prepare(model, inputs, positions, options, keep)
+    count, target = _Tally(job.plan, on_progress).add, _target(out)
+    if client is not None:
+        recipe = Recipe.of(job, inputs, positions, options, keep)
+        return OnWorkers(client, recipe, job, template, count).run(target)
     if keep == "moments":
-        return stream_moments(job, template, options, target, tally.add)
+        return stream_moments(job, template, options, target, count)
     if target is not None:
-        return record_to_disk(job, template, target, tally.add, repair=True)
+        return record_to_disk(job, template, target, count, repair=True)
+    return _in_memory(job, template, count)
+
+
+def _target(out: str | Path | None) -> Path | None:
+    return None if out is None else local_path(out, RecordingError)
+
+
+def _in_memory(job: Job, template: xr.Dataset, count: Count) -> Recording:
     states = np.empty(job.shape, dtype=job.storage)
     for shard in range(job.plan.n_shards):
-        states[job.plan.rows(shard)] = shard_states(job, shard, tally.add)
+        states[job.plan.rows(shard)] = shard_states(job, shard, count)
     return Recording(_with_splits(template, job).assign(activation=(DIMS, states)))
 
 
@@ -212,13 +232,20 @@ def prepare(
             f"got keep={keep!r}; allowed are {', '.join(KEEP)}: td.record(model, texts, "
             "keep='moments')"
         )
-    inputs = model.inputs(texts, bos=options.bos)
-    if groups is not None:
-        inputs = replace(inputs, groups=checked_groups(groups, len(inputs.token_lists)))
+    inputs = _inputs(model, texts, options, groups)
     job = make_job(model, inputs, positions, options, keep=keep)
     _warn_of_left_out(job.plan)
     _warn_of_special_tokens(job, positions)
     return job, _template(job, inputs)
+
+
+def _inputs(
+    model: Model, texts: Any, options: RecordingOptions, groups: Sequence[Any] | None
+) -> Inputs:
+    inputs = model.inputs(texts, bos=options.bos)
+    if groups is None:
+        return inputs
+    return replace(inputs, groups=checked_groups(groups, len(inputs.token_lists)))
 
 
 def _template(job: Job, inputs: Inputs) -> xr.Dataset:

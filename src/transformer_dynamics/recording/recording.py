@@ -19,9 +19,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.errors import InputError, RecordingError
 from transformer_dynamics.model.labels import FINAL, state_labels
 from transformer_dynamics.recording.disk.chunks import DIMS, checked_states, write_states
+from transformer_dynamics.recording.disk.schedulers import scheduler
 from transformer_dynamics.recording.disk.states import States
 from transformer_dynamics.recording.groups import checked_groups, group_variable, groups_sha256
 from transformer_dynamics.recording.labels import site_coords
@@ -209,7 +210,7 @@ class Recording(States):
     def load(self) -> Recording:
         """Return the same recording with everything in memory."""
         with self._naming_broken_chunks():
-            return Recording(self.dataset.load())
+            return Recording(self.dataset.load(scheduler=scheduler()))
 
     def load_if_small(self) -> Recording:
         """Load at most 4 GiB; return a larger recording unchanged, to be read block by block."""
@@ -237,6 +238,25 @@ class Recording(States):
 
     def _repr_html_(self) -> str:
         return self.dataset._repr_html_()
+
+
+def loaded(recording: Recording, reason: str) -> Recording:
+    """Load a part of a recording that cannot be read in blocks.
+
+    Args:
+        recording: the part.
+        reason: the reason why all of it is needed, a clause with the name of the claim or measure.
+
+    Raises:
+        InputError: the part is larger than 4 GiB.
+    """
+    if recording.activation.nbytes > LOADED_BYTES:
+        raise InputError(
+            f"{reason}, which needs {recording.activation.nbytes / 2**30:.3g} GiB at once; allowed "
+            f"are {LOADED_BYTES / 2**30:.3g} GiB. Take fewer samples: "
+            "recording.isel(sample=slice(0, 1000))"
+        )
+    return recording.load()
 
 
 def _with_provenance(dataset: xr.Dataset, provenance: Mapping[str, Any]) -> Recording:

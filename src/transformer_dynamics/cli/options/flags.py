@@ -55,6 +55,20 @@ class OutputFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DaskFlags:
+    """Workers of a command."""
+
+    dask: Annotated[
+        str | None,
+        _run(
+            help="Workers that compute: local:4 (processes on this machine), or the scheduler of a "
+            "cluster, tcp://host:8786 or scheduler.json. The results are the same.",
+            show_default=False,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelFlags:
     """Model of a command."""
 
@@ -159,7 +173,7 @@ class ShardFlags(SharedFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordFlags(ShardFlags):
+class RecordFlags(ShardFlags, DaskFlags):
     """Options of `tdyn record`."""
 
     out: Annotated[Path, _run(help="Folder of the recording, ending in .zarr.")] = Path(
@@ -270,7 +284,7 @@ def _preset_names() -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunFlags(PerturbFlags):
+class RunFlags(PerturbFlags, DaskFlags):
     """Options of `tdyn run`."""
 
     preset: Annotated[
@@ -322,7 +336,7 @@ class RunFlags(PerturbFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureFlags(OutputFlags):
+class MeasureFlags(OutputFlags, DaskFlags):
     """Options of `tdyn measure`."""
 
     recording: Annotated[

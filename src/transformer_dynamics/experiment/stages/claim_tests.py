@@ -92,6 +92,7 @@ class ClaimTests:
                 claims=claims,
                 options=ClaimOptions(n_null=self._n_null, n_bootstrap=settings.n_bootstrap),
                 seed=settings.seed,
+                client=settings.client,
                 on_progress=progress,
             )
             for verdict in verdicts:

@@ -24,7 +24,13 @@ def record_model(run: Run) -> Recording:
     path = run.out / "recording.zarr"
     settings = run.settings
     make = partial(
-        record, run.model, run.texts, settings.positions, out=path, options=settings.recording
+        record,
+        run.model,
+        run.texts,
+        settings.positions,
+        out=path,
+        options=settings.recording,
+        client=settings.client,
     )
     if path.exists():
         run.reporter.skipped("record")

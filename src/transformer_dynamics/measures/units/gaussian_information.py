@@ -10,7 +10,7 @@ Known answers for a bivariate normal with r = .5, .8, .9, .95: .144, .511, .830,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,13 @@ from transformer_dynamics.measures.units.weighted_correlation import (
     site_moments,
     step_correlations,
 )
-from transformer_dynamics.numerics.arrays import Floats, centered, check_weights, defined_mean
+from transformer_dynamics.numerics.arrays import (
+    Floats,
+    centered,
+    check_weights,
+    defined_mean,
+    warn_counts,
+)
 from transformer_dynamics.numerics.ranks import site_scores
 from transformer_dynamics.numerics.weighting import SampleWeights
 
@@ -117,6 +123,32 @@ def mean_copula_information(values: NDArray[Any], weights: Floats | None = None)
     return np.stack(means, axis=1)
 
 
+def copula_information_of_blocks(
+    unit_blocks: Iterable[NDArray[Any]], n_samples: int, weights: Floats
+) -> Floats:
+    """Compute `mean_copula_information` of states that come in blocks of units.
+
+    Args:
+        unit_blocks: states `(sample, site, unit)` of some units after the other.
+        n_samples: number of samples.
+        weights: `(draw, sample)`, rows that sum to one.
+    """
+    total = count = np.zeros(())
+    n_values = 0
+    for values in unit_blocks:
+        steps = np.stack(list(_copula_steps(values, weights)), axis=1)
+        defined = np.isfinite(steps) & (n_samples >= MIN_SAMPLES)
+        total = total + np.sum(steps, axis=-1, where=defined)
+        count = count + defined.sum(axis=-1)
+        n_values += steps.size
+        del values
+    undefined = int(n_values - count.sum())
+    warn_counts({"information": (undefined, n_values)}, f"{UNDEFINED}{FEW_DRAWN}", stacklevel=2)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = total / count
+    return mean
+
+
 def _copula_steps(values: NDArray[Any], weights: Floats | None) -> Iterator[Floats]:
     """Iterate over steps: information `(draw, unit)`, infinite where the order does not change."""
     require_steps(values.shape)
@@ -147,12 +179,31 @@ def copula_share(values: NDArray[Any], *, reference: int, weights: Floats | None
     Raises:
         InputError: `values` or `weights` have the wrong shape, or a row does not sum to one.
     """
+    total, count = share_sums(values, reference=reference, weights=weights)
+    with np.errstate(invalid="ignore"):
+        share: Floats = total / count
+    return share
+
+
+def share_sums(
+    values: NDArray[Any], *, reference: int, weights: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Sum the share of `copula_share` over the units where it is defined, and count these.
+
+    Args:
+        values: see `copula_share`; some of the units.
+        reference: see `copula_share`.
+        weights: see `copula_share`.
+
+    Returns:
+        Sums and counts, each `(draw, site)`; 1 and 1 at the reference.
+    """
     require_steps(values.shape)
     rows = check_weights(weights, len(values))
     size = 1 / (rows**2).sum(axis=1)[:, np.newaxis]
     average = SampleWeights(rows)
     first = site_moments(centered_scores(values[:, reference]), average)
-    shares = np.ones((len(rows), values.shape[1]))
+    total, count = np.ones((2, len(rows), values.shape[1]))
     for site in range(values.shape[1]):
         if site == reference:
             continue
@@ -160,8 +211,10 @@ def copula_share(values: NDArray[Any], *, reference: int, weights: Floats | None
         squares = moment_correlation(first, other, average) ** 2
         with np.errstate(divide="ignore", invalid="ignore"):
             adjusted = squares - (1 - squares) / np.where(size > 2, size - 2, np.nan)
-        shares[:, site] = defined_mean(adjusted)
-    return shares
+        defined = ~np.isnan(adjusted)
+        total[:, site] = np.sum(adjusted, axis=-1, where=defined)
+        count[:, site] = defined.sum(axis=-1)
+    return total, count
 
 
 def defined_information(

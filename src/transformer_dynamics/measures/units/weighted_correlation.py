@@ -24,6 +24,7 @@ from transformer_dynamics.numerics.arrays import (
     warn_counts,
     warn_undefined,
 )
+from transformer_dynamics.numerics.blocks import Blockwise, unit_sets
 from transformer_dynamics.numerics.weighting import SampleWeights
 
 # Cancellation leaves about this share of the mean square as variance of a constant unit.
@@ -148,3 +149,64 @@ def mean_adjacent_correlation(values: NDArray[Any], weights: Floats | None = Non
     total = means.size * values.shape[2]
     warn_counts({"correlation": (n_undefined, total)}, UNVARYING, stacklevel=2)
     return means
+
+
+def mean_step_correlation(recording: Blockwise, weights: Floats) -> Floats:
+    """Compute the mean over units of the correlation between neighboring sites, `(draw, step)`.
+
+    The result is that of `mean_adjacent_correlation`, up to rounding for a recording on disk, of
+    which sums of products are kept for some units at a time. They are of deviations from the first
+    sample, so a constant unit stays exactly constant. NaN, with one `UndefinedWarning`, where no
+    unit varies.
+
+    Args:
+        recording: states `(sample, site, unit)`, at least two sites.
+        weights: `(draw, sample)`, rows that sum to one.
+
+    Raises:
+        InputError: too few sites, or weights of another shape or sum.
+    """
+    if recording.in_memory:
+        return mean_adjacent_correlation(recording.values, weights)
+    require_steps(recording.shape)
+    rows = check_weights(weights, recording.shape[0])
+    n_sites, n_units = recording.shape[1:]
+    total = np.zeros((len(rows), n_sites - 1))
+    count = np.zeros(total.shape)
+    for units in unit_sets(n_units, 3 * 8 * len(rows) * n_sites):
+        correlation = _of_units(recording, rows, units)
+        total += np.nansum(correlation, axis=-1)
+        count += np.isfinite(correlation).sum(axis=-1)
+    size = total.size * n_units
+    warn_counts({"correlation": (int(size - count.sum()), size)}, UNVARYING, stacklevel=2)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = total / count
+    return mean
+
+
+def _of_units(recording: Blockwise, weights: Floats, units: slice) -> Floats:
+    """Correlations of some units, `(draw, step, unit)`; NaN where a unit does not vary."""
+    n_sites, n_units = recording.shape[1], units.stop - units.start
+    shape = len(weights), n_sites, n_units
+    mean, square = np.zeros((2, *shape))
+    product = np.zeros((shape[0], n_sites - 1, n_units))
+    first = None
+    for rows, states in recording.blocks():
+        block = states[:, :, units].astype(np.float64)
+        first = block[0].copy() if first is None else first
+        block -= first
+        drawn = weights[:, rows]
+        mean += _summed(drawn, block)
+        product += _summed(drawn, block[:, :-1] * block[:, 1:])
+        square += _summed(drawn, np.square(block, out=block))
+    with np.errstate(invalid="ignore", over="ignore"):
+        variance = square - mean * mean
+        variance[~(variance > VARIANCE_FLOOR * square)] = np.nan
+        product -= mean[:, :-1] * mean[:, 1:]
+        product /= np.sqrt(variance[:, :-1] * variance[:, 1:])
+    return np.clip(product, -1.0, 1.0, out=product)
+
+
+def _summed(weights: Floats, values: Floats) -> Floats:
+    sums: Floats = weights @ values.reshape(len(values), -1)
+    return sums.reshape(len(weights), *values.shape[1:])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.recording.disk.checks import require_whole
 from transformer_dynamics.recording.disk.chunks import DIMS
+from transformer_dynamics.recording.disk.schedulers import computed
 from transformer_dynamics.recording.labels import Labels
 from transformer_dynamics.storage.addresses import place
 
@@ -44,15 +45,20 @@ class States(Labels):
         """States `(sample, site, unit)`, in the units of the residual stream."""
         return self.dataset["activation"]
 
-    @cached_property
+    @property
     def values(self) -> NDArray[Any]:
         """States in memory, `(sample, site, unit)`.
 
         Raises:
             RecordingError: a chunk on disk was altered; the message names it.
         """
-        with self._naming_broken_chunks():
-            return np.asarray(self.activation.data)
+        # No cached_property: up to Python 3.11 it holds one lock for all recordings, for which the
+        # threads that compute the blocks of a lazy null would wait.
+        if "values" not in self.__dict__:
+            with self._naming_broken_chunks():
+                self.__dict__["values"] = computed(self.activation.data)
+        states: NDArray[Any] = self.__dict__["values"]
+        return states
 
     @contextmanager
     def _naming_broken_chunks(self) -> Iterator[None]:
@@ -87,7 +93,7 @@ class States(Labels):
 
     def _read(self, rows: slice) -> NDArray[Any]:
         with self._naming_broken_chunks():
-            return np.asarray(self.activation[rows].data)
+            return computed(self.activation[rows].data)
 
     def sample_blocks(self) -> Iterator[Self]:
         """Iterate over recordings in memory that join to this one along `sample`."""

@@ -194,6 +194,16 @@ def require_same(wanted: Mapping[str, Any], found: Mapping[str, Any], where: Pat
         RecordingError: a setting or the fingerprint of the states differs; the message names each
             with both values.
     """
+    details = differences(wanted, found)
+    if details:
+        raise RecordingError(
+            f"{where} holds another recording ({'; '.join(details)}); give another folder with "
+            "out=, or delete that one"
+        )
+
+
+def differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Name each setting in which a recording differs from the wanted one, with both values."""
     differing = [key for key in wanted if key != "fingerprint" and wanted[key] != found.get(key)]
     details = [
         f"{key}: {_short(found.get(key))} recorded, {_short(wanted[key])} now" for key in differing
@@ -201,11 +211,7 @@ def require_same(wanted: Mapping[str, Any], found: Mapping[str, Any], where: Pat
     if not details and "fingerprint" in wanted:
         other_states = difference(wanted["fingerprint"], found.get("fingerprint"), wanted)
         details = [] if other_states is None else [other_states]
-    if details:
-        raise RecordingError(
-            f"{where} holds another recording ({'; '.join(details)}); give another folder with "
-            "out=, or delete that one"
-        )
+    return details
 
 
 def _short(value: Any) -> str:

@@ -7,7 +7,7 @@ since shards are always added in the same order. So one process writes: a lock k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,9 +35,22 @@ MOST_BYTES = 8 * 2**30
 
 
 def stream_moments(
-    job: Job, template: xr.Dataset, options: RecordingOptions, out: Path | None, count: Count
+    job: Job,
+    template: xr.Dataset,
+    options: RecordingOptions,
+    out: Path | None,
+    count: Count,
+    elsewhere: Callable[[], Moments] | None = None,
 ) -> Moments:
     """Compute the moments of all rows of a job, in memory or in `out`.
+
+    Args:
+        job: Job of the recording.
+        template: Labels and provenance of the recording.
+        options: Options of the moments.
+        out: Folder of the moments.
+        count: Called with the number of tokens of each finished batch.
+        elsewhere: Computes the moments in other processes; by default this one does.
 
     Raises:
         RecordingError: they would exceed 8 GiB, or `out` holds another recording.
@@ -49,10 +62,12 @@ def stream_moments(
             f"{n_bytes / 2**30:.1f} GiB, at most {MOST_BYTES / 2**30:.0f} are allowed; keep the "
             "variance of each unit alone: options=td.RecordingOptions(covariance='unit')"
         )
+    if out is None and elsewhere is not None:
+        return elsewhere()
     if out is None:
         so_far = None
         for shard in range(job.plan.n_shards):
-            so_far = _add(job, template, options, shard, so_far, count)
+            so_far = add_shard(job, template, options, shard, so_far, count)
         assert so_far is not None  # a plan has at least one row
         return so_far
     folder = partial_folder(out)
@@ -61,7 +76,13 @@ def stream_moments(
             finished = open_moments(out)
             require_same(job.settings, finished.provenance, out)
             return finished
-        _record(job, template, options, folder, count, n_bytes)
+        if elsewhere is None:
+            _record(job, template, options, folder, count, n_bytes)
+        else:
+            remove_folder(folder)
+            make_folder(folder)
+            require_room(folder, n_bytes)
+            _save(elsewhere(), folder, job.plan.n_shards)
         (folder / _name(job.plan.n_shards)).rename(out)
         remove_folder(folder)
     return open_moments(out)
@@ -87,7 +108,7 @@ def _record(
     so_far = open_moments(folder / _name(done)) if done else None
     count(sum(job.plan.n_tokens(shard) for shard in range(done)))
     for shard in range(done, job.plan.n_shards):
-        so_far = _add(job, template, options, shard, so_far, count)
+        so_far = add_shard(job, template, options, shard, so_far, count)
         _save(so_far, folder, shard + 1)
 
 
@@ -115,7 +136,7 @@ def _name(shards: int) -> str:
     return f"moments-{shards:06d}.zarr"
 
 
-def _add(
+def add_shard(
     job: Job,
     template: xr.Dataset,
     options: RecordingOptions,
@@ -123,6 +144,7 @@ def _add(
     so_far: Moments | None,
     count: Count,
 ) -> Moments:
+    """Compute the moments of a shard, and add them to those so far, if there are any."""
     states = shard_states(job, shard, count)
     rows = template.isel(sample=job.plan.rows(shard))
     block = Recording(rows.assign(activation=(DIMS, states)))

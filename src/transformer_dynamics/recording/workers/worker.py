@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -37,8 +37,8 @@ class Worker:
         self._job, self._growing, self._identity, self._count = job, growing, identity, count
         self._counted: set[int] = set()
 
-    def run(self) -> None:
-        """Record shards until all are published.
+    def run(self, shards: Collection[int] | None = None) -> None:
+        """Record shards until all are published, or those of a choice.
 
         Raises:
             FileNotFoundError: another worker closed the recording, or somebody removed its folder.
@@ -49,29 +49,30 @@ class Worker:
         growing.join()
         try:
             with Claims(growing.folder / CLAIMS, growing.work, self._identity) as claims:
-                while missing := self._missing():
+                while missing := self._missing(shards):
                     if self._record_unclaimed(missing, claims):
                         wait = FIRST_WAIT
                     else:
-                        self._pause(wait)
+                        self._pause(wait, shards)
                         wait = min(2 * wait, LONGEST_WAIT)
         finally:
             growing.leave()
 
-    def _missing(self) -> list[int]:
+    def _missing(self, shards: Collection[int] | None) -> list[int]:
         """Shards to be recorded in order, those that failed before last."""
         published, plan = self._growing.published(), self._job.plan
         for shard in published - self._counted:
             self._count(plan.n_tokens(shard))
         self._counted |= published
         failed = self._growing.failed()
-        missing = set(range(plan.n_shards)) - published
+        wanted = range(plan.n_shards) if shards is None else shards
+        missing = set(wanted) - published
         return sorted(missing, key=lambda shard: (shard in failed, shard))
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, shards: Collection[int] | None) -> None:
         """Wait for other workers, until they have recorded everything or the time is over."""
         end = time.monotonic() + seconds
-        while self._missing() and (left := end - time.monotonic()) > 0:
+        while self._missing(shards) and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, PAUSE))
 
     def _record_unclaimed(self, shards: list[int], claims: Claims) -> bool:

@@ -9,7 +9,7 @@ computes all singular vectors, which is slower for few components of many units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,17 +96,39 @@ def held_out_squares(
     >>> captured / whole[:, np.newaxis]
     array([[ 1.,  1., nan]])
     """
+    return held_out_scoring(fitted, counts, standardize=standardize)(scored)
+
+
+def held_out_scoring(
+    fitted: NDArray[Any], counts: Sequence[int], *, standardize: bool = False
+) -> Callable[[NDArray[Any]], tuple[Floats, Floats]]:
+    """Fit components once; the returned function gives `held_out_squares` of any scored rows.
+
+    Args:
+        fitted: see `held_out_squares`.
+        counts: see `held_out_squares`.
+        standardize: see `held_out_squares`.
+    """
     first = fitted[0].astype(np.float64)
     deviations = fitted - first
     offset = deviations.mean(axis=0)
     deviations -= offset
     require_finite(deviations.sum(axis=0))
-    offsets = scored - first - offset
+    scale = None
     if standardize:
         _, scale = standardization(np.einsum("nu,nu->u", deviations, deviations) / len(deviations))
-        deviations, offsets = deviations * scale, offsets * scale
+        deviations = deviations * scale
     most = min(len(deviations) - 1, deviations.shape[1])
     wanted = [count for count in counts if count <= most]
-    if not wanted:
-        return np.full((len(offsets), len(counts)), np.nan), np.einsum("nu,nu->n", offsets, offsets)
-    return captured_squares(offsets, varying_directions(deviations, max(wanted)), counts)
+    directions = varying_directions(deviations, max(wanted)) if wanted else None
+
+    def score(scored: NDArray[Any]) -> tuple[Floats, Floats]:
+        offsets = scored - first - offset
+        if scale is not None:
+            offsets = offsets * scale
+        if directions is not None:
+            return captured_squares(offsets, directions, counts)
+        squares: Floats = np.einsum("nu,nu->n", offsets, offsets)
+        return np.full((len(offsets), len(counts)), np.nan), squares
+
+    return score

@@ -1,0 +1,1 @@
+"""Nulls of a recording that is larger than the memory."""
