@@ -14,15 +14,15 @@ from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.recording.workers.progress import list_claims
 from transformer_dynamics.registry import measure
 
-# A worker that is frozen for so long is given up; Dask looks once in that time.
-PATIENCE = "5s"
+# A worker that is silent for so long is given up, in seconds; importing torch takes some as well.
+PATIENCE, SHORT = 300, 5
 
 
 @contextmanager
 def cluster(n_workers=3):
     """A client of workers of this machine."""
     with (
-        dask.config.set({"distributed.scheduler.worker-ttl": PATIENCE}),
+        dask.config.set({"distributed.scheduler.worker-ttl": f"{PATIENCE}s"}),
         distributed.LocalCluster(
             n_workers=n_workers,
             threads_per_worker=1,
@@ -43,6 +43,17 @@ def wait_once(folder):
     except FileExistsError:
         return
     time.sleep(600)
+
+
+def give_up_silent(client):
+    """Give up the workers that have been silent for a short time."""
+
+    async def look(dask_scheduler):
+        dask_scheduler.worker_ttl = SHORT
+        await dask_scheduler.check_worker_ttl()
+        dask_scheduler.worker_ttl = PATIENCE
+
+    client.run_on_scheduler(look)
 
 
 def recording(growing, client):
