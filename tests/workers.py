@@ -12,7 +12,7 @@ import xarray as xr
 
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.recording.workers.progress import list_claims
-from transformer_dynamics.registry import measure
+from transformer_dynamics.registry import MEASURES, measure
 
 # A worker that is silent for so long is given up, in seconds; importing torch takes some as well.
 PATIENCE, SHORT = 300, 5
@@ -75,11 +75,21 @@ def waiting(folder):
     raise AssertionError("no task began to wait within two minutes")
 
 
-@measure("tests.sum_of_first_site")
 def sum_of_first_site(recording):
     """A measure whose first worker is stopped; the folder is in the provenance."""
     wait_once(recording.provenance["folder"])
     return xr.Dataset({"sum": ("unit", recording.values[:, 0].sum(axis=0))})
+
+
+@contextmanager
+def registered():
+    """The name of that measure while it is registered; other tests run all measures."""
+    name = "tests.sum_of_first_site"
+    measure(name)(sum_of_first_site)
+    try:
+        yield name
+    finally:
+        MEASURES.remove(name)
 
 
 def process_and_sum(values):
