@@ -18,6 +18,7 @@ import workers
 from transformer_dynamics.claims import ClaimOptions
 from transformer_dynamics.claims.truths import TRUTHS
 from transformer_dynamics.errors import InputError, ModelError, RecordingError, UndefinedWarning
+from transformer_dynamics.experiment import Settings, select
 from transformer_dynamics.experiment.stages.measurements import measured
 from transformer_dynamics.numerics.dask_clients import connected
 from transformer_dynamics.numerics.parallel import task_pool
@@ -62,14 +63,19 @@ def test_claims_have_the_bits_of_one_process(client, stored, kind):
 
 
 def test_measures_equal_those_of_one_process(client, stored):
-    here, there = (list(measured(stored, MEASURED, client=each)) for each in (None, client))
-    assert [name for name, _, _ in there] == list(MEASURED)
+    require_equal_measures(client, stored, MEASURED)
+
+
+def require_equal_measures(client, recording, names):
+    """Measure here and on the workers, and compare to 1e-9."""
+    here, there = (list(measured(recording, names, client=each)) for each in (None, client))
+    assert [name for name, _, _ in there] == list(names)
     for (_, own, _), (name, other, _) in zip(here, there, strict=True):
         assert own.attrs == other.attrs
         for variable in own.variables:
             ours, theirs = own[variable].values, other[variable].values
             if ours.dtype.kind == "f":
-                np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-12, err_msg=name)
+                np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-9, err_msg=name)
             else:
                 np.testing.assert_array_equal(theirs, ours, err_msg=name)
 
@@ -251,6 +257,15 @@ def test_a_worker_killed_while_it_records_loses_its_shard_alone(client, folder, 
     assert stopped[0]
     for path, number in stopped[0].items():  # renamed with their folder, never written again
         assert (out / path.relative_to(growing / "recording.zarr")).stat().st_ino == number
+
+
+def test_all_measures_of_a_default_run_equal_those_of_one_process(client, tmp_path):
+    """After the tests of workers without torch, which some measures import."""
+    td.synthetic.random_walk(n_samples=40, n_sites=7, n_units=12).save(tmp_path / "walk.zarr")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedWarning)
+        walk = open_recording(tmp_path / "walk.zarr")
+        require_equal_measures(client, walk, select(Settings()).measures)
 
 
 @pytest.fixture

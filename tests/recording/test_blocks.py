@@ -123,8 +123,8 @@ def large(tmp_path_factory):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Blocks of an eleventh of the large recording, where recordings of gigabytes have 16 MB."""
-    monkeypatch.setattr(states, "BLOCK_BYTES", int(np.prod(LARGE)) * 4 // 11)
+    """Blocks of a twelfth of the large recording, where recordings of gigabytes have 16 MB."""
+    monkeypatch.setattr(states, "BLOCK_BYTES", int(np.prod(LARGE)) * 4 // 12)
     # One thread: how many chunks are held at once depends on no number of cores.
     with dask.config.set(scheduler="synchronous"):
         yield
