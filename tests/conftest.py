@@ -27,7 +27,7 @@ LONGEST_FIRST = (
     "tests/comparison/test_compare_runs.py",
     "tests/test_bench.py",
     "tests/cli/test_main.py",
-    "tests/cli/test_workers.py",
+    "tests/cli/test_worker_commands.py",
     "tests/recording/test_blocks.py",
     "tests/measures/dimension/test_autoencoder_streaming.py",
     "tests/model/test_sites.py",
