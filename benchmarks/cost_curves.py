@@ -46,10 +46,6 @@ BLOCK_BYTES = 256 * 2**10
 N_TOKENS = 16
 RECORD, MOMENTS, CLAIM_TESTS = "td.record", "td.record, keep='moments'", "td.evaluate_claims"
 DRAWS = td.ClaimOptions(n_null=19, n_bootstrap=99, n_threads=1)
-# A slope of a peak below this many bytes is that of the interpreter.
-SMALL_BYTES = 3 * 2**20
-# Peak memory counts as flat below this exponent, or below this share of the added states.
-FLAT_EXPONENT, FLAT_SHARE = 0.25, 0.1
 
 Sizes = dict[str, int]
 
@@ -218,18 +214,14 @@ def exponent(costs: dict[int, float]) -> float | None:
     return float(np.polyfit(np.log(sizes), np.log([costs[size] for size in sizes]), 1)[0])
 
 
-def is_flat(added: dict[int, float], state_bytes: dict[int, int]) -> bool:
-    """Whether memory does not grow with the samples, or by a small share of the states alone.
+def growth(added: dict[int, float], state_bytes: dict[int, int]) -> float:
+    """Added memory over added states, between the smallest and the largest number of samples.
 
-    >>> held = {1: 100 * 2**20, 8: 800 * 2**20}
-    >>> is_flat({1: 50e6, 8: 60e6}, held), is_flat({1: 50e6, 8: 400e6}, held)
-    (True, False)
+    >>> growth({1: 50e6, 8: 85e6}, {1: 100_000_000, 8: 800_000_000})
+    0.05
     """
     small, large = min(added), max(added)
-    growth = added[large] - added[small]
-    share = growth / (state_bytes[large] - state_bytes[small])
-    slope = exponent({size: max(cost, 1.0) for size, cost in added.items()})
-    return growth < SMALL_BYTES or share < FLAT_SHARE or (slope or 0.0) < FLAT_EXPONENT
+    return (added[large] - added[small]) / (state_bytes[large] - state_bytes[small])
 
 
 def page(points: dict[str, dict[str, dict[int, dict[str, Any]]]]) -> str:
@@ -237,7 +229,7 @@ def page(points: dict[str, dict[str, dict[int, dict[str, Any]]]]) -> str:
     parts = [HEAD.format(**_words())]
     for cost, heading in (("cpu", "Time"), ("bytes", "Peak memory")):
         rows = "\n".join(_row(task, factors, cost) for task, factors in points.items())
-        parts.append(f"## {heading}\n\n{TEXTS[cost]}\n\n{COLUMNS}\n{rows}\n")
+        parts.append(f"## {heading}\n\n{TEXTS[cost]}\n\n{COLUMNS[cost]}\n{rows}\n")
     return "\n".join(parts)
 
 
@@ -253,9 +245,9 @@ def _row(task: str, factors: dict[str, dict[int, dict[str, Any]]], cost: str) ->
         text = "-" if slope is None else f"{slope:.1f}"
         missing = len(curve) < len(SIZES[factor])
         cells.append(f"{text} (to {max(curve, default=0)})" if missing else text)
-    if cost == "bytes" and len(samples) > 1:
+    if cost == "bytes":
         held = {size: 4 * size * BASE["units"] * BASE["sites"] for size in samples}
-        cells[3] += ", flat" if is_flat(samples, held) else ", grows"
+        cells.insert(3, f"{growth(samples, held):.2f}" if len(samples) > 1 else "-")
     return f"| {' | '.join(cells)} |"
 
 
@@ -276,8 +268,13 @@ def _words() -> dict[str, Any]:
     return {**BASE, **sizes, "tokens": N_TOKENS, "kib": BLOCK_BYTES // 2**10, "mib": mib}
 
 
-COLUMNS = """| task | base size | 8 times the samples | exponent: samples | units | sites |
-|---|--:|--:|--:|--:|--:|"""
+COLUMNS = {
+    "cpu": """| task | base size | 8 times the samples | exponent: samples | units | sites |
+|---|--:|--:|--:|--:|--:|""",
+    "bytes": """\
+| task | base size | 8 times the samples | growth | exponent: samples | units | sites |
+|---|--:|--:|--:|--:|--:|--:|""",
+}
 HEAD = """# Cost curves
 
 Time and peak memory of recording, of every measure with its defaults, and of the claims on a
@@ -299,9 +296,10 @@ than 20 seconds and were given up.
 TEXTS = {
     "cpu": "Processor seconds of one call.",
     "bytes": """Largest memory of the process during the call, less that before it and that of the
-result. *Flat* in the samples means that it grows by less than 3 MiB, or by less than a tenth of the
-added states, or with an exponent below 0.25. `td.record` holds texts, tokens and labels in memory,
-some kilobytes for each text, and the states of one shard.""",
+result. *Growth* is the memory added by more samples over the bytes of their states: 0 where memory
+does not depend on the samples, 1 where a copy of the recording is held. The claims are measured on
+a recording that fits into memory and is loaded. `td.record` holds texts, tokens and labels in
+memory, some kilobytes for each text, and the states of one shard.""",
 }
 
 

@@ -75,7 +75,7 @@ def require_equal_measures(client, recording, names):
         for variable in own.variables:
             ours, theirs = own[variable].values, other[variable].values
             if ours.dtype.kind == "f":
-                np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-9, err_msg=name)
+                np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-12, err_msg=name)
             else:
                 np.testing.assert_array_equal(theirs, ours, err_msg=name)
 

@@ -221,6 +221,7 @@ def test_a_model_spread_over_devices_has_one_worker_for_all():
         (("--gpus", "-1"), "gpus=-1"),
         (("--partition", "a b"), "partition='a b'"),
         (("--plan",), "leave out --plan"),
+        (("--dask", "tcp://host:8786"), "--workers and --dask"),
         (("--keep", "moments"), "moments is recorded by one process"),
     ],
 )

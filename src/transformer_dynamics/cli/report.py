@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transformer_dynamics.cli.inputs import names_in
-from transformer_dynamics.cli.options.flags import CompareFlags, FiguresFlags, ReportFlags
+from transformer_dynamics.cli.options.folder_flags import CompareFlags, FiguresFlags, ReportFlags
 from transformer_dynamics.cli.output.form import Result
 from transformer_dynamics.cli.output.output import Output
 from transformer_dynamics.cli.tables import compared_table, comparison_table

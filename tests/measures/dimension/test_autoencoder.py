@@ -301,6 +301,13 @@ def test_defaults_on_a_tiny_recording():
         drawing.plot()
 
 
+def test_one_latent_has_no_figure_in_the_places_of_the_panels_of_two():
+    """Panels 3A to 3C show the drawings from the fourth on, which need two latents."""
+    walk = np.random.default_rng(0).standard_normal((12, 7, 16)).cumsum(axis=1)
+    result = autoencoder(Recording.from_array(walk), bottlenecks=[1], options=QUICK)
+    assert len(draw_autoencoder(result)) == 3
+
+
 def test_what_is_no_bottleneck_is_undefined():
     values = np.random.default_rng(0).standard_normal((12, 3, 6))
     with pytest.warns(UndefinedWarning, match="not narrower than the stream") as caught:

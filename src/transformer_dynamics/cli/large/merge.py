@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transformer_dynamics.cli.options.flags import MergeFlags
+from transformer_dynamics.cli.options.folder_flags import MergeFlags
 from transformer_dynamics.cli.output.form import Result
 from transformer_dynamics.cli.output.output import Output
 

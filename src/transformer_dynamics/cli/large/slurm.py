@@ -43,10 +43,10 @@ def _worker_of(options: SlurmFlags) -> RecordFlags:
     """
     given = {each.name: getattr(options, each.name) for each in fields(RecordFlags)}
     shared = RecordFlags(**given)
-    if shared.plan or shared.workers is not None:
+    if shared.plan or shared.workers is not None or shared.dask is not None:
         raise TdynError(
-            "each task of the array is one worker; leave out --plan and --workers, and give the "
-            "number of tasks: --array 32"
+            "each task of the array is one worker; leave out --plan, --workers and --dask, and "
+            "give the number of tasks: --array 32"
         )
     if shared.keep != "states":
         raise TdynError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 
-from transformer_dynamics.cli.options.flags import FolderFlags
+from transformer_dynamics.cli.options.folder_flags import FolderFlags
 from transformer_dynamics.cli.output.form import Result
 from transformer_dynamics.cli.output.output import Output
 from transformer_dynamics.cli.output.stage import clock_time

@@ -42,8 +42,9 @@ def draw_autoencoder(result: xr.Dataset) -> list[Drawing]:
     narrowest = int(np.argmin(result["bottleneck"].values))
     if result.sizes["axis"] == 2 and result["n_epochs"].values[narrowest]:
         drawings += [_paths(result, narrowest), _step_lengths(result)]
-    if widths := attribute(result, "encoder_widths", []):
-        drawings.append(layer_widths_drawing(widths))
+        # Last, so that results of earlier versions, which lack it, keep the others in their places.
+        if widths := attribute(result, "encoder_widths", []):
+            drawings.append(layer_widths_drawing(widths))
     return drawings
 
 
