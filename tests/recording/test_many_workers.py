@@ -198,14 +198,16 @@ for index in range(3):
     workers = [start(name, unreliable(number)) for number in (1, 2, 3)]
     seen, alive = {}, True
     while alive:
-        for file in (folder / f"{name}.partial").glob("recording.zarr/activation/c/*/0/0"):
-            try:
+        try:
+            for file in (folder / f"{name}.partial").glob("recording.zarr/activation/c/*/0/0"):
                 written = file.read_bytes()
-            except FileNotFoundError:
-                break  # it was closed
-            assert seen.setdefault(file.parts[-3], written) == written
+                assert seen.setdefault(file.parts[-3], written) == written
+        except FileNotFoundError:
+            pass  # it was closed while the folder was read
         alive = any(os.waitid(os.P_PID, each, ENDED) is None for each in workers)
     assert [ended(each) for each in workers] == [0] * 3
+    for shard, written in seen.items():
+        assert (folder / name / "activation/c" / shard / "0/0").read_bytes() == written
     values = td.open_recording(folder / name).values
     shards_of = values.reshape(8, -1)
     assert (shards_of == shards_of[:, :1]).all() and set(values.flat) <= {1, 2, 3}
