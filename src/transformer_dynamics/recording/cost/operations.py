@@ -9,6 +9,7 @@ tensors that live at one time, without weights. Cost: two passes of at most 64 t
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,19 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
 from transformer_dynamics.model.hooks import evaluating
 from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.recording.plan import Plan
 
 LONGEST = 64
+FUSED_ATTENTION = (
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+)
 
 
 @dataclass(frozen=True)
@@ -73,12 +80,25 @@ def _count(model: Model, tokens: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _attention() -> dict[Any, Any]:
-    """Formula of the fused attention on a CPU, which torch's counter lacks."""
+    """Formula of the fused attentions.
 
-    def flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-        return int(sdpa_flop_count(query, key, value))
+    torch's counter lacks that of a CPU, and before version 2.12 refuses keys that several heads of
+    queries share.
+    """
+    kernels = (getattr(torch.ops.aten, name, None) for name in FUSED_ATTENTION)
+    return {kernel: _attention_flops for kernel in kernels if kernel is not None}
 
-    return {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: flops}
+
+def _attention_flops(
+    query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """Operations of the products with keys and values, from the shapes of all three.
+
+    >>> _attention_flops((1, 8, 10, 4), (1, 2, 20, 4), (1, 2, 20, 6))
+    32000
+    """
+    n_texts, n_heads, n_queries, n_units = query
+    return 2 * n_texts * n_heads * n_queries * key[-2] * (n_units + value[-1])
 
 
 class _LiveBytes(TorchDispatchMode):
