@@ -31,20 +31,29 @@ import transformers
 import xarray as xr
 
 import transformer_dynamics as td
+from transformer_dynamics.recording import recording as recordings
 from transformer_dynamics.recording.disk import chunks, states
 from transformer_dynamics.registry import CLAIMS, MEASURES
 
 PAGE = Path(__file__).parents[1] / "docs" / "cost_curves.md"
-BASE = {"samples": 256, "units": 64, "sites": 13}
+# Some measures take a subsample of 4096 samples: the samples reach beyond it, in fewer units.
+BASES = {
+    "samples": {"samples": 1024, "units": 32, "sites": 13},
+    "units": {"samples": 256, "units": 64, "sites": 13},
+    "sites": {"samples": 256, "units": 64, "sites": 13},
+}
 SIZES = {
-    "samples": (256, 512, 1024, 2048),
+    "samples": (1024, 2048, 4096, 8192),
     "units": (64, 256, 1024, 2048),
     "sites": (7, 25, 65, 129),
 }
 TINY = {"samples": 48, "units": 16, "sites": 13}
 BLOCK_BYTES = 256 * 2**10
 N_TOKENS = 16
-RECORD, MOMENTS, CLAIM_TESTS = "td.record", "td.record, keep='moments'", "td.evaluate_claims"
+RECORD, MOMENTS = "td.record", "td.record, keep='moments'"
+CLAIM_TESTS, IN_BLOCKS = "td.evaluate_claims", "td.evaluate_claims, in blocks"
+# Below all recordings along the samples, and above a single site of each.
+MEMORY_LIMIT = 3 * 2**19
 DRAWS = td.ClaimOptions(n_null=19, n_bootstrap=99, n_threads=1)
 
 Sizes = dict[str, int]
@@ -57,7 +66,7 @@ def main() -> None:
     MEASURES.all(), CLAIMS.all()
     tasks = [each for each in task_names() if options.only is None or each in options.only]
     for task in tasks:
-        for factor in SIZES:
+        for factor in _factors(task):
             _measure_factor(task, factor, options)
     points = {
         task: {factor: _points(task, factor, options.folder) for factor in SIZES} for task in tasks
@@ -71,18 +80,23 @@ def _options() -> argparse.Namespace:
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "tdyn-cost-curves"
     )
     parser.add_argument("--page", type=Path, default=PAGE)
-    parser.add_argument("--limit", type=int, default=20, help="seconds of a processor for a point")
+    parser.add_argument("--limit", type=int, default=40, help="seconds of a processor for a point")
     parser.add_argument("--only", nargs="+", help="names of some tasks")
     return parser.parse_args()
 
 
 def task_names() -> list[str]:
-    """Recording, every measure, and the claims."""
-    return [RECORD, MOMENTS, *MEASURES.all(), CLAIM_TESTS]
+    """Recording, every measure, and the claims in memory and in blocks."""
+    return [RECORD, MOMENTS, *MEASURES.all(), CLAIM_TESTS, IN_BLOCKS]
+
+
+def _factors(task: str) -> tuple[str, ...]:
+    """Factors that vary: memory in blocks is about the samples alone."""
+    return ("samples",) if task == IN_BLOCKS else tuple(SIZES)
 
 
 def _sizes(factor: str, size: int) -> Sizes:
-    return {**BASE, factor: size}
+    return {**BASES[factor], factor: size}
 
 
 def _file(task: str, sizes: Sizes, folder: Path) -> Path:
@@ -166,7 +180,9 @@ def _prepared(task: str, sizes: Sizes, folder: Path) -> Callable[[], Any]:
         return lambda: td.record(model, lists, keep=keep, options=few, out=folder / "made.zarr")
     walk(sizes).save(folder / "walk.zarr")
     recording = td.open_recording(folder / "walk.zarr")
-    if task == CLAIM_TESTS:
+    if task == IN_BLOCKS:
+        recordings.LOADED_BYTES = MEMORY_LIMIT
+    if task in (CLAIM_TESTS, IN_BLOCKS):
         return lambda: td.evaluate_claims(recording, options=DRAWS)
     function = MEASURES.get(task).function
     return lambda: function(recording)
@@ -214,14 +230,14 @@ def exponent(costs: dict[int, float]) -> float | None:
     return float(np.polyfit(np.log(sizes), np.log([costs[size] for size in sizes]), 1)[0])
 
 
-def growth(added: dict[int, float], state_bytes: dict[int, int]) -> float:
-    """Added memory over added states, between the smallest and the largest number of samples.
+def growth(added: dict[int, float], n_units: int, n_sites: int) -> float:
+    """Added memory over added states, between the two largest numbers of samples.
 
-    >>> growth({1: 50e6, 8: 85e6}, {1: 100_000_000, 8: 800_000_000})
-    0.05
+    >>> growth({1: 1e6, 1000: 50e6, 2000: 54e6}, n_units=100, n_sites=10)
+    1.0
     """
-    small, large = min(added), max(added)
-    return (added[large] - added[small]) / (state_bytes[large] - state_bytes[small])
+    small, large = sorted(added)[-2:]
+    return (added[large] - added[small]) / (4 * n_units * n_sites * (large - small))
 
 
 def page(points: dict[str, dict[str, dict[int, dict[str, Any]]]]) -> str:
@@ -229,7 +245,9 @@ def page(points: dict[str, dict[str, dict[int, dict[str, Any]]]]) -> str:
     parts = [HEAD.format(**_words())]
     for cost, heading in (("cpu", "Time"), ("bytes", "Peak memory")):
         rows = "\n".join(_row(task, factors, cost) for task, factors in points.items())
-        parts.append(f"## {heading}\n\n{TEXTS[cost]}\n\n{COLUMNS[cost]}\n{rows}\n")
+        parts.append(
+            f"## {heading}\n\n{TEXTS[cost].format(**_words())}\n\n{COLUMNS[cost]}\n{rows}\n"
+        )
     return "\n".join(parts)
 
 
@@ -243,11 +261,12 @@ def _row(task: str, factors: dict[str, dict[int, dict[str, Any]]], cost: str) ->
     for factor, curve in curves.items():
         slope = exponent(curve)
         text = "-" if slope is None else f"{slope:.1f}"
-        missing = len(curve) < len(SIZES[factor])
-        cells.append(f"{text} (to {max(curve, default=0)})" if missing else text)
+        missing = 0 < len(curve) < len(SIZES[factor])
+        cells.append(f"{text} (to {max(curve)})" if missing else text)
     if cost == "bytes":
-        held = {size: 4 * size * BASE["units"] * BASE["sites"] for size in samples}
-        cells.insert(3, f"{growth(samples, held):.2f}" if len(samples) > 1 else "-")
+        base = BASES["samples"]
+        each = growth(samples, base["units"], base["sites"]) if len(samples) > 1 else None
+        cells.insert(3, "-" if each is None else f"{each:.2f}")
     return f"| {' | '.join(cells)} |"
 
 
@@ -264,8 +283,14 @@ def _shown(value: float | None, cost: str) -> str:
 
 def _words() -> dict[str, Any]:
     sizes = {f"of_{factor}": ", ".join(map(str, values)) for factor, values in SIZES.items()}
-    mib = 4 * np.prod([BASE["samples"], BASE["units"], BASE["sites"]]) / 2**20
-    return {**BASE, **sizes, "tokens": N_TOKENS, "kib": BLOCK_BYTES // 2**10, "mib": mib}
+    bases = {factor: _described(BASES[factor]) for factor in ("samples", "sites")}
+    largest = 4 * SIZES["samples"][-1] * BASES["samples"]["units"] * BASES["samples"]["sites"]
+    numbers = {"tokens": N_TOKENS, "kib": BLOCK_BYTES // 2**10, "largest": largest / 2**20}
+    return {**sizes, **bases, **numbers, "limit": MEMORY_LIMIT / 2**20}
+
+
+def _described(base: Sizes) -> str:
+    return ", ".join(f"{size} {name}" for name, size in base.items())
 
 
 COLUMNS = {
@@ -281,25 +306,26 @@ Time and peak memory of recording, of every measure with its defaults, and of th
 recording, against the number of samples, units and sites. `python benchmarks/cost_curves.py`
 measures them again and writes this page.
 
-One factor varies at a time around {samples} samples, {units} units and {sites} sites
-({mib:.1f} MiB of states): {of_samples} samples; {of_units} units; {of_sites} sites. The
-states are random walks on disk, in chunks of {kib} KiB instead of 16 MiB, so that all sizes are
-large against a chunk; `td.record` runs untrained models over texts of {tokens} tokens. One thread
-computes. The claims are those that need no model, with 19 draws of each null and 99 bootstrap
-draws.
+One factor varies at a time: {of_samples} samples around {samples}
+(at most {largest:.1f} MiB of states); {of_units} units and {of_sites} sites around
+{sites}. The states are random walks on disk, in chunks of {kib} KiB instead of
+16 MiB, so that all sizes are large against a chunk; `td.record` runs untrained models over texts of
+{tokens} tokens. One thread computes. The claims are those that need no model, with 19 draws of each
+null and 99 bootstrap draws.
 
 An exponent is the slope of the logarithm of the cost over that of the size, fitted to the three
 largest sizes: 1 is proportional, 2 quadratic. A cost that does not depend on the factor, or has a
 large constant part, gives an exponent near 0. *(to N)* marks a curve whose larger points took more
-than 20 seconds and were given up.
+than 40 seconds and were given up.
 """
 TEXTS = {
     "cpu": "Processor seconds of one call.",
     "bytes": """Largest memory of the process during the call, less that before it and that of the
-result. *Growth* is the memory added by more samples over the bytes of their states: 0 where memory
-does not depend on the samples, 1 where a copy of the recording is held. The claims are measured on
-a recording that fits into memory and is loaded. `td.record` holds texts, tokens and labels in
-memory, some kilobytes for each text, and the states of one shard.""",
+result. *Growth* is the memory added between the two largest numbers of samples, over the bytes of
+the added states in float32: 0 where memory does not depend on the samples, 1 where a copy of the
+recording is held. The claims are measured once on a recording that fits into memory and is loaded,
+and once *in blocks*, with a limit of {limit} MiB in place of 4 GiB. `td.record` holds texts, tokens
+and labels in memory, some kilobytes for each text, and the states of one shard.""",
 }
 
 

@@ -25,10 +25,11 @@ def test_an_exponent_is_that_of_the_larger_sizes(curves, power):
 
 
 def test_growth_is_the_share_of_the_added_states_that_is_held(curves):
-    held = {size: size * 10**6 for size in (100, 800)}
-    assert curves.growth({100: 5e6, 800: 5e6}, held) == 0
-    assert curves.growth({100: 100e6, 800: 800e6}, held) == pytest.approx(1)
-    assert curves.growth({100: 5e6, 400: 60e6, 800: 1405e6}, held) == pytest.approx(2)
+    sizes = {"n_units": 25, "n_sites": 10}  # a sample takes 1 kB
+    assert curves.growth({100: 5e6, 800: 5e6}, **sizes) == 0
+    assert curves.growth({100: 100e3, 800: 800e3}, **sizes) == pytest.approx(1)
+    # Memory that stops growing is flat, whatever it took before.
+    assert curves.growth({100: 5e6, 400: 60e6, 800: 60e6}, **sizes) == 0
 
 
 def test_the_page_shows_exponents_and_what_was_given_up(curves):
@@ -43,12 +44,20 @@ def test_the_page_shows_exponents_and_what_was_given_up(curves):
     text = curves.page({"paths.kinematics": factors})
     time, memory = (line for line in text.splitlines() if line.startswith("| `paths"))
     assert time == "| `paths.kinematics` | 1 s | 8 s | 1.0 | 1.0 (to 1024) | 1.0 |"
-    # 70 MiB of memory for 1792 more samples of 64 units at 13 sites in float32.
-    share = 70 * 2**20 / (1792 * 64 * 13 * 4)
+    # 40 MiB of memory for 4096 more samples of 32 units at 13 sites in float32.
+    share = 40 * 2**20 / (4096 * 32 * 13 * 4)
     assert (
         memory
         == f"| `paths.kinematics` | 10.0 MiB | 80.0 MiB | {share:.2f} | 1.0 | 1.0 (to 1024) | 1.0 |"
     )
+
+
+def test_claims_in_blocks_are_measured_on_recordings_above_the_limit_of_memory(curves):
+    (factor,) = curves._factors(curves.IN_BLOCKS)
+    for size in curves.SIZES[factor]:
+        sizes = curves._sizes(factor, size)
+        one_site = 4 * sizes["samples"] * sizes["units"]
+        assert one_site < curves.MEMORY_LIMIT < one_site * sizes["sites"]
 
 
 def test_every_measure_has_its_curves(curves):
