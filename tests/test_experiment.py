@@ -19,6 +19,7 @@ from transformer_dynamics.experiment.page import RunPage
 from transformer_dynamics.experiment.run import Run
 from transformer_dynamics.experiment.stages import claim_tests, recordings
 from transformer_dynamics.experiment.stages.measurements import COMPARISON
+from transformer_dynamics.experiment.verdicts import SLOW_CLAIM_TESTS
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS
@@ -122,9 +123,9 @@ def test_the_page_grows_in_the_order_of_the_stages(finished, begun):
     slow = sorted(set(MEASURES.all()) - set(QUICK_MEASURES))
     assert order[:4] == ["record", "measure", "report", "shuffled_tokens"]
     assert order[4:8] == ["untrained", "claims", "report", "measure"]
-    assert order[8:10] == [COMPARISON, "report"]
-    assert order[10:-1:2] == list(PERTURBATIONS.all())
-    assert set(order[11::2]) == {"report"}
+    assert order[8:11] == [COMPARISON, SLOW_CLAIM_TESTS, "report"]
+    assert order[11:-1:2] == list(PERTURBATIONS.all())
+    assert set(order[12::2]) == {"report"}
     pages = finished[0].parent / "pages"
     first, second, third, *others = (
         (pages / f"{n}.html").read_text() for n in range(len(list(pages.iterdir())))
@@ -133,6 +134,8 @@ def test_the_page_grows_in_the_order_of_the_stages(finished, begun):
         assert f'id="measure-{name}"' in first
     assert "No claim is tested yet." in first
     assert 'id="C1"' in second
+    assert 'id="C12"' not in second
+    assert 'id="C12"' in third
     assert 'id="C8"' not in second
     for page, shown in ((first, False), (second, False), (third, True)):
         for name in slow:
@@ -165,7 +168,7 @@ def test_what_is_done_is_not_done_again(finished, model, texts):
     assert told.begun == []
     perturbations = list(PERTURBATIONS.all())
     nulls = ["shuffled_tokens", "untrained"]
-    done = ["record", "measure", *nulls, "claims", "measure", COMPARISON]
+    done = ["record", "measure", *nulls, "claims", "measure", COMPARISON, SLOW_CLAIM_TESTS]
     for name in perturbations:
         done += [name, CLAIMS_OF[name]] if name in CLAIMS_OF else [name]
     assert told.skips == [*done, "report"]
@@ -191,7 +194,7 @@ def test_what_changed_is_done_again_and_nothing_else(finished, model, texts, tmp
     shutil.copytree(finished[0], out)
     told = Told()
     Experiment(model, texts, out, replace(QUICK, n_null=7), told).run()
-    assert set(told.begun) == {"claims", *CLAIMS_OF.values(), "report"}
+    assert set(told.begun) == {"claims", SLOW_CLAIM_TESTS, *CLAIMS_OF.values(), "report"}
 
 
 def test_a_result_that_somebody_added_is_on_the_next_page(finished, model, texts, tmp_path):
@@ -233,7 +236,7 @@ def test_a_run_interrupted_in_any_stage_goes_on(finished, model, texts, tmp_path
     told = Told()
     Experiment(model, texts, out, QUICK, told).run()
     # The claims of the recording were stored before the page that was interrupted.
-    assert set(told.begun) == {*CLAIMS_OF.values(), "report"}
+    assert set(told.begun) == {SLOW_CLAIM_TESTS, *CLAIMS_OF.values(), "report"}
     assert (out / "claims.json").read_bytes() == (finished[0] / "claims.json").read_bytes()
 
 

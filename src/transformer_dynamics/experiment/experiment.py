@@ -25,7 +25,7 @@ from transformer_dynamics.experiment.costs import QUICK_MEASURES
 from transformer_dynamics.experiment.pages import Pages
 from transformer_dynamics.experiment.run import Run
 from transformer_dynamics.experiment.settings import select
-from transformer_dynamics.experiment.stages.claim_tests import ClaimTests
+from transformer_dynamics.experiment.stages.claim_tests import ClaimTests, stage_of
 from transformer_dynamics.experiment.stages.measurements import (
     COMPARISON,
     compare,
@@ -46,7 +46,7 @@ from transformer_dynamics.experiment.stages.recordings import (
     record_model,
     record_nulls,
 )
-from transformer_dynamics.experiment.verdicts import CLAIM_TESTS
+from transformer_dynamics.experiment.verdicts import CLAIM_TESTS, SLOW_CLAIM_TESTS
 from transformer_dynamics.paper import CONTROLS, PAPER
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.storage.files import make_folder
@@ -67,8 +67,9 @@ class Experiment(Run):
     def run(self) -> Verdicts:
         """Do every stage that is not done yet, and return the verdicts.
 
-        The page is written after the quick measures, after the claims of the recording, after the
-        other measures and after each perturbation, and names what is still to come.
+        The page is written after the quick measures, after the claims of the recording but those
+        with slow draws, after these and the other measures, and after each perturbation; it names
+        what is still to come.
 
         Raises:
             TdynError: an error that the user can correct; the finished stages are kept.
@@ -79,7 +80,7 @@ class Experiment(Run):
         chosen = select(settings)
         slow = [name for name in chosen.measures if name not in QUICK_MEASURES]
         panels = [PAPER] if settings.panels else []
-        last = [COMPARISON, *chosen.perturbations, *panels]
+        last = [COMPARISON, SLOW_CLAIM_TESTS, *chosen.perturbations, *panels]
         recording, pages = self._recording(), Pages(self)
         measure(self, recording, [name for name in chosen.measures if name in QUICK_MEASURES])
         controls = {UNTRAINED, *(CONTROLS if settings.panels else ())}
@@ -89,19 +90,21 @@ class Experiment(Run):
             pages.write([*unrecorded, CLAIM_TESTS, *slow, *last])
         nulls = record_nulls(self, recording, needed)
         tests = ClaimTests(self, recording, nulls)
-        tests.test({})
+        tests.test(CLAIM_TESTS, {})
         twins = nulls[UNTRAINED]
         measured = [name for name in slow if not is_measured(self, recording, name)]
         compared = [] if is_compared(self, recording, twins[0]) else [COMPARISON]
         to_come = [*self._to_perturb(chosen.perturbations, recording, twins), *panels]
-        pages.write([*measured, *compared, *to_come])
+        tested = [] if tests.is_done(SLOW_CLAIM_TESTS) else [SLOW_CLAIM_TESTS]
+        pages.write([*measured, *compared, *tested, *to_come])
         measure(self, recording, slow)
         compare(self, recording, twins[0])
+        tests.test(SLOW_CLAIM_TESTS, {})
         pages.write(to_come)
         perturbed: dict[str, xr.Dataset] = {}
         for name, result in perturb(self, recording, twins, chosen.perturbations):
             perturbed[name] = result
-            tests.test(perturbed)
+            tests.test(stage_of(name), perturbed)
             to_come = [each for each in to_come if each != name]
             pages.write(to_come)
         if settings.panels:

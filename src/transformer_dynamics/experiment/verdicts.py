@@ -15,8 +15,8 @@ from transformer_dynamics.experiment.ledger import Ledger
 from transformer_dynamics.storage.files import read_json
 from transformer_dynamics.storage.results import load_result
 
-# Stage that tests the claims of the recording.
-CLAIM_TESTS = "claims"
+# Stages that test the claims of the recording.
+CLAIM_TESTS, SLOW_CLAIM_TESTS = "claims", "claims with slow draws"
 # Variables of the evidence that the report draws; earlier versions did not write all of them.
 NEEDED = ("statistic", "statistic_low", "statistic_high", "null_mean", "null_statistic")
 # Variables that earlier versions wrote under another name: earlier name to present name.

@@ -11,10 +11,15 @@ from transformer_dynamics.claims import ClaimOptions, Verdict, Verdicts, evaluat
 from transformer_dynamics.claims.decision import adjusted_together
 from transformer_dynamics.claims.options import draws_needed
 from transformer_dynamics.environment import version
+from transformer_dynamics.experiment.costs import SLOW_CLAIMS
 from transformer_dynamics.experiment.run import Run, identity
 from transformer_dynamics.experiment.settings import select
 from transformer_dynamics.experiment.stages.perturbations import inputs_of
-from transformer_dynamics.experiment.verdicts import CLAIM_TESTS, readable_verdicts
+from transformer_dynamics.experiment.verdicts import (
+    CLAIM_TESTS,
+    SLOW_CLAIM_TESTS,
+    readable_verdicts,
+)
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 from transformer_dynamics.storage.files import write_json
@@ -24,8 +29,8 @@ from transformer_dynamics.storage.results import save_result
 class ClaimTests:
     """Tests of the chosen claims, by what they need: the recording alone, or a perturbation.
 
-    The claims that need the same are tested together and stored. P-values are adjusted over all
-    chosen claims; those that are not tested yet count with p = 1.
+    The claims of a stage are tested together and stored. P-values are adjusted over all chosen
+    claims; those that are not tested yet count with p = 1.
     """
 
     def __init__(
@@ -36,58 +41,58 @@ class ClaimTests:
         for claim, perturbation in chosen.left_out.items():
             run.reporter.refused(claim, f"its perturbation, {perturbation}, is not chosen")
         self._chosen = chosen.claims
+        self._stages = _stages_of(chosen.claims)
         self._verdicts = self._done_before()
-        self._visited: set[str | None] = set()
+        self._visited: set[str] = set()
 
-    def test(self, perturbed: Mapping[str, xr.Dataset], *, n_to_come: int | None = None) -> None:
-        """Test the claims of the recording or of new results of perturbations, and store them.
+    def is_done(self, stage: str) -> bool:
+        """Whether there are verdicts on the present inputs for all claims of a stage."""
+        return all(name in self._verdicts for name in self._stages.get(stage, ()))
+
+    def test(
+        self, stage: str, perturbed: Mapping[str, xr.Dataset], *, n_to_come: int | None = None
+    ) -> None:
+        """Test the claims of a stage, and store them.
 
         Args:
+            stage: name of the stage; one without claims is left out.
             perturbed: results of perturbations so far, by name.
             n_to_come: number of claims still to be tested; by default all others that are chosen.
         """
-        for need in (None, *perturbed):
-            claims = self._claims_of(need)
-            if not claims or need in self._visited:
-                continue
-            self._visited.add(need)
+        claims = self._stages.get(stage, ())
+        if claims and stage not in self._visited:
+            self._visited.add(stage)
             if claims[0] in self._verdicts:
-                self._run.reporter.skipped(stage_of(need))
+                self._run.reporter.skipped(stage)
             else:
-                self._test(need, claims, perturbed)
+                self._test(stage, claims, perturbed)
         if n_to_come is None:
             n_to_come = len(self._chosen) - len(self._verdicts)
         self._write(n_to_come)
 
     def finished(self) -> Verdicts:
         """Verdicts adjusted over the claims that were tested, when no other can be."""
-        self.test({}, n_to_come=0)
+        self._write(0)
         return Verdicts(self._verdicts.values())
 
     def _done_before(self) -> dict[str, Verdict]:
         """Stored verdicts of the present inputs."""
         stored = readable_verdicts(self._run.out)
         verdicts: dict[str, Verdict] = {}
-        for need in dict.fromkeys(CLAIMS.get(name).perturbation for name in self._chosen):
-            claims = self._claims_of(need)
-            is_done = self._run.ledger.is_done(stage_of(need), self._inputs(need, claims))
+        for stage, claims in self._stages.items():
+            is_done = self._run.ledger.is_done(stage, self._inputs(claims))
             if is_done and set(claims) <= set(stored):
                 verdicts |= {name: stored[name] for name in claims}
         return verdicts
 
-    def _claims_of(self, need: str | None) -> list[str]:
-        return [name for name in self._chosen if CLAIMS.get(name).perturbation == need]
-
-    def _test(
-        self, need: str | None, claims: list[str], perturbed: Mapping[str, xr.Dataset]
-    ) -> None:
-        run, stage = self._run, stage_of(need)
-        inputs, settings = self._inputs(need, claims), run.settings
+    def _test(self, stage: str, claims: Sequence[str], perturbed: Mapping[str, xr.Dataset]) -> None:
+        run, inputs = self._run, self._inputs(claims)
+        settings = run.settings
         with run.reporter.stage(stage, "draws") as progress, run.ledger.timed(stage, inputs):
             verdicts = evaluate_claims(
                 self._recording,
                 # A perturbation's result holds its own nulls.
-                model_nulls=self._nulls if need is None else None,
+                model_nulls=None if _perturbation_of(claims) else self._nulls,
                 perturbed=perturbed,
                 claims=claims,
                 options=ClaimOptions(n_null=self._n_null, n_bootstrap=settings.n_bootstrap),
@@ -112,9 +117,10 @@ class ClaimTests:
         """Largest number of draws; by default that for all chosen claims together."""
         return self._run.settings.n_null or draws_needed(len(self._chosen))
 
-    def _inputs(self, need: str | None, claims: Sequence[str]) -> dict[str, Any]:
-        """Inputs of the verdicts on the claims that need the same."""
+    def _inputs(self, claims: Sequence[str]) -> dict[str, Any]:
+        """Inputs of the verdicts on the claims of a stage."""
         run, settings = self._run, self._run.settings
+        need = _perturbation_of(claims)
         perturbed = need and inputs_of(run, need, self._recording, self._nulls["untrained"])
         return {
             "recording": identity(self._recording),
@@ -137,6 +143,23 @@ def _definition(claim: str) -> list[Any]:
     return [tested.statistic, tested.threshold, conditions, list(tested.nulls), tested.all_nulls]
 
 
-def stage_of(perturbation: str | None) -> str:
-    """Name of the stage that tests the claims of a perturbation, or of the recording."""
-    return CLAIM_TESTS if perturbation is None else f"{CLAIM_TESTS} of {perturbation}"
+def _stages_of(claims: Sequence[str]) -> dict[str, list[str]]:
+    """Claims of each stage, by its name."""
+    stages: dict[str, list[str]] = {}
+    for name in claims:
+        perturbation = CLAIMS.get(name).perturbation
+        of_recording = SLOW_CLAIM_TESTS if name in SLOW_CLAIMS else CLAIM_TESTS
+        stage = of_recording if perturbation is None else stage_of(perturbation)
+        stages.setdefault(stage, []).append(name)
+    return stages
+
+
+def _perturbation_of(claims: Sequence[str]) -> str | None:
+    """Perturbation whose result the claims of one stage are about."""
+    perturbation: str | None = CLAIMS.get(claims[0]).perturbation
+    return perturbation
+
+
+def stage_of(perturbation: str) -> str:
+    """Name of the stage that tests the claims of a perturbation."""
+    return f"{CLAIM_TESTS} of {perturbation}"
