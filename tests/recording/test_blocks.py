@@ -92,7 +92,7 @@ MEASURED = {
     "pca": partial(td.dimension.pca, n_components=2),
     "rotations": td.orbits.rotation_counts,
 }
-LARGE = (4000, 24, 192)
+LARGE = (3000, 16, 96)
 
 
 def allocated_at_most(function: Callable[[], object]) -> int:
@@ -108,7 +108,7 @@ def allocated_at_most(function: Callable[[], object]) -> int:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """74 MB on disk in 40 chunks."""
+    """18 MB on disk in 30 chunks."""
     path = tmp_path_factory.mktemp("large") / "large.zarr"
     rng = np.random.default_rng(0)
     Recording.from_array(np.zeros((1, *LARGE[1:]), dtype=np.float32)).dataset.drop_vars(
