@@ -10,18 +10,25 @@ BEGIN = f"""
 import json, os, sys, traceback
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 
-def forked(work):
-    "Return what a function returns in a forked process."
-    reading, writing = os.pipe()
+def fork(work):
+    "Call a function in a forked process, which ends with it; return its process id."
     process = os.fork()
     if process == 0:
         try:
-            os.write(writing, json.dumps(work()).encode())
+            work()
         except BaseException:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    return process
+
+def ended(process):
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+def forked(work):
+    "Return what a function returns in a forked process."
+    reading, writing = os.pipe()
+    assert ended(fork(lambda: os.write(writing, json.dumps(work()).encode()))) == 0
     answer = os.read(reading, 2**16)
     os.close(reading), os.close(writing)
     return json.loads(answer)
@@ -47,7 +54,7 @@ def prepared(code, *words):
     """A function that runs code in such a process and returns the value of its name `result`.
 
     Args:
-        code: what the process does first; `forked` is defined there.
+        code: what the process does first; `fork`, `ended` and `forked` are defined there.
         words: its command line.
     """
     process = subprocess.Popen(

@@ -49,15 +49,10 @@ def content(path):
     return {str(f.relative_to(path)): f.read_bytes() for f in path.rglob("*") if f.is_file()}
 
 def start(name, prepare=lambda: None):
-    process = os.fork()
-    if process == 0:
+    def work():
         prepare()
         record(model, lists, out=folder / name, options=options)
-        os._exit(0)
-    return process
-
-def ended(process):
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    return fork(work)
 
 began = time.monotonic()
 assert ended(start("alone.zarr")) == 0
