@@ -78,7 +78,7 @@ def run(tmp_path_factory):
 
 KILLED = """
 draws, kills = random.Random(0), 0
-for index in range(8):
+for index in range(6):
     name = f"{index}.zarr"
     workers = [start(name) for _ in range(5)]
     for _ in range(3):
@@ -95,7 +95,8 @@ result = kills
 
 @forks
 def test_rounds_of_five_workers_with_random_kills_are_the_same(run):
-    assert run(KILLED) >= 4
+    """One of 18 kills hits a moment of a tenth of the run with probability 0.85."""
+    assert run(KILLED) >= 3
     values = td.record(tiny.model(), LISTS, options=OPTIONS).values
     np.testing.assert_array_equal(td.open_recording(run.folder / "alone.zarr").values, values)
 
