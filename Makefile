@@ -12,9 +12,10 @@ run: $(STAMPS)/run
 	$(BIN)/tdyn run
 
 # A process per core with one thread each; a file's tests stay together, since they share fixtures.
-# Files run in the order of tests/conftest.py, the longest first.
+# Files run in the order of tests/conftest.py, the longest first. Compiled modules are kept, whatever
+# the caller's environment says: each process of the tests would compile all of them again.
 test: $(STAMPS)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .

@@ -1,3 +1,5 @@
+import gc
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# The imports of the tests make millions of objects that stay: they are not searched for garbage.
+gc.disable()
 
 # A busy machine is no reason to fail, and the same examples are drawn each time;
 # `--hypothesis-profile default` draws others.
@@ -19,30 +24,39 @@ settings.load_profile("tdyn")
 matplotlib.rcParams["figure.max_open_warning"] = 0
 
 LONGEST_FIRST = (
-    "tests/claims/test_calibration.py",
+    "tests/report/test_page_in_browser.py",
     "tests/test_experiment.py",
+    "tests/claims/test_calibration.py",
+    "tests/test_dask.py",
+    "tests/test_bench.py",
     "tests/recording/test_endurance.py",
     "tests/recording/test_many_workers.py",
-    "tests/report/test_page.py",
-    "tests/comparison/test_compare_runs.py",
-    "tests/test_bench.py",
-    "tests/cli/test_main.py",
-    "tests/cli/test_worker_commands.py",
+    "tests/model/test_model_flow.py",
     "tests/recording/test_blocks.py",
+    "tests/test_registry.py",
+    "tests/cli/test_worker_commands.py",
+    "tests/model/test_load_model.py",
+    "tests/cli/test_main.py",
+    "tests/claims/test_claims.py",
     "tests/measures/dimension/test_autoencoder_streaming.py",
     "tests/model/test_sites.py",
-    "tests/test_registry.py",
-    "tests/model/test_model_flow.py",
+    "tests/paper/test_run.py",
+    "tests/comparison/test_compare_runs.py",
     "tests/test_degenerate.py",
-    "tests/claims/test_claims.py",
 )
-"""Files that take a minute of one core or about that, the longest first."""
+"""Files that take 20 seconds of one core or more, or wait as long, the longest first."""
 
 
 def pytest_collection_modifyitems(items):
     """Run the longest files first: with one of them last, a process would work on it alone."""
     place = {name: index for index, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(item.nodeid.split("::")[0], len(place)))
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -83,10 +97,22 @@ def text_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """Folders of finished runs: `a`, `b` of another depth, and `other` of other texts."""
+    """Folders of finished runs: `a`, `b` of another depth, and `other` of other texts.
+
+    They are made once for all processes of the tests: the first to come makes them.
+    """
+    from filelock import FileLock
+
     import finished
 
-    return finished.make_runs(tmp_path_factory.mktemp("runs"))
+    own = tmp_path_factory.getbasetemp()
+    base = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder, made = base / "finished-runs", base / "finished-runs-made"
+    with FileLock(base / "finished-runs.lock"):
+        if not made.exists():
+            finished.make_runs(folder)
+            made.touch()
+    return folder
 
 
 @pytest.fixture(scope="module")

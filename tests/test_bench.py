@@ -1,6 +1,7 @@
 """`make bench`: the table has its rows, and both sides of each row computed the same numbers."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,19 @@ def printed():
     return subprocess.run(
         command, capture_output=True, text=True, check=True, env=environment
     ).stdout
+
+
+@pytest.fixture
+def bench(monkeypatch, capsys):
+    """The script, run in this process, which has imported the libraries: its output."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", [str(BENCH), *words])
+        monkeypatch.syspath_prepend(str(BENCH.parent))
+        runpy.run_path(str(BENCH), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +136,8 @@ def test_workers_stand_beside_one_process(printed):
     assert float(coordination[2]) > 0
 
 
-def test_every_stage_of_a_run_stands_beside_the_bare_pass():
-    command = [sys.executable, BENCH, "--quick", "--only", "run", "--texts", "12"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def test_every_stage_of_a_run_stands_beside_the_bare_pass(bench):
+    printed = bench("--quick", "--only", "run", "--texts", "12")
     bare, *stages = rows_of(printed)
     assert bare[0].startswith("T0: bare forward pass")
     assert (bare[2], bare[6]) == ("1.00", "1.00")
@@ -145,20 +158,18 @@ def test_every_stage_of_a_run_stands_beside_the_bare_pass():
     assert len(totals.split("Pages after ")[1].split(" T0")[0].split(", ")) == 4
 
 
-def test_a_section_alone():
-    command = [sys.executable, BENCH, "--quick", "--rounds", "1", "--only", "measures"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "units.correlation" in done.stdout
-    assert "bare forward pass" not in done.stdout
+def test_a_section_alone(bench):
+    printed = bench("--quick", "--rounds", "1", "--only", "measures")
+    assert "units.correlation" in printed
+    assert "bare forward pass" not in printed
 
 
 @pytest.mark.browser
-def test_the_page_is_measured_in_a_browser():
+def test_the_page_is_measured_in_a_browser(bench):
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
         if os.environ.get("TDYN_REQUIRE_BROWSER"):
             pytest.fail("chromium and chromedriver are not installed")
         pytest.skip("chromium and chromedriver are not installed")
-    command = [sys.executable, BENCH, "--quick", "--rounds", "1", "--only", "page"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "synthetic, 40 texts, 9 sites, 32 units" in done.stdout
-    assert "units.correlation" not in done.stdout
+    printed = bench("--quick", "--rounds", "1", "--only", "page")
+    assert "synthetic, 40 texts, 9 sites, 32 units" in printed
+    assert "units.correlation" not in printed

@@ -25,8 +25,14 @@ from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS
 from transformer_dynamics.storage.results import load_result, save_result
 
-QUICK = Settings(n_null=9, n_bootstrap=19, n_twins=2, seed=4, n_perturbed=4)
-
+QUICK = Settings(n_null=9, n_bootstrap=19, n_twins=2, seed=4, n_perturbed=3)
+# Every kind of stage once or twice, for what happens in a folder that is there already.
+FEW = replace(
+    QUICK,
+    claims=["C1", "C4", "C6", "C8", "C11", "C12"],
+    measures=["paths.kinematics", "units.correlation"],
+    perturbations=["perturbation.recovery", "perturbation.skip_and_swap"],
+)
 
 # Stage that tests the claims of each perturbation that has any.
 CLAIMS_OF = {
@@ -34,6 +40,7 @@ CLAIMS_OF = {
     for claim in CLAIMS.all().values()
     if claim.perturbation is not None
 }
+FEW_CLAIMS_OF = {CLAIMS_OF[name] for name in FEW.perturbations}
 
 
 class Told:
@@ -96,6 +103,14 @@ def finished(whole_run):
 @pytest.fixture(scope="module")
 def begun(whole_run):
     return whole_run[2]
+
+
+@pytest.fixture(scope="module")
+def small(model, texts, tmp_path_factory):
+    """Folder of a finished run of `FEW`."""
+    out = tmp_path_factory.mktemp("small") / "s"
+    Experiment(model, texts, out, FEW).run()
+    return out
 
 
 def test_a_run_leaves_everything(finished, texts):
@@ -189,23 +204,21 @@ def test_a_run_with_panels_follows_one_without(model, texts, tmp_path, monkeypat
     np.testing.assert_allclose(made[True].values[rows], made[False].values, rtol=1e-4, atol=1e-5)
 
 
-def test_what_changed_is_done_again_and_nothing_else(finished, model, texts, tmp_path):
+def test_what_changed_is_done_again_and_nothing_else(small, model, texts, tmp_path):
     out = tmp_path / "c"
-    shutil.copytree(finished[0], out)
+    shutil.copytree(small, out)
     told = Told()
-    Experiment(model, texts, out, replace(QUICK, n_null=7), told).run()
-    assert set(told.begun) == {"claims", SLOW_CLAIM_TESTS, *CLAIMS_OF.values(), "report"}
+    Experiment(model, texts, out, replace(FEW, n_null=7), told).run()
+    assert set(told.begun) == {"claims", SLOW_CLAIM_TESTS, *FEW_CLAIMS_OF, "report"}
 
 
-def test_a_result_that_somebody_added_is_on_the_next_page(finished, model, texts, tmp_path):
+def test_a_result_that_somebody_added_is_on_the_next_page(small, model, texts, tmp_path):
     out, told = tmp_path / "added", Told()
-    shutil.copytree(finished[0], out)
-    same = replace(QUICK, measures=list(MEASURES.all()), claims=list(CLAIMS.all()))
-    Experiment(model, texts, out, same).run()
+    shutil.copytree(small, out)
     with toy.registered():
         largest = MEASURES.get("toy.largest").function(open_recording(out / "recording.zarr"))
         save_result(out / "results.zarr", "toy.largest", largest)
-        Experiment(model, texts, out, same, told).run()
+        Experiment(model, texts, out, FEW, told).run()
         assert told.begun == ["report"]
         assert 'id="measure-toy.largest"' in (out / "report.html").read_text()
 
@@ -218,26 +231,26 @@ def test_other_texts_in_the_same_folder_are_refused(finished, model):
     assert [(out / name).read_bytes() for name in ("claims.json", "run.json")] == before
 
 
-def test_a_run_interrupted_in_any_stage_goes_on(finished, model, texts, tmp_path, monkeypatch):
+def test_a_run_interrupted_in_any_stage_goes_on(small, model, texts, tmp_path, monkeypatch):
     out = tmp_path / "d"
-    shutil.copytree(finished[0], out)
+    shutil.copytree(small, out)
     for name in ("claims.json", "report.html"):
         (out / name).unlink()
 
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    run = Experiment(model, texts, out, QUICK)
+    run = Experiment(model, texts, out, FEW)
     for place, name in ((claim_tests, "evaluate_claims"), (RunPage, "write")):
         with monkeypatch.context() as patch:
             patch.setattr(place, name, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 run.run()
     told = Told()
-    Experiment(model, texts, out, QUICK, told).run()
+    Experiment(model, texts, out, FEW, told).run()
     # The claims of the recording were stored before the page that was interrupted.
-    assert set(told.begun) == {SLOW_CLAIM_TESTS, *CLAIMS_OF.values(), "report"}
-    assert (out / "claims.json").read_bytes() == (finished[0] / "claims.json").read_bytes()
+    assert set(told.begun) == {SLOW_CLAIM_TESTS, *FEW_CLAIMS_OF, "report"}
+    assert (out / "claims.json").read_bytes() == (small / "claims.json").read_bytes()
 
 
 def test_a_perturbation_alone_is_the_one_that_a_whole_run_makes(finished, model, texts, tmp_path):
@@ -266,7 +279,8 @@ def test_fewer_perturbed_texts_are_another_result(model, texts, tmp_path):
 def test_an_encoder_runs_without_what_needs_a_decoder(texts, tmp_path):
     encoder = tiny.model("bert")
     told = Told()
-    verdicts = Experiment(encoder, texts, tmp_path / "f", QUICK, told).run()
+    settings = replace(QUICK, measures=["paths.kinematics"])
+    verdicts = Experiment(encoder, texts, tmp_path / "f", settings, told).run()
     assert set(told.refusals) == set(PERTURBATIONS.all())
     reasons = ("not causal", "has no head")
     assert all(any(each in why for each in reasons) for why in told.refusals.values())
@@ -275,7 +289,7 @@ def test_an_encoder_runs_without_what_needs_a_decoder(texts, tmp_path):
     }
     assert "not causal" in (tmp_path / "f" / "report.html").read_text()
     with pytest.raises(TdynError, match="not causal"):
-        Experiment(encoder, texts, tmp_path / "f", QUICK).perturb()
+        Experiment(encoder, texts, tmp_path / "f", settings).perturb()
 
 
 def test_chosen_claims_measures_and_perturbations_are_all_that_is_done(model, texts, tmp_path):
@@ -355,11 +369,9 @@ def test_an_unknown_perturbation_is_named(model, texts, tmp_path):
         Experiment(model, texts, tmp_path / "g", QUICK).perturb(["push"])
 
 
-def test_claims_of_an_earlier_version_are_refused_and_written_again(
-    finished, model, texts, tmp_path
-):
+def test_claims_of_an_earlier_version_are_refused_and_written_again(small, model, texts, tmp_path):
     out = tmp_path / "old"
-    shutil.copytree(finished[0], out)
+    shutil.copytree(small, out)
     evidence = load_result(out / "results.zarr", "claims/C6")
     save_result(out / "results.zarr", "claims/C6", evidence.drop_vars("statistic_low"))
     for read in (load_verdicts, report_run):
@@ -368,23 +380,23 @@ def test_claims_of_an_earlier_version_are_refused_and_written_again(
         ):
             read(out)
     told = Told()
-    Experiment(model, texts, out, QUICK, told).run()
+    Experiment(model, texts, out, FEW, told).run()
     assert set(told.begun) == {"claims", "report"}
-    assert (out / "claims.json").read_bytes() == (finished[0] / "claims.json").read_bytes()
+    assert (out / "claims.json").read_bytes() == (small / "claims.json").read_bytes()
 
 
-def test_an_illustration_under_its_earlier_name_is_refused(finished, tmp_path):
+def test_an_illustration_under_its_earlier_name_is_refused(small, tmp_path):
     out = tmp_path / "earlier"
-    shutil.copytree(finished[0], out)
+    shutil.copytree(small, out)
     evidence = load_result(out / "results.zarr", "claims/C1").rename(illustration="picture")
     save_result(out / "results.zarr", "claims/C1", evidence)
     with pytest.raises(TdynError, match="the first C1, without illustration"):
         report_run(out)
 
 
-def test_results_of_no_registered_measure_are_left_out_and_named(finished, tmp_path):
+def test_results_of_no_registered_measure_are_left_out_and_named(small, tmp_path):
     out = tmp_path / "plugin"
-    shutil.copytree(finished[0], out)
+    shutil.copytree(small, out)
     result = load_result(out / "results.zarr", "paths.kinematics")
     save_result(out / "results.zarr", "population.kinematics", result)
     with pytest.warns(UserWarning, match=r"leaves out population\.kinematics: no measure"):

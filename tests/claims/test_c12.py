@@ -111,16 +111,19 @@ def test_figures_name_their_units_and_what_they_show():
 
 @pytest.mark.slow
 def test_matched_walks_are_rarely_called_low_dimensional():
-    """Recordings drawn from the walk of a low-rank system, where the threshold is passed."""
+    """Recordings drawn from the walk of a low-rank system, where the threshold is passed.
+
+    A null that is exceeded in half of the walks in place of 5 % is found with probability 0.96.
+    """
     base = planted(n_units=16, noise=0.02)
     supported, significant, beyond = 0, 0, 0
-    for seed in range(30):
+    for seed in range(16):
         walk = random_walk(base, seed=seed)
         found = verdict(walk, seed=seed, options=replace(QUICK, n_threads=1))
         supported += found.verdict == "supported"
         significant += found.nulls["random_walk"].p <= 0.05
         beyond += found.interval[0] > 0.5
-    allowed = stats.binom.ppf(0.999, 30, 0.05)
+    allowed = stats.binom.ppf(0.999, 16, 0.05)
     assert supported <= allowed
     assert significant <= allowed
-    assert beyond > 15
+    assert beyond > 8

@@ -314,9 +314,10 @@ def test_json_has_the_agreed_keys(walk):
 
 
 def test_same_seed_same_bits_whatever_the_number_of_threads(walk):
-    one = evaluate(walk, seed=5, n_threads=1)
-    two = evaluate(walk, seed=5, n_threads=2)
-    other = evaluate(walk, seed=6)
+    few = {"n_null": 7, "n_bootstrap": 19}
+    one = evaluate(walk, seed=5, n_threads=1, **few)
+    two = evaluate(walk, seed=5, n_threads=2, **few)
+    other = evaluate(walk, seed=6, **few)
     assert [v.as_json() for v in one] == [v.as_json() for v in two]
     assert [v.as_json() for v in one] != [v.as_json() for v in other]
     for first, second in zip(one, two, strict=True):

@@ -13,7 +13,12 @@ import tiny
 import transformer_dynamics as td
 from transformer_dynamics.recording.record import record
 
-builder = pytest.importorskip("transformer_lens.model_bridge.sources._bridge_builder")
+
+@pytest.fixture(scope="module")
+def builder():
+    """The bridge; its import takes seconds, so that only the process of these tests imports it."""
+    return pytest.importorskip("transformer_lens.model_bridge.sources._bridge_builder")
+
 
 FAMILIES = (
     "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neo",
@@ -26,7 +31,7 @@ HOOKS = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_bridge_reads_the_same_states(family):
+def test_the_bridge_reads_the_same_states(family, builder):
     hf_model = tiny.hf_model(family)
     hf_model.set_attn_implementation("eager")
     tokens = tiny.token_lists(3)[1]
@@ -53,7 +58,7 @@ def test_the_bridge_reads_the_same_states(family):
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "gemma2"])
-def test_a_whole_cache_is_the_recording(family):
+def test_a_whole_cache_is_the_recording(family, builder):
     hf_model = tiny.hf_model(family)
     hf_model.set_attn_implementation("eager")
     tokens = tiny.token_lists(3)[1]

@@ -1,7 +1,6 @@
 """Any number of workers on one folder, killed, frozen or alone: the same bytes each time."""
 
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import forking
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import RecordingError
@@ -28,10 +28,9 @@ OPTIONS = td.RecordingOptions(shard_samples=2)  # 8 shards
 forks = pytest.mark.skipif(tiny.DEVICE != "cpu", reason="a process that uses a GPU cannot fork")
 
 # Processes are forked from one that has imported everything and in which no thread runs.
-PREPARED = f"""
-import json, os, random, shutil, signal, sys, time, traceback
+PREPARED = """
+import random, shutil, signal, time
 from pathlib import Path
-sys.path.insert(0, {str(Path(tiny.__file__).parent)!r})
 import dask.array, torch, xarray, zarr
 import tiny
 import transformer_dynamics as td
@@ -47,18 +46,13 @@ options = td.RecordingOptions(shard_samples=2)  # 8 shards
 folder = Path(sys.argv[1])
 
 def content(path):
-    return {{str(f.relative_to(path)): f.read_bytes() for f in path.rglob("*") if f.is_file()}}
+    return {str(f.relative_to(path)): f.read_bytes() for f in path.rglob("*") if f.is_file()}
 
 def start(name, prepare=lambda: None):
-    process = os.fork()
-    if process == 0:
+    def work():
         prepare()
         record(model, lists, out=folder / name, options=options)
-        os._exit(0)
-    return process
-
-def ended(process):
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    return fork(work)
 
 began = time.monotonic()
 assert ended(start("alone.zarr")) == 0
@@ -70,15 +64,6 @@ def require_same(name):
     left = sorted(path.name for path in folder.iterdir())
     assert left == sorted(["alone.zarr", name]), left
     shutil.rmtree(folder / name)
-
-for line in sys.stdin:
-    names = dict(globals(), result=None)
-    try:
-        exec(json.loads(line), names)
-        answer = {{"result": names["result"]}}
-    except BaseException:
-        answer = {{"error": traceback.format_exc()}}
-    print(json.dumps(answer), flush=True)
 """
 
 
@@ -86,26 +71,9 @@ for line in sys.stdin:
 def run(tmp_path_factory):
     """Run code in a process that is prepared once; the value of its name `result`."""
     folder = tmp_path_factory.mktemp("workers")
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", PREPARED, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-    def run(code):
-        process.stdin.write(json.dumps(code) + "\n")
-        process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
-        assert "error" not in answer, answer["error"]
-        return answer["result"]
-
-    run.folder = folder
-    yield run
-    process.stdin.close()
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    with forking.prepared(PREPARED, str(folder)) as run:
+        run.folder = folder
+        yield run
 
 
 KILLED = """
@@ -127,6 +95,7 @@ result = kills
 
 @forks
 def test_twenty_rounds_of_five_workers_with_random_kills_are_the_same(run):
+    """One of 60 kills hits a moment of a twentieth of the run with probability 0.95."""
     assert run(KILLED) >= 10
     values = td.record(tiny.model(), LISTS, options=OPTIONS).values
     np.testing.assert_array_equal(td.open_recording(run.folder / "alone.zarr").values, values)

@@ -60,7 +60,9 @@ class Share:
         return self.supported <= self.allowed
 
 
-def share(claim: str, null: str, n_runs: int, *, first_seed: int = 0) -> Share:
+def share(
+    claim: str, null: str, n_runs: int, *, first_seed: int = 0, options: ClaimOptions = QUICK
+) -> Share:
     """Test a claim on a truth, or on a null of it, with consecutive seeds.
 
     Args:
@@ -68,6 +70,8 @@ def share(claim: str, null: str, n_runs: int, *, first_seed: int = 0) -> Share:
         null: `truth`, or the name of one of its deciding nulls.
         n_runs: number of runs.
         first_seed: seed of the first run.
+        options: numbers of draws; 19 draws of a null are the fewest with which a claim can be
+            supported.
 
     Raises:
         InputError: the claim has no truth, or no such deciding null.
@@ -89,7 +93,7 @@ def share(claim: str, null: str, n_runs: int, *, first_seed: int = 0) -> Share:
                 inputs = _perturbed(tested, truth, null, seed)
             else:
                 inputs = _recorded(truth, null, seed)
-            (verdict,) = evaluate_claims(**inputs, claims=[claim], options=QUICK, seed=seed)
+            (verdict,) = evaluate_claims(**inputs, claims=[claim], options=options, seed=seed)
         supported += verdict.verdict == "supported"
         exceeded += null != TRUE and verdict.nulls[null].p <= LEVEL
     return Share(claim, truth.words, null, supported, exceeded, n_runs)

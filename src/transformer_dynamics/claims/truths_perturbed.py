@@ -26,8 +26,8 @@ from transformer_dynamics.claims.truths_recovery import (
     FACTOR,
     N_TEXTS,
     N_TWINS,
-    contracting_band,
     readout,
+    unit_recovery,
 )
 from transformer_dynamics.recording.recording import Recording
 
@@ -69,7 +69,7 @@ def robust_layers(seed: int, null: str = "truth") -> xr.Dataset:
 def _band_truth(kind: str) -> PerturbedTruth:
     return PerturbedTruth(
         f"layers 3 to 6 of 12 contract by {FACTOR}",
-        lambda seed, null: contracting_band(seed, null, kinds=(kind,), sizes=(1.0,)),
+        lambda seed, null: unit_recovery(seed, null).sel(kind=[kind]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,7 @@ def _notes(compared: RunsCompared) -> list[str]:
     return notes
 
 
+@cache
 def _template() -> Any:
     environment = page_templates("comparison")
     environment.filters["estimate"] = lambda each: value_and_interval(each.value, each.interval)

@@ -7,12 +7,14 @@ joblib: it drops pending tasks after an error.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import threadpoolctl
@@ -156,12 +158,21 @@ def thread_pool(n_threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
     Args:
         n_threads: number of threads; by default the standard library's choice.
     """
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    with _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
         pool = ThreadPoolExecutor(n_threads)
         try:
             yield pool
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> threadpoolctl.ThreadpoolController:
+    """Return the loaded BLAS libraries; they are searched again after further imports.
+
+    A search takes some milliseconds, as long as the work of a small pool.
+    """
+    return threadpoolctl.ThreadpoolController()
 
 
 def map_in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:

@@ -153,7 +153,9 @@ def _library() -> str:
     return island_json(packed_text(static_text("plotly.js")))
 
 
+@cache
 def _template() -> Any:
+    """Template of the page, compiled once: an unfinished run writes its page many times."""
     environment = page_templates()
     environment.filters["described"] = described
     environment.filters["by_statistic"] = by_statistic

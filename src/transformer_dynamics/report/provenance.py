@@ -56,10 +56,10 @@ def text_entries(recording: Recording) -> list[dict[str, Any]]:
     texts, rows = recording.texts, recording.dataset
     if not texts or "token" not in rows.coords:
         return []
-    entries = []
+    entries, token_of = [], rows["token"].values
     for index in range(min(N_TEXTS_SHOWN, len(texts))):
         (samples,) = (recording.text_index == index).nonzero()
-        tokens = [str(rows["token"].values[sample]) for sample in samples[-1:]]
+        tokens = [str(token_of[sample]) for sample in samples[-1:]]
         entries.append({"index": index, "text": texts[index], "last_token": "".join(tokens)})
     return entries
 

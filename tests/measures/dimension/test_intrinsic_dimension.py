@@ -20,7 +20,11 @@ from transformer_dynamics.model.labels import transformer_labels
 from transformer_dynamics.plots.dimension.intrinsic_dimension import draw_dimension
 from transformer_dynamics.recording import Recording, open_recording
 
-skdim = pytest.importorskip("skdim")
+
+@pytest.fixture(scope="module")
+def skdim():
+    """Scikit-dimension, which takes seconds to import."""
+    return pytest.importorskip("skdim")
 
 
 def by_eigenvalues(points):
@@ -46,7 +50,7 @@ def test_equal_variances_count(m):
 
 
 @pytest.mark.parametrize(("n_points", "n_axes"), [(20, 3), (6, 30)])
-def test_agrees_with_eigenvalues_and_scikit_dimension(n_points, n_axes):
+def test_agrees_with_eigenvalues_and_scikit_dimension(n_points, n_axes, skdim):
     points = np.random.default_rng(n_axes).standard_normal((n_points, n_axes)) * np.arange(
         1, n_axes + 1
     )

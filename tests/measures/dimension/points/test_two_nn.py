@@ -11,7 +11,11 @@ from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.dimension.points.sets import distinct
 from transformer_dynamics.measures.dimension.points.two_nn import decimated_two_nn, two_nn
 
-skdim = pytest.importorskip("skdim")
+
+@pytest.fixture(scope="module")
+def skdim():
+    """Scikit-dimension, which takes seconds to import."""
+    return pytest.importorskip("skdim")
 
 
 def cube(n_points, n_axes, *, seed=0):
@@ -29,7 +33,7 @@ def by_tree(points, discard=0.1):
 
 @pytest.mark.parametrize(("n_points", "n_axes"), [(40, 2), (400, 3), (512, 60), (1300, 10)])
 @pytest.mark.parametrize("discard", [0.1, 0.3])
-def test_agrees_with_scikit_dimension_and_with_a_tree(n_points, n_axes, discard):
+def test_agrees_with_scikit_dimension_and_with_a_tree(n_points, n_axes, discard, skdim):
     points = np.random.default_rng(n_axes).standard_normal((n_points, n_axes)) * np.geomspace(
         1, 20, n_axes
     )
