@@ -15,6 +15,7 @@ memory of earlier sites, intervals that refit the maps. See docs/measures/dynami
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import threadpoolctl
@@ -23,19 +24,19 @@ import xarray as xr
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.measures.dynamics.linear.common_maps import (
     MODELS,
-    common_basis,
-    in_basis,
+    CommonMoment,
+    StepPairs,
     one_maps,
+    pooled_means,
 )
 from transformer_dynamics.measures.dynamics.linear.explained import held_out_dataset
 from transformer_dynamics.measures.dynamics.linear.held_out import held_out_errors
+from transformer_dynamics.measures.dynamics.subsample import N_SAMPLES, subsample
 from transformer_dynamics.numerics.arrays import Floats, require_sites, warn_undefined
+from transformer_dynamics.numerics.blocks import each_site
 from transformer_dynamics.numerics.splits import text_folds
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
-
-# Samples of all sites that fit into memory; more would not narrow the results further.
-N_SAMPLES = 4096
 
 
 @measure(
@@ -60,8 +61,8 @@ def linear_maps(
             training samples.
         n_folds: number of folds of whole texts, each held out once; fewer with fewer texts.
         starts: sites to roll forward from; by default the first and those at 1/4, 1/2 and 3/4.
-        n_samples: largest number of samples; more are subsampled by `seed`, since pairs of sites
-            need them in memory.
+        n_samples: largest number of samples; more are subsampled by `seed`, since sites are
+            decomposed over all samples.
         seed: seed of the subsample, of the folds and of the bootstrap.
 
     Returns:
@@ -79,8 +80,8 @@ def linear_maps(
     Raises:
         InputError: fewer than two sites, an unknown start, no component or fewer than two folds.
     """
-    recording = recording.sampled(n_samples, seed=seed)
-    require_sites(recording.values, 2)
+    recording = subsample(recording, n_samples, seed=seed)
+    require_sites(recording.activation.data, 2)
     start_indices = _start_indices(recording.sites, starts)
     folds = text_folds(recording.groups, n_folds, seed=seed)
     smallest = recording.shape[0] - int(np.bincount(folds).max())
@@ -117,9 +118,13 @@ def _start_indices(sites: Sequence[str], starts: Sequence[str] | None) -> list[i
 
 def _eigenvalues(recording: Recording, n_components: int) -> tuple[Floats, Floats]:
     """Modulus and angle of the eigenvalues of the maps for all depths, `(fit, eigenvalue)`."""
-    center, basis = common_basis(recording.values, n_components)
-    scores = in_basis(recording.values, center, basis)
-    maps = one_maps(scores[:, :-1], scores[:, 1:])
+    center = pooled_means(recording, np.ones((1, recording.shape[0]), dtype=bool))[0]
+    moment = CommonMoment(center)
+    for states in each_site(recording):
+        moment.add(states)
+    axes = moment.axes(n_components)
+    scores = (axes.scores(states) for states in each_site(recording))
+    maps = one_maps([StepPairs.of(before, after) for before, after in pairwise(scores)])
     eigenvalues = np.stack([np.linalg.eigvals(fitted.matrix.T) for fitted in maps])
     order = np.lexsort((-eigenvalues.imag, -np.abs(eigenvalues)))
     ordered = np.take_along_axis(eigenvalues, order, axis=1)

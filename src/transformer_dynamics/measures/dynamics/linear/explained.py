@@ -9,12 +9,13 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.measures.dynamics.linear.common_maps import MODELS
-from transformer_dynamics.measures.dynamics.linear.folds import BASELINES, PREDICTORS, squares
+from transformer_dynamics.measures.dynamics.linear.folds import BASELINES, PREDICTORS
 from transformer_dynamics.measures.dynamics.linear.held_out import HeldOut
-from transformer_dynamics.measures.dynamics.linear.rolling import N_PATHS, RANKS
+from transformer_dynamics.measures.dynamics.linear.rolling import N_PATHS, RANKS, squares
 from transformer_dynamics.numerics.arrays import Floats, ratio, site_states
+from transformer_dynamics.numerics.blocks import row_blocks
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.stats.bootstrap import percentile_interval, text_weights
+from transformer_dynamics.stats.bootstrap import percentile_interval, weight_blocks
 
 N_BOOTSTRAP = 499
 ERROR = {"units": "stream units^2", "pooling": "sum over units, mean over held-out texts"}
@@ -63,11 +64,11 @@ def _step_variables(
     recording: Recording, errors: HeldOut, floor: Floats, seed: int
 ) -> dict[str, Any]:
     """Errors of single steps and their explained shares."""
-    weights = text_weights(recording.groups, N_BOOTSTRAP, seed=seed)
     mean = errors.step.mean(axis=-1)
-    drawn = np.einsum("pkn,bn->bpk", errors.step, weights, optimize=True)
+    blocks = weight_blocks(recording.groups, N_BOOTSTRAP, seed=seed)
+    flat = errors.step.reshape(-1, errors.step.shape[-1])
+    drawn = np.concatenate([weights @ flat.T for weights in blocks]).reshape(-1, *mean.shape)
     low, high = percentile_interval(_explained(drawn[:, -1:], drawn[:, :-1], floor))
-    reduced = errors.reduced.mean(axis=-1)
     by_baseline = ("baseline", "step")
     return {
         "squared_error": (("predictor", "step"), mean, ERROR),
@@ -76,7 +77,7 @@ def _step_variables(
         "r2_high": (by_baseline, high, AGAINST),
         "reduced_error": (
             ("model", "step"),
-            1 - _explained(reduced[1:], reduced[:1], floor),
+            1 - _explained(errors.reduced[1:], errors.reduced[:1], floor),
             REDUCED,
         ),
     }
@@ -107,6 +108,8 @@ def _explained(error: Floats, baseline: Floats, floor: Floats) -> Floats:
 
 def _floors(recording: Recording) -> Floats:
     """Sum over samples of the squared length below which a difference is rounding, `(site)`."""
-    precision = np.finfo(recording.values.dtype).eps
-    totals = [float(squares(states).sum()) for states in site_states(recording.values)]
-    return np.array(totals) * float(4 * precision) ** 2
+    precision = np.finfo(recording.activation.dtype).eps
+    totals = np.zeros(recording.shape[1])
+    for _, states in row_blocks(recording):
+        totals += [squares(each).sum() for each in site_states(states)]
+    return totals * float(4 * precision) ** 2

@@ -1,7 +1,8 @@
 """Held-out squared errors of linear maps, gathered over folds of whole texts.
 
-Squared errors are kept per sample, so that every text counts once and intervals can be drawn over
-texts. Source: ours. Cost: per fold and site one step map (see `step_maps`) and the rolled paths.
+Squared errors of single steps are kept per sample, so that every text counts once and intervals can
+be drawn over texts. Source: ours. Cost: per fold two passes over the sites (see `folds`) and one
+over blocks of samples, for the rolled paths; two sites of all samples are held at a time.
 """
 
 from __future__ import annotations
@@ -13,13 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_dynamics.measures.dynamics.linear.common_maps import MODELS
-from transformer_dynamics.measures.dynamics.linear.folds import PREDICTORS, FoldMaps
+from transformer_dynamics.measures.dynamics.linear.common_maps import MODELS, pooled_means
+from transformer_dynamics.measures.dynamics.linear.folds import (
+    PREDICTORS,
+    FittedSteps,
+    Fold,
+    ReducedMaps,
+    fit_reduced,
+    fit_steps,
+)
 from transformer_dynamics.measures.dynamics.linear.rolling import N_PATHS, RANKS, rolled_errors
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.blocks import row_blocks
 from transformer_dynamics.numerics.splits import text_folds
 from transformer_dynamics.recording.recording import Recording
-
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -27,7 +35,7 @@ class HeldOut:
 
     Attributes:
         step: `(predictor, step, sample)`.
-        reduced: `(mean step and MODELS, step, sample)`, within common components.
+        reduced: `(mean step and MODELS, step)`, within common components, mean over samples.
         rolled: `(start, model, site)`, see `rolled_errors`.
         kept: sums of squares of states within each site's own components and of updates within
             the common ones; within and in total: `(2, step, 2)`.
@@ -63,20 +71,39 @@ def held_out_errors(
     """
     n_samples, n_sites, _ = recording.shape
     step = np.full((len(PREDICTORS), n_sites - 1, n_samples), np.nan)
-    reduced = np.full((1 + len(MODELS), n_sites - 1, n_samples), np.nan)
+    reduced = np.zeros((1 + len(MODELS), n_sites - 1))
     n_folds = int(folds.max()) + 1
     penalty = np.full((n_folds, n_sites - 1), np.nan)
     rolled = np.zeros((len(starts), N_PATHS + len(RANKS), n_sites))
     kept = np.zeros((2, n_sites - 1, 2))
     if np.unique(recording.groups).size < 3:
-        return HeldOut(step, reduced, rolled * np.nan, kept * np.nan, penalty)
+        return HeldOut(step, reduced * np.nan, rolled * np.nan, kept * np.nan, penalty)
+    centers = pooled_means(recording, np.arange(n_folds)[:, np.newaxis] != folds)
     for number in range(n_folds):
-        held_out = folds == number
-        inner_folds = text_folds(recording.groups[~held_out], max(n_folds, 2), seed=seed)
-        fold = FoldMaps(recording.values, ~held_out, inner_folds, n_components)
-        step[..., held_out], of_states = fold.errors()
-        reduced[..., held_out], of_updates = fold.one_map_errors()
-        rolled += rolled_errors(fold, starts)
-        kept += of_states, of_updates
-        penalty[number] = [each.penalty for each in fold.steps]
-    return HeldOut(step, reduced, rolled, kept, penalty)
+        training = folds != number
+        inner_folds = text_folds(recording.groups[training], max(n_folds, 2), seed=seed)
+        fold = Fold(recording, training, inner_folds, centers[number], n_components)
+        fitted = fit_steps(fold)
+        step[..., ~training] = fitted.errors
+        penalty[number] = fitted.penalty
+        of_samples = _sample_errors(fold, fitted, fit_reduced(fold, fitted.axes), starts)
+        reduced += of_samples[0]
+        rolled += of_samples[1]
+        # Errors of the mean step are those of the updates about their mean, all units.
+        of_updates = np.stack([of_samples[0][0], fitted.errors[1].sum(axis=-1)], axis=-1)
+        kept += fitted.kept, of_updates
+    return HeldOut(step, reduced / n_samples, rolled, kept, penalty)
+
+
+def _sample_errors(
+    fold: Fold, fitted: FittedSteps, reduced: ReducedMaps, starts: Sequence[int]
+) -> tuple[Floats, Floats]:
+    """Errors of held-out samples within the common components, and of their rolled paths."""
+    n_sites = fold.recording.shape[1]
+    within, rolled = np.zeros((1 + len(MODELS), n_sites - 1)), np.zeros(())
+    for rows, states in row_blocks(fold.recording):
+        held_out = states[~fold.training[rows]]
+        if len(held_out):
+            rolled = rolled + rolled_errors(fitted.maps, fitted.mean_path, starts, held_out)
+            within += reduced.errors(held_out)
+    return within, rolled
