@@ -7,7 +7,7 @@ A recording in memory is one block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,8 +25,6 @@ from transformer_dynamics.numerics.principal_axes import (
 
 # A large model with hundreds of bootstrap draws is then read some ten times.
 SUMMED_BYTES = 512 * 2**20
-# Samples that are taken together: enough for products of matrices, few enough for the caches.
-BLOCK_ROWS = 64
 
 
 class Blockwise(Protocol):
@@ -51,10 +49,6 @@ class Blockwise(Protocol):
         """Iterate over slices of samples and their states `(sample, site, unit)`."""
         ...
 
-    def site_blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Iterate over slices of sites and their states `(sample, site, unit)`."""
-        ...
-
 
 def per_sample(recording: Blockwise, statistic: Callable[[NDArray[Any]], Floats]) -> Floats:
     """Compute a statistic of each sample, `(sample, ...)`.
@@ -65,35 +59,6 @@ def per_sample(recording: Blockwise, statistic: Callable[[NDArray[Any]], Floats]
     """
     parts = [statistic(states) for _, states in recording.blocks()]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def row_blocks(recording: Blockwise) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Iterate over blocks of at most `BLOCK_ROWS` samples, also of a recording in memory."""
-    for rows, states in recording.blocks():
-        for start in range(0, len(states), BLOCK_ROWS):
-            part = states[start : start + BLOCK_ROWS]
-            yield slice(rows.start + start, rows.start + start + len(part)), part
-
-
-def each_site(recording: Blockwise) -> Iterator[NDArray[Any]]:
-    """Iterate over sites: a contiguous copy of the states of each, `(sample, unit)`."""
-    for sites, states in recording.site_blocks():
-        for index in range(sites.stop - sites.start):
-            yield states[:, index].copy()
-        del states
-
-
-def states_at(recording: Blockwise, sites: Sequence[int]) -> NDArray[Any]:
-    """Copy the states of some sites, `(site, sample, unit)`, in one pass over a recording."""
-    gathered: NDArray[Any] | None = None
-    for rows, states in recording.blocks():
-        if gathered is None:
-            shape = len(sites), recording.shape[0], recording.shape[2]
-            gathered = np.empty(shape, dtype=states.dtype)
-        for index, site in enumerate(sites):
-            gathered[index, rows] = states[:, site]
-    assert gathered is not None  # a recording has at least one sample
-    return gathered
 
 
 def unit_sets(n_units: int, bytes_per_unit: int) -> Iterator[slice]:

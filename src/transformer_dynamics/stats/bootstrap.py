@@ -21,7 +21,7 @@ from scipy import stats
 
 from transformer_dynamics.errors import InputError
 
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 2**18
 
 
 def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArray[np.float64]:
@@ -57,7 +57,7 @@ def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArr
 def weight_blocks(
     text_index: ArrayLike, n_draws: int, *, seed: int = 0
 ) -> Iterator[NDArray[np.float64]]:
-    """Iterate over `text_weights` in blocks of about 1 MiB, `(some draws, sample)`.
+    """Iterate over `text_weights` in blocks of about 256 KiB, `(some draws, sample)`.
 
     Args:
         text_index: as in `text_weights`.

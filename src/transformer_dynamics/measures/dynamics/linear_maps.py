@@ -33,8 +33,8 @@ from transformer_dynamics.measures.dynamics.linear.explained import held_out_dat
 from transformer_dynamics.measures.dynamics.linear.held_out import held_out_errors
 from transformer_dynamics.measures.dynamics.subsample import N_SAMPLES, subsample
 from transformer_dynamics.numerics.arrays import Floats, require_sites, warn_undefined
-from transformer_dynamics.numerics.blocks import each_site
 from transformer_dynamics.numerics.splits import text_folds
+from transformer_dynamics.recording.by_site import SiteStates, by_site
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -89,12 +89,14 @@ def linear_maps(
         raise InputError(f"got n_components={n_components}; give at least one: n_components=50")
     n_kept = max(1, min(n_components, recording.shape[2], smallest // 2))
     # Thousands of small matrices: the threads of the linear algebra would wait for each other.
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        errors = held_out_errors(recording, folds, start_indices, n_components=n_kept, seed=seed)
-    result = held_out_dataset(recording, errors, start_indices, seed=seed)
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), by_site(recording) as states:
+        errors = held_out_errors(
+            states, recording.groups, folds, start_indices, n_components=n_kept, seed=seed
+        )
+        result = held_out_dataset(recording, states, errors, start_indices, seed=seed)
+        modulus, angle = _eigenvalues(states, n_kept)
     undefined = {name: result[name].values for name in ("r2", "reduced_error")}
     warn_undefined(undefined, "a baseline leaves no error, or texts are fewer than 3", stacklevel=3)
-    modulus, angle = _eigenvalues(recording, n_kept)
     fits = np.array(MODELS[1:], dtype=object)
     return result.assign(
         eigenvalue_modulus=(("fit", "eigenvalue"), modulus, {"units": "1 per step"}),
@@ -116,14 +118,12 @@ def _start_indices(sites: Sequence[str], starts: Sequence[str] | None) -> list[i
     return [sites.index(label) for label in starts]
 
 
-def _eigenvalues(recording: Recording, n_components: int) -> tuple[Floats, Floats]:
+def _eigenvalues(states: SiteStates, n_components: int) -> tuple[Floats, Floats]:
     """Modulus and angle of the eigenvalues of the maps for all depths, `(fit, eigenvalue)`."""
-    center = pooled_means(recording, np.ones((1, recording.shape[0]), dtype=bool))[0]
-    moment = CommonMoment(center)
-    for states in each_site(recording):
-        moment.add(states)
-    axes = moment.axes(n_components)
-    scores = (axes.scores(states) for states in each_site(recording))
+    moment = CommonMoment(pooled_means(states, np.ones((1, states.shape[0]), dtype=bool))[0])
+    for of_site in states:
+        moment.add(of_site)
+    scores = map(moment.axes(n_components).scores, states)
     maps = one_maps([StepPairs.of(before, after) for before, after in pairwise(scores)])
     eigenvalues = np.stack([np.linalg.eigvals(fitted.matrix.T) for fitted in maps])
     order = np.lexsort((-eigenvalues.imag, -np.abs(eigenvalues)))

@@ -20,25 +20,27 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.measures.dynamics.linear.regression import AffineMap
 from transformer_dynamics.numerics.arrays import Floats, ratio
-from transformer_dynamics.numerics.blocks import Blockwise, row_blocks
 from transformer_dynamics.numerics.eigenvectors import leading_eigenvectors
+from transformer_dynamics.recording.by_site import SiteStates
 
 # A map per step, and the maps for all depths in the order of `one_maps`.
 MODELS = ("per_step", "one_map", "one_map_equal_weights", "one_map_of_deviations")
+# Numbers of pairs, and of factors of steps, that are reduced to one factor together.
 BLOCK_ROWS = 1024
+STEPS_TOGETHER = 10
 
 
-def pooled_means(recording: Blockwise, chosen: NDArray[np.bool_]) -> Floats:
+def pooled_means(states: SiteStates, chosen: NDArray[np.bool_]) -> Floats:
     """Mean of sets of samples over samples and sites, `(set, unit)`.
 
     Args:
-        recording: the states.
+        states: the states.
         chosen: masks of the samples, `(set, sample)`.
     """
-    sums = np.zeros((len(chosen), recording.shape[2]))
-    for rows, states in row_blocks(recording):
-        sums += chosen[:, rows].astype(np.float64) @ states.sum(axis=1, dtype=np.float64)
-    means: Floats = sums / (chosen.sum(axis=1, keepdims=True) * recording.shape[1])
+    weights = chosen / (chosen.sum(axis=1, keepdims=True) * states.shape[1])
+    means = np.zeros((len(chosen), states.shape[2]))
+    for of_site in states:
+        means += weights @ of_site.astype(np.float64)
     return means
 
 
@@ -110,14 +112,21 @@ class StepPairs:
     def of(cls, before: Floats, after: Floats) -> StepPairs:
         """Reduce pairs, each `(pair, component)`."""
         means = before.mean(axis=0), after.mean(axis=0)
-        factor, power = np.zeros((0, 2 * means[0].size)), 0.0
+        power = 0.0
+        factor: Floats | None = None
         for start in range(0, len(before), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
             states, following = before[rows] - means[0], after[rows] - means[1]
             power += float(np.square(following - states).sum())
-            stacked = np.concatenate([factor, np.concatenate([states, following], axis=1)])
-            factor = np.linalg.qr(stacked, mode="r") if len(stacked) > len(stacked.T) else stacked
+            factor = triangular(factor, np.concatenate([states, following], axis=1))
+        assert factor is not None  # there is at least one pair
         return cls(len(before), *means, factor, power)
+
+
+def triangular(factor: Floats | None, rows: Floats) -> Floats:
+    """Add rows to a factor; the result has no more rows than columns, and the same products."""
+    stacked = rows if factor is None else np.concatenate([factor, rows])
+    return np.linalg.qr(stacked, mode="r") if len(stacked) > stacked.shape[1] else stacked
 
 
 def one_maps(steps: Sequence[StepPairs]) -> list[AffineMap]:
@@ -155,7 +164,10 @@ def _fitted(steps: Sequence[StepPairs], weights: Floats) -> AffineMap:
     means = [np.stack([getattr(step, name) for step in steps]) for name in ("before", "after")]
     centers = [(shares * counts) @ mean for mean in means]
     between = np.concatenate([m - center for m, center in zip(means, centers, strict=True)], axis=1)
-    rows = [np.sqrt(shares * counts)[:, np.newaxis] * between]
-    rows += [np.sqrt(share) * step.factor for share, step in zip(shares, steps, strict=True)]
-    before, after = np.split(np.concatenate(rows), 2, axis=1)
+    factor = triangular(None, np.sqrt(shares * counts)[:, np.newaxis] * between)
+    for first in range(0, len(steps), STEPS_TOGETHER):
+        together = range(first, min(first + STEPS_TOGETHER, len(steps)))
+        rows = [np.sqrt(shares[step]) * steps[step].factor for step in together]
+        factor = triangular(factor, np.concatenate(rows))
+    before, after = np.split(factor, 2, axis=1)
     return AffineMap(centers[0], scipy.linalg.lstsq(before, after)[0], centers[1])

@@ -12,8 +12,8 @@ from transformer_dynamics.measures.dynamics.linear.common_maps import MODELS
 from transformer_dynamics.measures.dynamics.linear.folds import BASELINES, PREDICTORS
 from transformer_dynamics.measures.dynamics.linear.held_out import HeldOut
 from transformer_dynamics.measures.dynamics.linear.rolling import N_PATHS, RANKS, squares
-from transformer_dynamics.numerics.arrays import Floats, ratio, site_states
-from transformer_dynamics.numerics.blocks import row_blocks
+from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.recording.by_site import SiteStates
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.stats.bootstrap import percentile_interval, weight_blocks
 
@@ -27,17 +27,18 @@ PENALTY = {"units": "1", "denominator": "samples times the mean variance of the 
 
 
 def held_out_dataset(
-    recording: Recording, errors: HeldOut, starts: Sequence[int], *, seed: int
+    recording: Recording, states: SiteStates, errors: HeldOut, starts: Sequence[int], *, seed: int
 ) -> xr.Dataset:
     """Turn held-out errors into explained shares.
 
     Args:
-        recording: the states.
+        recording: labels of the states.
+        states: the states.
         errors: held-out errors.
         starts: indices of the sites that were rolled forward from.
         seed: seed of the bootstrap.
     """
-    floors = _floors(recording)
+    floors = _floors(states)
     kept = ratio(errors.kept[..., 0], errors.kept[..., 1])
     variables: dict[str, Any] = {
         **_step_variables(recording, errors, floors[:-1] / recording.shape[0], seed),
@@ -106,10 +107,7 @@ def _explained(error: Floats, baseline: Floats, floor: Floats) -> Floats:
     return 1 - ratio(error, np.where(baseline > floor, baseline, 0.0))
 
 
-def _floors(recording: Recording) -> Floats:
+def _floors(states: SiteStates) -> Floats:
     """Sum over samples of the squared length below which a difference is rounding, `(site)`."""
-    precision = np.finfo(recording.activation.dtype).eps
-    totals = np.zeros(recording.shape[1])
-    for _, states in row_blocks(recording):
-        totals += [squares(each).sum() for each in site_states(states)]
-    return totals * float(4 * precision) ** 2
+    totals = [float(squares(each.astype(np.float64)).sum()) for each in states]
+    return np.array(totals) * float(4 * np.finfo(states.dtype).eps) ** 2

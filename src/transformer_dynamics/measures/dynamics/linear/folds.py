@@ -6,6 +6,7 @@ the common components; the second fits maps in these components. Two sites are h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -23,7 +24,7 @@ from transformer_dynamics.measures.dynamics.linear.regression import AffineMap
 from transformer_dynamics.measures.dynamics.linear.rolling import RankedMap, squares
 from transformer_dynamics.measures.dynamics.linear.step_maps import StepMap, fit_step
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.blocks import Blockwise, each_site
+from transformer_dynamics.recording.by_site import SiteStates
 
 BASELINES = ("zero", "mean_step", "scaled")
 PREDICTORS = (*BASELINES, "map")
@@ -34,14 +35,14 @@ class Fold:
     """Training texts of a fold.
 
     Attributes:
-        recording: the states.
+        states: the states.
         training: mask of the training samples, `(sample)`.
         inner_folds: fold of each training sample, for the choice of the penalties.
         center: mean of the training samples over all sites, `(unit)`.
         n_components: number of components of the maps' inputs.
     """
 
-    recording: Blockwise
+    states: SiteStates
     training: NDArray[Any]
     inner_folds: NDArray[Any]
     center: Floats
@@ -75,7 +76,7 @@ def fit_steps(fold: Fold) -> FittedSteps:
     errors, kept, penalty, maps, path = [], [], [], [], []
     moment = CommonMoment(fold.center)
     training = fold.training
-    for before, after in pairwise(each_site(fold.recording)):
+    for before, after in pairwise(fold.states):
         states = before[training]
         moment.add(states)
         step = fit_step(states, after[training], fold.inner_folds, n_components=fold.n_components)
@@ -123,13 +124,13 @@ class ReducedMaps:
     steps: list[StepMap]
     common: list[AffineMap]
 
-    def errors(self, states: NDArray[Any]) -> Floats:
-        """Score the mean step and each of `MODELS` on held-out states `(sample, site, unit)`.
+    def errors(self, states: Sequence[NDArray[Any]]) -> Floats:
+        """Score the mean step and each of `MODELS` on held-out states, `(sample, unit)` per site.
 
         Returns:
             Sums over samples of squared errors within the components, `(model, step)`.
         """
-        scores = (self.axes.scores(states[:, site]) for site in range(states.shape[1]))
+        scores = map(self.axes.scores, states)
         errors = []
         for own, (state, following) in zip(self.steps, pairwise(scores), strict=True):
             update, deviation = following - state, state - own.state
@@ -143,8 +144,9 @@ class ReducedMaps:
 def fit_reduced(fold: Fold, axes: CommonAxes) -> ReducedMaps:
     """Fit a map to each step, and maps for all depths, within common components."""
     steps, pairs = [], []
-    scores = (axes.scores(states[fold.training]) for states in each_site(fold.recording))
+    scores = (axes.scores(states[fold.training]) for states in fold.states)
     for before, after in pairwise(scores):
         steps.append(fit_step(before, after, fold.inner_folds, n_components=fold.n_components))
         pairs.append(StepPairs.of(before, after))
+    del before, after
     return ReducedMaps(axes, steps, one_maps(pairs))

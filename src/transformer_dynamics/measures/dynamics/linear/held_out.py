@@ -17,17 +17,14 @@ from numpy.typing import NDArray
 from transformer_dynamics.measures.dynamics.linear.common_maps import MODELS, pooled_means
 from transformer_dynamics.measures.dynamics.linear.folds import (
     PREDICTORS,
-    FittedSteps,
     Fold,
-    ReducedMaps,
     fit_reduced,
     fit_steps,
 )
 from transformer_dynamics.measures.dynamics.linear.rolling import N_PATHS, RANKS, rolled_errors
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.blocks import row_blocks
 from transformer_dynamics.numerics.splits import text_folds
-from transformer_dynamics.recording.recording import Recording
+from transformer_dynamics.recording.by_site import SiteStates
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -50,7 +47,8 @@ class HeldOut:
 
 
 def held_out_errors(
-    recording: Recording,
+    states: SiteStates,
+    groups: NDArray[Any],
     folds: NDArray[Any],
     starts: Sequence[int],
     *,
@@ -60,7 +58,8 @@ def held_out_errors(
     """Fit on all folds but one and score on that one, for each fold.
 
     Args:
-        recording: the states.
+        states: the states.
+        groups: text, or group of texts, of each sample, `(sample)`.
         folds: fold of each sample, `(sample)`.
         starts: indices of the sites to roll forward from.
         n_components: number of components of the maps' inputs.
@@ -69,41 +68,41 @@ def held_out_errors(
     Returns:
         Errors; all NaN with fewer than three texts.
     """
-    n_samples, n_sites, _ = recording.shape
+    n_samples, n_sites, _ = states.shape
     step = np.full((len(PREDICTORS), n_sites - 1, n_samples), np.nan)
     reduced = np.zeros((1 + len(MODELS), n_sites - 1))
     n_folds = int(folds.max()) + 1
     penalty = np.full((n_folds, n_sites - 1), np.nan)
     rolled = np.zeros((len(starts), N_PATHS + len(RANKS), n_sites))
     kept = np.zeros((2, n_sites - 1, 2))
-    if np.unique(recording.groups).size < 3:
+    if np.unique(groups).size < 3:
         return HeldOut(step, reduced * np.nan, rolled * np.nan, kept * np.nan, penalty)
-    centers = pooled_means(recording, np.arange(n_folds)[:, np.newaxis] != folds)
+    centers = pooled_means(states, np.arange(n_folds)[:, np.newaxis] != folds)
     for number in range(n_folds):
         training = folds != number
-        inner_folds = text_folds(recording.groups[training], max(n_folds, 2), seed=seed)
-        fold = Fold(recording, training, inner_folds, centers[number], n_components)
-        fitted = fit_steps(fold)
-        step[..., ~training] = fitted.errors
-        penalty[number] = fitted.penalty
-        of_samples = _sample_errors(fold, fitted, fit_reduced(fold, fitted.axes), starts)
-        reduced += of_samples[0]
-        rolled += of_samples[1]
-        # Errors of the mean step are those of the updates about their mean, all units.
-        of_updates = np.stack([of_samples[0][0], fitted.errors[1].sum(axis=-1)], axis=-1)
-        kept += fitted.kept, of_updates
+        inner_folds = text_folds(groups[training], max(n_folds, 2), seed=seed)
+        fold = Fold(states, training, inner_folds, centers[number], n_components)
+        of_fold = _fold_errors(fold, starts)
+        step[..., ~training], penalty[number] = of_fold.step, of_fold.penalty[0]
+        reduced += of_fold.reduced
+        rolled += of_fold.rolled
+        kept += of_fold.kept
     return HeldOut(step, reduced / n_samples, rolled, kept, penalty)
 
 
-def _sample_errors(
-    fold: Fold, fitted: FittedSteps, reduced: ReducedMaps, starts: Sequence[int]
-) -> tuple[Floats, Floats]:
-    """Errors of held-out samples within the common components, and of their rolled paths."""
-    n_sites = fold.recording.shape[1]
-    within, rolled = np.zeros((1 + len(MODELS), n_sites - 1)), np.zeros(())
-    for rows, states in row_blocks(fold.recording):
-        held_out = states[~fold.training[rows]]
-        if len(held_out):
-            rolled = rolled + rolled_errors(fitted.maps, fitted.mean_path, starts, held_out)
-            within += reduced.errors(held_out)
-    return within, rolled
+def _fold_errors(fold: Fold, starts: Sequence[int]) -> HeldOut:
+    """Errors of one fold, of its held-out samples alone; sums over them, not means."""
+    fitted = fit_steps(fold)
+    maps = fit_reduced(fold, fitted.axes)
+    n_sites = fold.states.shape[1]
+    reduced, rolled = np.zeros((1 + len(MODELS), n_sites - 1)), np.zeros(())
+    for rows in fold.states.row_blocks():
+        held_out = ~fold.training[rows]
+        if held_out.any():
+            states = [fold.states.site(site, rows)[held_out] for site in range(n_sites)]
+            rolled = rolled + rolled_errors(fitted.maps, fitted.mean_path, starts, states)
+            reduced += maps.errors(states)
+    # Errors of the mean step, in all units, are the updates about their mean.
+    of_updates = np.stack([reduced[0], fitted.errors[1].sum(axis=-1)], axis=-1)
+    kept = np.stack([fitted.kept, of_updates])
+    return HeldOut(fitted.errors, reduced, rolled, kept, fitted.penalty[np.newaxis])

@@ -69,7 +69,10 @@ class RankedMap:
 
 
 def rolled_errors(
-    maps: Sequence[RankedMap], mean_path: Floats, starts: Sequence[int], states: NDArray[Any]
+    maps: Sequence[RankedMap],
+    mean_path: Floats,
+    starts: Sequence[int],
+    states: Sequence[NDArray[Any]],
 ) -> Floats:
     """Score the baselines and the maps of each of `RANKS` at all sites after the start.
 
@@ -77,21 +80,21 @@ def rolled_errors(
         maps: maps of the steps.
         mean_path: mean of the training texts, `(site, unit)`.
         starts: indices of the sites to start from.
-        states: held-out states, `(sample, site, unit)`.
+        states: held-out states of each site, `(sample, unit)`.
 
     Returns:
         Squared errors summed over the samples, `(start, model, site)`; 0 up to the start.
     """
-    n_sites = states.shape[1]
+    n_sites = len(states)
     errors = np.zeros((len(starts), N_PATHS + len(RANKS), n_sites))
     order = sorted(range(len(starts)), key=starts.__getitem__)
-    first = [states[:, starts[row]].astype(np.float64) for row in order]
+    first = [states[starts[row]].astype(np.float64) for row in order]
     parallel = [own - mean_path[starts[row]] for row, own in zip(order, first, strict=True)]
     rolling = np.repeat(np.stack(parallel)[:, np.newaxis], len(RANKS), axis=1)
     for site in range(1, n_sites):
         n_started = sum(start < site for start in starts)
         maps[site - 1].advance(rolling[:n_started])
-        observed = states[:, site] - mean_path[site]
+        observed = states[site] - mean_path[site]
         for index, row in enumerate(order[:n_started]):
             stayed = first[index] - mean_path[site]
             predicted = [np.zeros(1), stayed, parallel[index], *rolling[index]]
