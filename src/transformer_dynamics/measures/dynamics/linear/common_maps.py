@@ -26,7 +26,7 @@ from transformer_dynamics.recording.by_site import SiteStates
 # A map per step, and the maps for all depths in the order of `one_maps`.
 MODELS = ("per_step", "one_map", "one_map_equal_weights", "one_map_of_deviations")
 # Numbers of pairs, and of factors of steps, that are reduced to one factor together.
-BLOCK_ROWS = 1024
+BLOCK_ROWS = 256
 STEPS_TOGETHER = 10
 
 
