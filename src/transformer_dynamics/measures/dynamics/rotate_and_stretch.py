@@ -24,13 +24,13 @@ from transformer_dynamics.measures.dynamics.stretch.law import MOST_AGREED, PRED
 from transformer_dynamics.measures.dynamics.stretch.pairs import FITS, pair_statistics
 from transformer_dynamics.measures.dynamics.stretch.residuals import AVERAGES, SHAPES
 from transformer_dynamics.measures.dynamics.stretch.variables import LOG, fit_dataset
+from transformer_dynamics.measures.dynamics.subsample import N_SAMPLES, subsample
 from transformer_dynamics.numerics.arrays import Floats, require_sites, warn_undefined
+from transformer_dynamics.recording.by_site import by_site
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
 LAGS = (1, 2, 4, 8, 16, 32)
-# Samples of all sites that fit into memory; more would not narrow the results further.
-N_SAMPLES = 4096
 
 
 @measure(
@@ -55,7 +55,7 @@ def rotate_and_stretch(
         n_components: largest number of singular vectors; by default all in sample, and a quarter
             of the training samples where others are scored.
         n_samples: largest number of samples; more are subsampled by `seed`, since pairs of sites
-            need them in memory.
+            are compared over all samples.
         seed: seed of the subsample, of the halves and of the bootstrap.
 
     Returns:
@@ -74,8 +74,8 @@ def rotate_and_stretch(
     Raises:
         InputError: fewer than two sites, or a lag or `n_components` below 1.
     """
-    recording = recording.sampled(n_samples, seed=seed)
-    require_sites(recording.values, 2)
+    recording = subsample(recording, n_samples, seed=seed)
+    require_sites(recording.activation.data, 2)
     if min(lags, default=0) < 1 or (n_components is not None and n_components < 1):
         raise InputError(
             f"got lags={tuple(lags)}, n_components={n_components}; they are at least 1: "
@@ -83,10 +83,13 @@ def rotate_and_stretch(
         )
     present = [lag for lag in sorted(set(lags)) if lag < recording.shape[1]]
     times = layer_times(recording)
-    fits = [pair_statistics(recording, fit, present, n_components, seed) for fit in FITS]
+    groups, options = recording.groups, {"n_components": n_components, "seed": seed}
+    with by_site(recording) as states:
+        fits = [pair_statistics(states, groups, fit, present, **options) for fit in FITS]
+        variances = state_growth(states, times)
     parts = [fit_dataset(*pairs, times, recording.shape[2]) for pairs in fits]
     names = xr.DataArray(np.array(list(FITS), dtype=object), dims="fit", name="fit")
-    result = _with_states(xr.concat(parts, names), recording, times).assign_coords(
+    result = _with_states(xr.concat(parts, names), *variances, times).assign_coords(
         **recording.site_coords,
         lag=present,
         predictor=np.array(PREDICTORS, dtype=object),
@@ -102,7 +105,7 @@ def published_growth(recording: Recording, *, lags: Sequence[int], seed: int = 0
     """Growth of the residual in the published fit alone, a third of the work of all fits.
 
     Args:
-        recording: the states, in memory.
+        recording: the states.
         lags: see `rotate_and_stretch`.
         seed: seed of the bootstrap.
 
@@ -111,15 +114,16 @@ def published_growth(recording: Recording, *, lags: Sequence[int], seed: int = 0
     """
     present = [lag for lag in sorted(set(lags)) if lag < recording.shape[1]]
     times = layer_times(recording)
-    pairs = pair_statistics(recording, "published", present, None, seed)
-    result = _with_states(fit_dataset(*pairs, times, recording.shape[2]), recording, times)
+    with by_site(recording) as states:
+        pairs = pair_statistics(states, recording.groups, "published", present, seed=seed)
+        variances = state_growth(states, times)
+    result = _with_states(fit_dataset(*pairs, times, recording.shape[2]), *variances, times)
     return result.assign_coords(average=np.array(AVERAGES, dtype=object))
 
 
-def _with_states(result: xr.Dataset, recording: Recording, times: Floats) -> xr.Dataset:
-    """Add the growth of the states' own variance, the times, and the units of time."""
+def _with_states(result: xr.Dataset, logs: Floats, growth: Floats, times: Floats) -> xr.Dataset:
+    """Add the states' own variance and its growth, the times, and the units of time."""
     unit = "layer" if times[-1] != len(times) - 1 else "site"
-    logs, growth = state_growth(recording, times)
     result = result.assign(
         state_log_variance=(("site", "average"), logs, {**LOG, "definition": "of the states"}),
         state_lambda=("average", growth, {"units": f"1 per {unit}"}),

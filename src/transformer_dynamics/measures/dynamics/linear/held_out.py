@@ -26,6 +26,7 @@ from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.numerics.splits import text_folds
 from transformer_dynamics.recording.by_site import SiteStates
 
+
 @dataclass(frozen=True)
 class HeldOut:
     """Held-out squared errors and sums of squares.
