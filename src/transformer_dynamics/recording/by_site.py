@@ -82,9 +82,9 @@ def by_site(recording: States) -> Iterator[SiteStates]:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise InputError(
-                f"got a recording of {recording.activation.nbytes / 2**30:.3g} GiB, which is copied "
+                f"got states of {recording.activation.nbytes / 2**30:.3g} GiB, which are copied "
                 f"by site into a temporary file, and {tempfile.gettempdir()} is full; name a "
-                "larger folder, as in TMPDIR=/scratch, or load it: recording.load()"
+                "larger folder, as in TMPDIR=/scratch, or load them: recording.load()"
             ) from error
         yield SiteStates(recording.shape, dtype, file)
 

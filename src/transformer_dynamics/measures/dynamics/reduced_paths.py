@@ -1,11 +1,12 @@
 """Paths over depth reduced to a few principal components, deviations and states.
 
 Source: ours. Cost, for N samples, S sites, D units: 2 N S D^2 for the covariances, one site in
-float64 at a time, and the leading eigenvectors of three D x D matrices.
+float64 at a time, three passes for the paths, and the leading eigenvectors of three D x D matrices.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,8 +52,10 @@ def _site_moments(recording: Recording) -> tuple[Floats, Floats]:
     return first + offset, np.where(squares > 0, np.maximum(variance, 0.0), 0.0)
 
 
-def reduced_paths(recording: Recording, n_components: int) -> list[ReducedPaths]:
+def reduced_paths(recording: Recording, n_components: int) -> Iterator[ReducedPaths]:
     """Reduce the deviations as recorded, over each site's spread, and the states.
+
+    Paths are computed when the iterator comes to them, in one pass each.
 
     Args:
         recording: the states.
@@ -71,25 +74,25 @@ def reduced_paths(recording: Recording, n_components: int) -> list[ReducedPaths]
             states -= mean[site]
             products = states.T @ states
             recorded += products
-            equal += products * scale[site] ** 2
+            products *= scale[site] ** 2
+            equal += products
     between = mean - mean.mean(axis=0)
-    covariances = [recorded, equal, recorded + n_samples * between.T @ between]
-    origin = np.zeros(n_units)
-    axes = [leading_axes(matrix, origin, n_components) for matrix in covariances]
-    basis = np.concatenate([each.components for each in axes])
-    scores = np.empty((n_samples, n_sites, len(basis)))
-    for rows, values in recording.blocks():
-        for site, states in enumerate(site_states(values)):
-            states -= mean[site]
-            scores[rows, site] = states @ basis.T
-    recorded_paths, equal_paths, state_paths = np.split(scores, 3, axis=2)
-    equal_paths *= scale[:, np.newaxis]
-    state_paths += between @ axes[2].components.T
-    return [
-        ReducedPaths(
-            each.components,
-            float(ratio(np.asarray(each.variance.sum()), np.asarray(each.total_variance))),
-            np.ascontiguousarray(paths),
-        )
-        for each, paths in zip(axes, (recorded_paths, equal_paths, state_paths), strict=True)
-    ]
+    origin, unscaled = np.zeros(n_units), np.ones(n_sites)
+    axes = [leading_axes(matrix, origin, n_components) for matrix in (recorded, equal)]
+    recorded += n_samples * between.T @ between
+    axes.append(leading_axes(recorded, origin, n_components))
+    del recorded, equal, products
+    no_shift = np.zeros((n_sites, n_components))
+    shifts = (no_shift, no_shift, between @ axes[2].components.T)
+    for each, scales, shift in zip(axes, (unscaled, scale, unscaled), shifts, strict=True):
+        paths = np.empty((n_samples, n_sites, n_components))
+        for rows, values in recording.blocks():
+            for site, states in enumerate(site_states(values)):
+                states -= mean[site]
+                paths[rows, site] = states @ each.components.T
+            del values, states
+        paths *= scales[:, np.newaxis]
+        paths += shift
+        share = ratio(np.asarray(each.variance.sum()), np.asarray(each.total_variance))
+        yield ReducedPaths(each.components, float(share), paths)
+        del paths

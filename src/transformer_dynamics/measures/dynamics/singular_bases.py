@@ -74,8 +74,12 @@ def singular_bases(
             embedding does with few different tokens.
         matching: `order` of singular values, or `followed` by overlap.
     """
-    bases = (singular_basis(states.astype(np.float64), n_components) for states in sites)
-    return aligned(bases, matching)
+
+    def basis(states: NDArray[Any]) -> SingularBasis:
+        return singular_basis(states.astype(np.float64), n_components)
+
+    # No generator expression, which would hold the states of a site while its basis is used.
+    return aligned(map(basis, sites), matching)
 
 
 def aligned(bases: Iterable[SingularBasis], matching: Matching) -> Iterator[SingularBasis]:

@@ -25,7 +25,9 @@ from transformer_dynamics.measures.dynamics.stretch.residuals import BLOCK_ROWS,
 from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.recording.by_site import SiteStates
 
+# Of the earlier and of the later site of a pair.
 Bases = tuple[SingularBasis, SingularBasis]
+Sites = tuple[NDArray[Any], NDArray[Any]]
 
 PREDICTORS = ("law", "persistence", "scaled", "mean_path")
 # Leading components whose agreement between sites is reported.
@@ -71,8 +73,8 @@ class LawOnPairs:
         scored: NDArray[Any],
         counts: NDArray[Any],
     ) -> None:
-        self._states, self._training, self._scored = states, training, scored
-        self._counts = counts
+        self._states, self._counts = states, counts
+        self._training, self._scored = np.flatnonzero(training), np.flatnonzero(scored)
 
     def pair(self, before: int, after: int, bases: Bases) -> PairStatistics:
         """Compute the statistics of one pair of sites.
@@ -83,12 +85,10 @@ class LawOnPairs:
             bases: singular bases of the training samples at both sites.
         """
         sites = self._states.site(before), self._states.site(after)
-        scales = _Scales.of(*(states[self._training] for states in sites))
-        start, stop = (states[self._scored] for states in sites)
+        scales = _Scales.of(sites, self._training)
+        residual, scores = _scored(sites, self._scored, scales, bases)
+        agreement = _agreement(sites, self._scored, bases)
         del sites
-        residual, scores = _scored(start, stop, scales, bases)
-        agreement = _agreement(start, stop, bases)
-        del start, stop
         floor = float((4 * np.finfo(self._states.dtype).eps) ** 2 * scores.powers[0])
         residual -= residual.mean(axis=0)
         moments = ResidualMoments(residual, self._counts)
@@ -110,15 +110,16 @@ class _Scales:
     centered_slope: float
 
     @classmethod
-    def of(cls, earlier: NDArray[Any], later: NDArray[Any]) -> _Scales:
-        mean, later_mean = (states.mean(axis=0, dtype=np.float64) for states in (earlier, later))
-        product = power = 0.0
-        for start, stop in _float_blocks(earlier, later):
+    def of(cls, sites: Sites, training: NDArray[np.int64]) -> _Scales:
+        sums, product, power = np.zeros((2, sites[0].shape[1])), 0.0, 0.0
+        for start, stop in _float_blocks(sites, training):
+            sums += start.sum(axis=0), stop.sum(axis=0)
             product += float(np.vdot(start, stop))
             power += float(np.vdot(start, start))
+        mean, later_mean = sums / training.size
         centered = (
-            product - len(earlier) * float(mean @ later_mean),
-            power - len(earlier) * float(mean @ mean),
+            product - training.size * float(mean @ later_mean),
+            power - training.size * float(mean @ mean),
         )
         return cls(mean, later_mean, _quotient(product, power), _quotient(*centered))
 
@@ -136,15 +137,15 @@ class _Scores:
 
 
 def _scored(
-    start: NDArray[Any], stop: NDArray[Any], scales: _Scales, bases: Bases
+    sites: Sites, scored: NDArray[np.int64], scales: _Scales, bases: Bases
 ) -> tuple[Floats, _Scores]:
     """Residual of the law `(sample, unit)`, and squares of all predictors' residuals."""
     # The law is linear, so the training mean has the mean residual of the training samples.
     offset = scales.later_mean - extrapolated(scales.mean[np.newaxis], *bases)[0]
-    residual = np.empty(start.shape)
+    residual = np.empty((scored.size, sites[0].shape[1]))
     powers, unexplained = np.zeros(2), np.zeros((2, len(PREDICTORS)))
     row = 0
-    for earlier, later in _float_blocks(start, stop):
+    for earlier, later in _float_blocks(sites, scored):
         of_law = residual[row : row + len(earlier)]
         row += len(earlier)
         of_law[:] = later - extrapolated(earlier, *bases)
@@ -160,11 +161,11 @@ def _scored(
     return residual, _Scores(powers, unexplained)
 
 
-def _float_blocks(first: NDArray[Any], second: NDArray[Any]) -> Iterator[tuple[Floats, Floats]]:
-    """Iterate over blocks of samples of two sites, in float64."""
-    for start in range(0, len(first), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        yield first[rows].astype(np.float64), second[rows].astype(np.float64)
+def _float_blocks(sites: Sites, samples: NDArray[np.int64]) -> Iterator[tuple[Floats, Floats]]:
+    """Iterate over blocks of some samples at two sites, in float64."""
+    for start in range(0, samples.size, BLOCK_ROWS):
+        rows = samples[start : start + BLOCK_ROWS]
+        yield sites[0][rows].astype(np.float64), sites[1][rows].astype(np.float64)
 
 
 def _quotient(product: float, power: float) -> float:
@@ -172,11 +173,11 @@ def _quotient(product: float, power: float) -> float:
     return product / power if power > 0 else 0.0
 
 
-def _agreement(start: NDArray[Any], stop: NDArray[Any], bases: Bases) -> Floats:
+def _agreement(sites: Sites, scored: NDArray[np.int64], bases: Bases) -> Floats:
     """Cosine over samples of each component at the two sites."""
     shared = min(MOST_AGREED, *(basis.values.size for basis in bases))
     products, *squares = np.zeros((3, shared))
-    for states in _float_blocks(start, stop):
+    for states in _float_blocks(sites, scored):
         before, after = (
             each @ basis.vectors[:, :shared] for each, basis in zip(states, bases, strict=True)
         )

@@ -88,7 +88,7 @@ def pair_statistics(
     if min(int(training.sum()), int(scored.sum())) < 2:
         return pairs, counts
     law = LawOnPairs(states, training, scored, text_counts(groups[scored], N_BOOTSTRAP, seed=seed))
-    trained = (of_site[training] for of_site in states)
+    trained = (states.site(site)[training] for site in range(n_sites))
     n_kept = min(n_largest, n_components or n_largest)
     bases: dict[int, SingularBasis] = {}
     for after, basis in enumerate(singular_bases(trained, n_kept, matching=FITS[fit])):
