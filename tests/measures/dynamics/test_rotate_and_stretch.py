@@ -23,8 +23,8 @@ from transformer_dynamics.measures.dynamics.singular_bases import (
 from transformer_dynamics.measures.dynamics.stretch.growth import growth_fit, layer_times
 from transformer_dynamics.measures.dynamics.stretch.law import LawOnPairs
 from transformer_dynamics.measures.dynamics.stretch.residuals import isotropic_references
+from transformer_dynamics.numerics.by_site import SiteStates
 from transformer_dynamics.plots.dynamics.rotate_and_stretch import draw_rotate_and_stretch
-from transformer_dynamics.recording.by_site import SiteStates
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.synthetic.rotate_and_stretch import rotate_and_stretch_law
 

@@ -33,8 +33,8 @@ from transformer_dynamics.measures.dynamics.linear.explained import held_out_dat
 from transformer_dynamics.measures.dynamics.linear.held_out import held_out_errors
 from transformer_dynamics.measures.dynamics.subsample import N_SAMPLES, subsample
 from transformer_dynamics.numerics.arrays import Floats, require_sites, warn_undefined
+from transformer_dynamics.numerics.by_site import SiteStates, by_site
 from transformer_dynamics.numerics.splits import text_folds
-from transformer_dynamics.recording.by_site import SiteStates, by_site
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 

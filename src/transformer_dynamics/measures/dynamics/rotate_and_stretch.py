@@ -26,7 +26,7 @@ from transformer_dynamics.measures.dynamics.stretch.residuals import AVERAGES, S
 from transformer_dynamics.measures.dynamics.stretch.variables import LOG, fit_dataset
 from transformer_dynamics.measures.dynamics.subsample import N_SAMPLES, subsample
 from transformer_dynamics.numerics.arrays import Floats, require_sites, warn_undefined
-from transformer_dynamics.recording.by_site import by_site
+from transformer_dynamics.numerics.by_site import by_site
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -82,14 +82,9 @@ def rotate_and_stretch(
             "rotate_and_stretch(recording, lags=(1, 2, 4))"
         )
     present = [lag for lag in sorted(set(lags)) if lag < recording.shape[1]]
-    times = layer_times(recording)
-    groups, options = recording.groups, {"n_components": n_components, "seed": seed}
-    with by_site(recording) as states:
-        fits = [pair_statistics(states, groups, fit, present, **options) for fit in FITS]
-        variances = state_growth(states, times)
-    parts = [fit_dataset(*pairs, times, recording.shape[2]) for pairs in fits]
+    parts, *variances = _fitted(recording, list(FITS), present, n_components, seed)
     names = xr.DataArray(np.array(list(FITS), dtype=object), dims="fit", name="fit")
-    result = _with_states(xr.concat(parts, names), *variances, times).assign_coords(
+    result = _with_states(xr.concat(parts, names), recording, *variances).assign_coords(
         **recording.site_coords,
         lag=present,
         predictor=np.array(PREDICTORS, dtype=object),
@@ -113,16 +108,29 @@ def published_growth(recording: Recording, *, lags: Sequence[int], seed: int = 0
         The variables of `rotate_and_stretch` for `published`, without the dimension `fit`.
     """
     present = [lag for lag in sorted(set(lags)) if lag < recording.shape[1]]
-    times = layer_times(recording)
-    with by_site(recording) as states:
-        pairs = pair_statistics(states, recording.groups, "published", present, seed=seed)
-        variances = state_growth(states, times)
-    result = _with_states(fit_dataset(*pairs, times, recording.shape[2]), *variances, times)
+    parts, *variances = _fitted(recording, ["published"], present, None, seed)
+    result = _with_states(parts[0], recording, *variances)
     return result.assign_coords(average=np.array(AVERAGES, dtype=object))
 
 
-def _with_states(result: xr.Dataset, logs: Floats, growth: Floats, times: Floats) -> xr.Dataset:
+def _fitted(
+    recording: Recording, fits: Sequence[str], lags: Sequence[int], most: int | None, seed: int
+) -> tuple[list[xr.Dataset], Floats, Floats]:
+    """Variables of each fit; ln variance of the states themselves, and its growth."""
+    groups, times = recording.groups, layer_times(recording)
+    with by_site(recording) as states:
+        parts = []
+        for fit in fits:
+            pairs = pair_statistics(states, groups, fit, lags, n_components=most, seed=seed)
+            parts.append(fit_dataset(*pairs, times, recording.shape[2]))
+        return parts, *state_growth(states, times)
+
+
+def _with_states(
+    result: xr.Dataset, recording: Recording, logs: Floats, growth: Floats
+) -> xr.Dataset:
     """Add the states' own variance and its growth, the times, and the units of time."""
+    times = layer_times(recording)
     unit = "layer" if times[-1] != len(times) - 1 else "site"
     result = result.assign(
         state_log_variance=(("site", "average"), logs, {**LOG, "definition": "of the states"}),

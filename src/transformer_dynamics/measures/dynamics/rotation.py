@@ -6,8 +6,9 @@ is 1 for rotation alone and 0 for growth or decay alone. Tangling (see `tangling
 all steps of 64 samples. Each statistic has 20 surrogates (see `rotation_surrogates`).
 
 Sources: Churchland et al. 2012, Russo et al. 2018, Elsayed and Cunningham 2017. Cost, for N
-samples, S sites, D units: 2 N S D^2; per surrogate N S small products and (64 S)^2. Not handled: a
-map that changes with depth. See docs/measures/dynamics.rotation.md.
+samples, S sites, D units: N S D^2; per surrogate N S small products and (64 S)^2. Memory: the paths
+in six dimensions, twice. Not handled: a map that changes with depth. See
+docs/measures/dynamics.rotation.md.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from transformer_dynamics.measures.dynamics.rotation_surrogates import (
 from transformer_dynamics.measures.dynamics.rotation_variables import VARIABLES, WEIGHTINGS
 from transformer_dynamics.measures.dynamics.subsample import N_SAMPLES, subsample
 from transformer_dynamics.numerics.arrays import warn_undefined
+from transformer_dynamics.numerics.by_site import by_site
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -81,15 +83,16 @@ def rotation(
     """
     _require_options(recording, n_components, n_draws, n_tangled)
     recording = subsample(recording, n_samples, seed=seed)
-    reduced = reduced_paths(recording, min(n_components, recording.shape[2]))
-    parts = [
-        weighting_statistics(next(reduced), n_draws, (seed, index))
-        for index in range(len(WEIGHTINGS))
-    ]
-    arrays = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
     order = np.random.default_rng(seed).permutation(recording.shape[0])[:n_tangled]
     tangled = np.sort(order).astype(np.int64)
-    arrays |= tangling_statistics(next(reduced), tangled, n_draws, (seed, len(parts)))
+    with by_site(recording) as states:
+        reduced = reduced_paths(states, min(n_components, recording.shape[2]))
+        parts = [
+            weighting_statistics(next(reduced), n_draws, (seed, index))
+            for index in range(len(WEIGHTINGS))
+        ]
+        arrays = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+        arrays |= tangling_statistics(next(reduced), tangled, n_draws, (seed, len(parts)))
     checked = ("r2_ratio", "frequency", "r2_skew_by_step", "tangling", "effect")
     names, compared = comparisons(arrays)
     arrays |= compared

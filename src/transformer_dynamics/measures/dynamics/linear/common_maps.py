@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.measures.dynamics.linear.regression import AffineMap
 from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.by_site import SiteStates
 from transformer_dynamics.numerics.eigenvectors import leading_eigenvectors
-from transformer_dynamics.recording.by_site import SiteStates
 
 # A map per step, and the maps for all depths in the order of `one_maps`.
 MODELS = ("per_step", "one_map", "one_map_equal_weights", "one_map_of_deviations")
@@ -125,8 +125,10 @@ class StepPairs:
 
 def triangular(factor: Floats | None, rows: Floats) -> Floats:
     """Add rows to a factor; the result has no more rows than columns, and the same products."""
-    stacked = rows if factor is None else np.concatenate([factor, rows])
-    return np.linalg.qr(stacked, mode="r") if len(stacked) > stacked.shape[1] else stacked
+    stacked: Floats = rows if factor is None else np.concatenate([factor, rows])
+    if len(stacked) > stacked.shape[1]:
+        stacked = np.asarray(np.linalg.qr(stacked, mode="r"))
+    return stacked
 
 
 def one_maps(steps: Sequence[StepPairs]) -> list[AffineMap]:

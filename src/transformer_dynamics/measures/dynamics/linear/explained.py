@@ -13,7 +13,7 @@ from transformer_dynamics.measures.dynamics.linear.folds import BASELINES, PREDI
 from transformer_dynamics.measures.dynamics.linear.held_out import HeldOut
 from transformer_dynamics.measures.dynamics.linear.rolling import N_PATHS, RANKS, squares
 from transformer_dynamics.numerics.arrays import Floats, ratio
-from transformer_dynamics.recording.by_site import SiteStates
+from transformer_dynamics.numerics.by_site import SiteStates
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.stats.bootstrap import percentile_interval, weight_blocks
 

@@ -24,7 +24,7 @@ from transformer_dynamics.measures.dynamics.linear.regression import AffineMap
 from transformer_dynamics.measures.dynamics.linear.rolling import RankedMap, squares
 from transformer_dynamics.measures.dynamics.linear.step_maps import StepMap, fit_step
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.recording.by_site import SiteStates
+from transformer_dynamics.numerics.by_site import SiteStates
 
 BASELINES = ("zero", "mean_step", "scaled")
 PREDICTORS = (*BASELINES, "map")

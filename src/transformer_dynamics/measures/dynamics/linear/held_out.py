@@ -23,8 +23,8 @@ from transformer_dynamics.measures.dynamics.linear.folds import (
 )
 from transformer_dynamics.measures.dynamics.linear.rolling import N_PATHS, RANKS, rolled_errors
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.by_site import SiteStates
 from transformer_dynamics.numerics.splits import text_folds
-from transformer_dynamics.recording.by_site import SiteStates
 
 
 @dataclass(frozen=True)

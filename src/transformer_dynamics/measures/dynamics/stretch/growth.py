@@ -12,7 +12,7 @@ import numpy as np
 
 from transformer_dynamics.model.labels import FINAL
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.recording.by_site import SiteStates
+from transformer_dynamics.numerics.by_site import SiteStates
 from transformer_dynamics.recording.recording import Recording
 
 

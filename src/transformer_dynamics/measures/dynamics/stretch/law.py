@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from transformer_dynamics.measures.dynamics.singular_bases import SingularBasis, extrapolated
 from transformer_dynamics.measures.dynamics.stretch.residuals import BLOCK_ROWS, ResidualMoments
 from transformer_dynamics.numerics.arrays import Floats, ratio
-from transformer_dynamics.recording.by_site import SiteStates
+from transformer_dynamics.numerics.by_site import SiteStates
 
 # Of the earlier and of the later site of a pair.
 Bases = tuple[SingularBasis, SingularBasis]
@@ -92,12 +92,9 @@ class LawOnPairs:
         floor = float((4 * np.finfo(self._states.dtype).eps) ** 2 * scores.powers[0])
         residual -= residual.mean(axis=0)
         moments = ResidualMoments(residual, self._counts)
-        return PairStatistics(
-            *scores.shares(floor),
-            *moments.log_variances(floor / residual.size),
-            shape=moments.shape(floor),
-            agreement=agreement,
-        )
+        square, variance = scores.shares(floor)
+        logs, drawn = moments.log_variances(floor / residual.size)
+        return PairStatistics(square, variance, logs, drawn, moments.shape(floor), agreement)
 
 
 @dataclass(frozen=True)

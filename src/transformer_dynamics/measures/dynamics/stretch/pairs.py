@@ -20,8 +20,8 @@ from transformer_dynamics.measures.dynamics.stretch.law import (
     PairStatistics,
 )
 from transformer_dynamics.measures.dynamics.stretch.residuals import AVERAGES, SHAPES
+from transformer_dynamics.numerics.by_site import SiteStates
 from transformer_dynamics.numerics.splits import text_folds
-from transformer_dynamics.recording.by_site import SiteStates
 from transformer_dynamics.stats.bootstrap import text_counts
 
 FITS: dict[str, Matching] = {"published": "order", "held_out": "order", "followed": "followed"}

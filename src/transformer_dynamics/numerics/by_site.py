@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.recording.disk.states import States
+from transformer_dynamics.numerics.blocks import Blockwise
 
 # Samples that are taken together: enough for products of matrices, few enough for the caches.
 BLOCK_ROWS = 64
@@ -60,7 +60,7 @@ class SiteStates:
 
 
 @contextmanager
-def by_site(recording: States) -> Iterator[SiteStates]:
+def by_site(recording: Blockwise) -> Iterator[SiteStates]:
     """Give access to single sites of a recording until the context ends.
 
     Raises:
@@ -71,28 +71,32 @@ def by_site(recording: States) -> Iterator[SiteStates]:
     ...     states.site(1).shape
     (5, 2)
     """
-    dtype = recording.activation.dtype
     if recording.in_memory:
-        yield SiteStates(recording.shape, dtype, recording.values)
+        yield SiteStates(recording.shape, recording.values.dtype, recording.values)
         return
     with tempfile.TemporaryFile() as file:
         try:
-            _write_sites(recording, file)
+            dtype = _write_sites(recording, file)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
+            n_samples, n_sites, n_units = recording.shape
             raise InputError(
-                f"got states of {recording.activation.nbytes / 2**30:.3g} GiB, which are copied "
+                f"got {n_samples} samples of {n_sites} sites and {n_units} units, which are copied "
                 f"by site into a temporary file, and {tempfile.gettempdir()} is full; name a "
                 "larger folder, as in TMPDIR=/scratch, or load them: recording.load()"
             ) from error
         yield SiteStates(recording.shape, dtype, file)
 
 
-def _write_sites(recording: States, file: IO[bytes]) -> None:
+def _write_sites(recording: Blockwise, file: IO[bytes]) -> DTypeLike:
+    """Write states `(site, sample, unit)`, and return their dtype."""
     n_samples, n_sites, n_units = recording.shape
+    dtype: DTypeLike = np.float64
     for rows, states in recording.blocks():
+        dtype = states.dtype
         for site in range(n_sites):
             file.seek((site * n_samples + rows.start) * states.itemsize * n_units)
             file.write(np.ascontiguousarray(states[:, site]).data)
     file.flush()
+    return dtype
