@@ -62,7 +62,7 @@ class RankedMap:
         update = turned[:, :n_inputs] @ self.matrix
         update += self.offset
         update += self.scale * turned[:, n_inputs:]
-        by_rank = update.reshape(*deviations.shape[:-1], -1)
+        by_rank = update.reshape(*deviations.shape[:-1], update.shape[1])
         for index, rank in enumerate(RANKS):
             by_rank[..., index, :, rank:] = 0.0
         flat += update @ self.axes[:, n_inputs:].T
