@@ -8,8 +8,8 @@ texts and scored on others (folds of whole texts; every text is held out once):
     R^2 = 1 - sum |d - map|^2 / sum |d - baseline|^2               over texts and units
 
 One map for all depths and maps of low rank rolled over depth are scored as well. Source: ridge; DMD
-(arXiv 1312.0041); baselines and scoring: ours. Cost: N S D^2 per fold; two sites are held at a time.
-Not handled: nonlinear maps, memory of earlier sites, intervals that refit the maps. See
+(arXiv 1312.0041); baselines and scoring: ours. Cost: N S D^2 per fold, memory two sites of all
+samples. Not handled: nonlinear maps, memory of earlier sites, intervals that refit the maps. See
 docs/measures/dynamics.linear_maps.md.
 """
 

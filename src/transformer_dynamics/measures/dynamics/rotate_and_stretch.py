@@ -7,9 +7,9 @@ With X(t) = U(t) Sigma(t) V(t)' the uncentered states of site t over samples, th
 
 An exponential residual is no evidence for the law, since states that grow give one even where no
 components match; its value is the share that it explains beyond persistence and scaling. Source:
-arXiv 2410.01545; held-out scoring and baselines: ours. Cost: per pair of sites N^2 D and N K D; two
-sites are held at a time, and bases of as many as the largest lag. Not handled: the Langevin equation
-in continuous time. See docs/measures/dynamics.rotate_and_stretch.md.
+arXiv 2410.01545; held-out scoring and baselines: ours. Cost: per pair of sites N^2 D and N K D,
+memory two sites and the bases of as many as the largest lag. Not handled: the Langevin equation in
+continuous time. See docs/measures/dynamics.rotate_and_stretch.md.
 """
 
 from __future__ import annotations
