@@ -55,8 +55,9 @@ def permuted_pairs(
         squares = np.array([np.vdot(matrix, matrix) for matrix in (gram, other)])
         norms = np.sqrt(above_rounding(squares))
         for draw, order in enumerate(orders):
-            permuted = other[np.ix_(order, order)]
-            cka[draw, pair] = np.vdot(gram, permuted) / norms[0] / norms[1]
+            # Unnamed, so that a thread holds one permuted matrix and not two.
+            product = np.vdot(gram, other[np.ix_(order, order)])
+            cka[draw, pair] = product / norms[0] / norms[1]
             scores = second.scores[pair][order][np.newaxis]
             distance[draw, pair] = procrustes_of_pairs(first.scores[[pair]], scores)[0]
 
