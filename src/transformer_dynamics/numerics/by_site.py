@@ -98,5 +98,6 @@ def _write_sites(recording: Blockwise, file: IO[bytes]) -> DTypeLike:
         for site in range(n_sites):
             file.seek((site * n_samples + rows.start) * states.itemsize * n_units)
             file.write(np.ascontiguousarray(states[:, site]).data)
+        del states  # or it would be held while the next block is read
     file.flush()
     return dtype
