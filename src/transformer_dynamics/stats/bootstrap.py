@@ -13,11 +13,16 @@ Source: Efron and Tibshirani (1993), chapters 8, 13, 14; weights instead of resa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from transformer_dynamics.errors import InputError
+
+BLOCK_BYTES = 2**18
 
 
 def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArray[np.float64]:
@@ -47,14 +52,55 @@ def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArr
             "the text of each sample, at least one, and at least one draw: "
             "text_weights(recording.groups, 1000)"
         )
-    _, text_of_sample = np.unique(texts, return_inverse=True)
-    n_texts = int(text_of_sample.max()) + 1
-    drawn = np.random.default_rng(seed).integers(n_texts, size=(n_draws, n_texts))
-    drawn += n_texts * np.arange(n_draws)[:, np.newaxis]
-    counts = np.bincount(drawn.ravel(), minlength=n_draws * n_texts).reshape(n_draws, n_texts)
-    weights = counts[:, text_of_sample].astype(np.float64)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights
+    return np.concatenate(list(weight_blocks(texts, n_draws, seed=seed)))
+
+
+def weight_blocks(
+    text_index: ArrayLike, n_draws: int, *, seed: int = 0
+) -> Iterator[NDArray[np.float64]]:
+    """Iterate over `text_weights` in blocks of about 256 KiB, `(some draws, sample)`.
+
+    Args:
+        text_index: as in `text_weights`.
+        n_draws: as in `text_weights`.
+        seed: as in `text_weights`; the same seed gives the same weights.
+    """
+    for counts in _count_blocks(text_index, n_draws, seed):
+        weights = counts.astype(np.float64)
+        weights /= weights.sum(axis=1, keepdims=True)
+        yield weights
+
+
+def text_counts(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArray[Any]:
+    """Draw the numbers behind `text_weights`: how often each sample was drawn, `(draw, sample)`.
+
+    They are `text_weights` times the number of samples in the draw, in small integers, which take
+    an eighth of the memory.
+
+    Args:
+        text_index: as in `text_weights`.
+        n_draws: as in `text_weights`.
+        seed: as in `text_weights`; the same seed gives the same draws.
+
+    >>> text_counts([0, 0, 7], 3)
+    array([[0, 0, 2],
+           [1, 1, 1],
+           [2, 2, 0]], dtype=uint8)
+    """
+    blocks = _count_blocks(text_index, n_draws, seed)
+    return np.concatenate([counts.astype(np.min_scalar_type(counts.max())) for counts in blocks])
+
+
+def _count_blocks(text_index: ArrayLike, n_draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    _, text_of_sample = np.unique(np.asarray(text_index), return_inverse=True)
+    n_texts, rng = int(text_of_sample.max()) + 1, np.random.default_rng(seed)
+    size = max(1, BLOCK_BYTES // (8 * text_of_sample.size))
+    for start in range(0, n_draws, size):
+        n_drawn = min(size, n_draws - start)
+        drawn = rng.integers(n_texts, size=(n_drawn, n_texts))
+        drawn += n_texts * np.arange(n_drawn)[:, np.newaxis]
+        counts = np.bincount(drawn.ravel(), minlength=n_drawn * n_texts)
+        yield counts.reshape(n_drawn, n_texts)[:, text_of_sample]
 
 
 def uniform_weights(n_samples: int) -> NDArray[np.float64]:

@@ -10,14 +10,11 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from transformer_dynamics import synthetic
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.measures.dynamics.linear.common_maps import (
-    common_basis,
-    dynamic_modes,
+    CommonMoment,
+    StepPairs,
     one_maps,
 )
-from transformer_dynamics.measures.dynamics.linear.regression import (
-    cross_validated_ridge,
-    ridge,
-)
+from transformer_dynamics.measures.dynamics.linear.regression import cross_validated_ridge
 from transformer_dynamics.measures.dynamics.linear.step_maps import fit_step
 from transformer_dynamics.measures.dynamics.linear_maps import linear_maps
 from transformer_dynamics.numerics.eigenvectors import leading_directions
@@ -73,7 +70,7 @@ def test_maps_of_a_time_invariant_system_are_equal_and_its_own():
     for step in range(4):
         before, after = values[:, step], values[:, step + 1]
         folds = text_folds(recording.text_index, 4)
-        found = fit_step(before, after - before, folds, n_components=5)
+        found = fit_step(before, after, folds, n_components=5)
         np.testing.assert_allclose(found.matrix.T, INVARIANT, atol=1e-5)
 
 
@@ -134,7 +131,7 @@ def test_the_rank_of_a_system_is_found():
 
 def test_ridge_is_that_of_scikit_learn():
     inputs, targets = RNG.standard_normal((40, 6)) * [5, 4, 3, 2, 1, 0.1], RNG.random((40, 3))
-    found = ridge(inputs, targets, 0.3)
+    found, _ = cross_validated_ridge(inputs, targets, np.zeros(40), penalties=[0.3])
     absolute = 0.3 * len(inputs) * inputs.var(axis=0).mean()
     oracle = Ridge(alpha=absolute).fit(inputs, targets)
     np.testing.assert_allclose(found.matrix, oracle.coef_.T, atol=1e-10)
@@ -173,7 +170,7 @@ def test_dynamic_modes_are_those_of_pydmd():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         oracle.fit(before.T, after.T)
-    found = np.linalg.eigvals(dynamic_modes(before, after).matrix.T)
+    found = np.linalg.eigvals(one_maps([StepPairs.of(before, after)])[0].matrix.T)
     np.testing.assert_allclose(np.sort_complex(found), np.sort_complex(oracle.eigs), atol=1e-8)
 
 
@@ -193,7 +190,10 @@ def test_common_components_weigh_sites_alike():
     early, late = RNG.standard_normal((2, 200))
     values = np.zeros((200, 2, 3))
     values[:, 0, 0], values[:, 1, 1] = early, 1e3 * late
-    _, basis = common_basis(values, 2)
+    moment = CommonMoment(values.mean(axis=(0, 1)))
+    for site in range(2):
+        moment.add(values[:, site])
+    basis = moment.axes(2).basis
     assert np.linalg.norm(basis[2]) < 1e-6
     plain = np.linalg.svd(values.reshape(-1, 3))[2][0]
     assert abs(plain[1]) > 0.999
@@ -241,10 +241,10 @@ def tiny_of(n_samples):
 
 
 def test_maps_for_all_depths_of_states_that_stand_still():
-    still = np.ones((5, 3, 2))
-    *of_states, of_deviations = one_maps(still, still)
+    still = np.ones((5, 2))
+    *of_states, of_deviations = one_maps([StepPairs.of(still, still)] * 2)
     for fitted in of_states:
-        np.testing.assert_allclose(fitted(still[:, 0]), 1.0)
+        np.testing.assert_allclose(fitted(still), 1.0)
     np.testing.assert_allclose(of_deviations(np.zeros((5, 2))), 0.0)
 
 

@@ -21,14 +21,19 @@ from transformer_dynamics.measures.dynamics.singular_bases import (
     singular_basis,
 )
 from transformer_dynamics.measures.dynamics.stretch.growth import growth_fit, layer_times
-from transformer_dynamics.measures.dynamics.stretch.law import FittedLaw
+from transformer_dynamics.measures.dynamics.stretch.law import LawOnPairs
 from transformer_dynamics.measures.dynamics.stretch.residuals import isotropic_references
+from transformer_dynamics.numerics.by_site import SiteStates
 from transformer_dynamics.plots.dynamics.rotate_and_stretch import draw_rotate_and_stretch
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.synthetic.rotate_and_stretch import rotate_and_stretch_law
 
 RNG = np.random.default_rng(0)
 ALPHA, GROWTH = 0.64, 0.18
+
+
+def sites_of(values):
+    return SiteStates(values.shape, values.dtype, values)
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +98,14 @@ def test_in_sample_at_full_rank_the_share_is_that_of_the_cosines():
     """sum sigma^2 (2 c - 1) / sum sigma^2, on states without any structure."""
     values = RNG.standard_normal((30, 2, 6))
     everyone = np.ones(30, dtype=bool)
-    law = FittedLaw(values, everyone, everyone, n_components=6, matching="order")
-    found = law.pair(0, 1, np.full((2, 30), 1 / 30))
-    squares = law.bases[1].values ** 2
+    bases = tuple(singular_bases(np.moveaxis(values, 1, 0), 6))
+    law = LawOnPairs(sites_of(values), everyone, everyone, np.ones((2, 30), dtype=np.uint8))
+    found = law.pair(0, 1, bases)
+    squares = bases[1].values ** 2
     expected = (squares * (2 * found.agreement - 1)).sum() / squares.sum()
     assert found.square[0] == pytest.approx(expected)
     # The residual cancels against the prediction: the law has all the energy already.
-    predicted = extrapolated(values[:, 0], *law.bases)
+    predicted = extrapolated(values[:, 0], *bases)
     residual = values[:, 1] - predicted
     assert (residual * predicted).sum() == pytest.approx(-(residual**2).sum() / 2)
 
@@ -146,20 +152,21 @@ def test_signs_follow_from_site_to_site_and_vectors_where_values_cross():
     """Two directions that stay while their singular values cross."""
     first = SingularBasis(np.eye(3)[:, :2], np.array([2.0, 1.0]))
     crossed = SingularBasis(-np.eye(3)[:, [1, 0]], np.array([2.5, 2.0]))
-    by_order = aligned([first, crossed], "order")[1]
+    by_order = list(aligned([first, crossed], "order"))[1]
     np.testing.assert_array_equal(by_order.values, crossed.values)
-    followed = aligned([first, crossed], "followed")[1]
+    followed = list(aligned([first, crossed], "followed"))[1]
     np.testing.assert_array_equal(followed.vectors, first.vectors)
     np.testing.assert_array_equal(followed.values, [2.0, 2.5])
     flipped = SingularBasis(-first.vectors, first.values)
-    np.testing.assert_array_equal(aligned([first, flipped], "order")[1].vectors, first.vectors)
+    turned = list(aligned([first, flipped], "order"))[1]
+    np.testing.assert_array_equal(turned.vectors, first.vectors)
 
 
 def test_a_site_with_fewer_directions_does_not_limit_the_others():
     values = RNG.standard_normal((20, 3, 6))
     values[:, 0] = values[:2, 0].repeat(10, axis=0)
     for matching in ("order", "followed"):
-        bases = singular_bases(values, 6, matching=matching)
+        bases = list(singular_bases(np.moveaxis(values, 1, 0), 6, matching=matching))
         assert [basis.values.size for basis in bases] == [2, 6, 6]
         for basis in bases:
             product = basis.vectors.T @ basis.vectors
@@ -173,9 +180,10 @@ def test_shape_of_a_residual_against_scipy():
     values[:, 1] = RNG.laplace(size=(500, 9)) * np.arange(1, 10)
     values[:, 0, 0] = 1e-3 * RNG.standard_normal(500)
     everyone = np.ones(500, dtype=bool)
-    law = FittedLaw(values, everyone, everyone, n_components=1, matching="order")
-    found = law.pair(0, 1, np.full((1, 500), 1 / 500))
-    residual = values[:, 1] - extrapolated(values[:, 0], *law.bases)
+    bases = tuple(singular_bases(np.moveaxis(values, 1, 0), 1))
+    law = LawOnPairs(sites_of(values), everyone, everyone, np.ones((1, 500), dtype=np.uint8))
+    found = law.pair(0, 1, bases)
+    residual = values[:, 1] - extrapolated(values[:, 0], *bases)
     kurtosis, distance, participation, largest = found.shape
     assert kurtosis == pytest.approx(stats.kurtosis(residual, bias=False).mean())
     standard = stats.zscore(residual, axis=0).ravel()

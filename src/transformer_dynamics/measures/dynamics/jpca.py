@@ -13,6 +13,7 @@ lowers both R^2. Closed forms: docs/measures/dynamics.rotation.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ from transformer_dynamics.numerics.arrays import Floats
 # Directions with less than this share of the largest variance are rounding; so are squared steps
 # below its square over the squared states.
 ROUNDING = 1e-13
+# Paths whose steps are held together.
+BLOCK_PATHS = 128
 
 
 @dataclass(frozen=True)
@@ -84,18 +87,21 @@ def jpca(paths: NDArray[Any]) -> RotationFit:
             "got paths that are not finite; jPCA needs finite ones: "
             "jpca(paths[np.isfinite(paths).all(axis=(1, 2))])"
         )
-    steps = np.diff(paths, axis=1)
-    midpoints = (paths[:, 1:] + paths[:, :-1]) / 2
-    flat_steps, flat_midpoints = (array.reshape(-1, paths.shape[2]) for array in (steps, midpoints))
-    covariance = flat_midpoints.T @ flat_midpoints
-    crossed = flat_steps.T @ flat_midpoints
+    n_axes = paths.shape[2]
+    covariance, crossed = np.zeros((2, n_axes, n_axes))
+    per_step, unexplained = np.zeros((2, paths.shape[1] - 1))
+    for steps, midpoints in _motion(paths):
+        flat_steps, flat_midpoints = steps.reshape(-1, n_axes), midpoints.reshape(-1, n_axes)
+        covariance += flat_midpoints.T @ flat_midpoints
+        crossed += flat_steps.T @ flat_midpoints
+        per_step += np.einsum("nsa,nsa->s", steps, steps)
     free, skew = _solve(covariance, crossed)
-    per_step = np.einsum("nsa,nsa->s", steps, steps)
+    for steps, midpoints in _motion(paths):
+        residual = steps - midpoints @ skew.T
+        unexplained += np.einsum("nsa,nsa->s", residual, residual)
     total = float(per_step.sum())
     if total <= ROUNDING**2 * np.trace(covariance):
         per_step, total = np.full_like(per_step, np.nan), np.nan
-    residual = steps - midpoints @ skew.T
-    unexplained = np.einsum("nsa,nsa->s", residual, residual)
     with np.errstate(divide="ignore", invalid="ignore"):
         by_step = np.where(per_step == 0, np.nan, 1 - unexplained / per_step)
     frequency, planes = _planes(skew, covariance)
@@ -109,6 +115,13 @@ def jpca(paths: NDArray[Any]) -> RotationFit:
         frequency=frequency,
         planes=planes,
     )
+
+
+def _motion(paths: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """Iterate over blocks of paths: their steps and midpoints, `(path, step, axis)`."""
+    for start in range(0, len(paths), BLOCK_PATHS):
+        block = paths[start : start + BLOCK_PATHS]
+        yield np.diff(block, axis=1), (block[:, 1:] + block[:, :-1]) / 2
 
 
 def _share(part: np.floating[Any], whole: float) -> float:

@@ -8,13 +8,15 @@ texts and scored on others (folds of whole texts; every text is held out once):
     R^2 = 1 - sum |d - map|^2 / sum |d - baseline|^2               over texts and units
 
 One map for all depths and maps of low rank rolled over depth are scored as well. Source: ridge; DMD
-(arXiv 1312.0041); baselines and scoring: ours. Cost: N S D^2 per fold. Not handled: nonlinear maps,
-memory of earlier sites, intervals that refit the maps. See docs/measures/dynamics.linear_maps.md.
+(arXiv 1312.0041); baselines and scoring: ours. Cost: N S D^2 per fold, memory two sites of all
+samples. Not handled: nonlinear maps, memory of earlier sites, intervals that refit the maps. See
+docs/measures/dynamics.linear_maps.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import threadpoolctl
@@ -23,19 +25,19 @@ import xarray as xr
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.measures.dynamics.linear.common_maps import (
     MODELS,
-    common_basis,
-    in_basis,
+    CommonMoment,
+    StepPairs,
     one_maps,
+    pooled_means,
 )
 from transformer_dynamics.measures.dynamics.linear.explained import held_out_dataset
 from transformer_dynamics.measures.dynamics.linear.held_out import held_out_errors
+from transformer_dynamics.measures.dynamics.subsample import N_SAMPLES, subsample
 from transformer_dynamics.numerics.arrays import Floats, require_sites, warn_undefined
+from transformer_dynamics.numerics.by_site import SiteStates, by_site
 from transformer_dynamics.numerics.splits import text_folds
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
-
-# Samples of all sites that fit into memory; more would not narrow the results further.
-N_SAMPLES = 4096
 
 
 @measure(
@@ -60,8 +62,8 @@ def linear_maps(
             training samples.
         n_folds: number of folds of whole texts, each held out once; fewer with fewer texts.
         starts: sites to roll forward from; by default the first and those at 1/4, 1/2 and 3/4.
-        n_samples: largest number of samples; more are subsampled by `seed`, since pairs of sites
-            need them in memory.
+        n_samples: largest number of samples; more are subsampled by `seed`, since sites are
+            decomposed over all samples.
         seed: seed of the subsample, of the folds and of the bootstrap.
 
     Returns:
@@ -79,8 +81,8 @@ def linear_maps(
     Raises:
         InputError: fewer than two sites, an unknown start, no component or fewer than two folds.
     """
-    recording = recording.sampled(n_samples, seed=seed)
-    require_sites(recording.values, 2)
+    recording = subsample(recording, n_samples, seed=seed)
+    require_sites(recording.activation.data, 2)
     start_indices = _start_indices(recording.sites, starts)
     folds = text_folds(recording.groups, n_folds, seed=seed)
     smallest = recording.shape[0] - int(np.bincount(folds).max())
@@ -88,12 +90,14 @@ def linear_maps(
         raise InputError(f"got n_components={n_components}; give at least one: n_components=50")
     n_kept = max(1, min(n_components, recording.shape[2], smallest // 2))
     # Thousands of small matrices: the threads of the linear algebra would wait for each other.
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        errors = held_out_errors(recording, folds, start_indices, n_components=n_kept, seed=seed)
-    result = held_out_dataset(recording, errors, start_indices, seed=seed)
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), by_site(recording) as states:
+        errors = held_out_errors(
+            states, recording.groups, folds, start_indices, n_components=n_kept, seed=seed
+        )
+        result = held_out_dataset(recording, states, errors, start_indices, seed=seed)
+        modulus, angle = _eigenvalues(states, n_kept)
     undefined = {name: result[name].values for name in ("r2", "reduced_error")}
     warn_undefined(undefined, "a baseline leaves no error, or texts are fewer than 3", stacklevel=3)
-    modulus, angle = _eigenvalues(recording, n_kept)
     fits = np.array(MODELS[1:], dtype=object)
     return result.assign(
         eigenvalue_modulus=(("fit", "eigenvalue"), modulus, {"units": "1 per step"}),
@@ -115,11 +119,13 @@ def _start_indices(sites: Sequence[str], starts: Sequence[str] | None) -> list[i
     return [sites.index(label) for label in starts]
 
 
-def _eigenvalues(recording: Recording, n_components: int) -> tuple[Floats, Floats]:
+def _eigenvalues(states: SiteStates, n_components: int) -> tuple[Floats, Floats]:
     """Modulus and angle of the eigenvalues of the maps for all depths, `(fit, eigenvalue)`."""
-    center, basis = common_basis(recording.values, n_components)
-    scores = in_basis(recording.values, center, basis)
-    maps = one_maps(scores[:, :-1], scores[:, 1:])
+    moment = CommonMoment(pooled_means(states, np.ones((1, states.shape[0]), dtype=bool))[0])
+    for of_site in states:
+        moment.add(of_site)
+    scores = map(moment.axes(n_components).scores, states)
+    maps = one_maps([StepPairs.of(before, after) for before, after in pairwise(scores)])
     eigenvalues = np.stack([np.linalg.eigvals(fitted.matrix.T) for fitted in maps])
     order = np.lexsort((-eigenvalues.imag, -np.abs(eigenvalues)))
     ordered = np.take_along_axis(eigenvalues, order, axis=1)

@@ -7,8 +7,9 @@ With X(t) = U(t) Sigma(t) V(t)' the uncentered states of site t over samples, th
 
 An exponential residual is no evidence for the law, since states that grow give one even where no
 components match; its value is the share that it explains beyond persistence and scaling. Source:
-arXiv 2410.01545; held-out scoring and baselines: ours. Cost: per pair of sites N^2 D and N K D. Not
-handled: the Langevin equation in continuous time. See docs/measures/dynamics.rotate_and_stretch.md.
+arXiv 2410.01545; held-out scoring and baselines: ours. Cost: per pair of sites N^2 D and N K D,
+memory two sites and the bases of as many as the largest lag. Not handled: the Langevin equation in
+continuous time. See docs/measures/dynamics.rotate_and_stretch.md.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from transformer_dynamics.measures.dynamics.stretch.law import MOST_AGREED, PRED
 from transformer_dynamics.measures.dynamics.stretch.pairs import FITS, pair_statistics
 from transformer_dynamics.measures.dynamics.stretch.residuals import AVERAGES, SHAPES
 from transformer_dynamics.measures.dynamics.stretch.variables import LOG, fit_dataset
+from transformer_dynamics.measures.dynamics.subsample import N_SAMPLES, subsample
 from transformer_dynamics.numerics.arrays import Floats, require_sites, warn_undefined
+from transformer_dynamics.numerics.by_site import by_site
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
 LAGS = (1, 2, 4, 8, 16, 32)
-# Samples of all sites that fit into memory; more would not narrow the results further.
-N_SAMPLES = 4096
 
 
 @measure(
@@ -55,7 +56,7 @@ def rotate_and_stretch(
         n_components: largest number of singular vectors; by default all in sample, and a quarter
             of the training samples where others are scored.
         n_samples: largest number of samples; more are subsampled by `seed`, since pairs of sites
-            need them in memory.
+            are compared over all samples.
         seed: seed of the subsample, of the halves and of the bootstrap.
 
     Returns:
@@ -74,19 +75,17 @@ def rotate_and_stretch(
     Raises:
         InputError: fewer than two sites, or a lag or `n_components` below 1.
     """
-    recording = recording.sampled(n_samples, seed=seed)
-    require_sites(recording.values, 2)
+    recording = subsample(recording, n_samples, seed=seed)
+    require_sites(recording.activation.data, 2)
     if min(lags, default=0) < 1 or (n_components is not None and n_components < 1):
         raise InputError(
             f"got lags={tuple(lags)}, n_components={n_components}; they are at least 1: "
             "rotate_and_stretch(recording, lags=(1, 2, 4))"
         )
     present = [lag for lag in sorted(set(lags)) if lag < recording.shape[1]]
-    times = layer_times(recording)
-    fits = [pair_statistics(recording, fit, present, n_components, seed) for fit in FITS]
-    parts = [fit_dataset(*pairs, times, recording.shape[2]) for pairs in fits]
+    parts, *variances = _fitted(recording, list(FITS), present, n_components, seed)
     names = xr.DataArray(np.array(list(FITS), dtype=object), dims="fit", name="fit")
-    result = _with_states(xr.concat(parts, names), recording, times).assign_coords(
+    result = _with_states(xr.concat(parts, names), recording, *variances).assign_coords(
         **recording.site_coords,
         lag=present,
         predictor=np.array(PREDICTORS, dtype=object),
@@ -102,7 +101,7 @@ def published_growth(recording: Recording, *, lags: Sequence[int], seed: int = 0
     """Growth of the residual in the published fit alone, a third of the work of all fits.
 
     Args:
-        recording: the states, in memory.
+        recording: the states.
         lags: see `rotate_and_stretch`.
         seed: seed of the bootstrap.
 
@@ -110,16 +109,30 @@ def published_growth(recording: Recording, *, lags: Sequence[int], seed: int = 0
         The variables of `rotate_and_stretch` for `published`, without the dimension `fit`.
     """
     present = [lag for lag in sorted(set(lags)) if lag < recording.shape[1]]
-    times = layer_times(recording)
-    pairs = pair_statistics(recording, "published", present, None, seed)
-    result = _with_states(fit_dataset(*pairs, times, recording.shape[2]), recording, times)
+    parts, *variances = _fitted(recording, ["published"], present, None, seed)
+    result = _with_states(parts[0], recording, *variances)
     return result.assign_coords(average=np.array(AVERAGES, dtype=object))
 
 
-def _with_states(result: xr.Dataset, recording: Recording, times: Floats) -> xr.Dataset:
-    """Add the growth of the states' own variance, the times, and the units of time."""
+def _fitted(
+    recording: Recording, fits: Sequence[str], lags: Sequence[int], most: int | None, seed: int
+) -> tuple[list[xr.Dataset], Floats, Floats]:
+    """Variables of each fit; ln variance of the states themselves, and its growth."""
+    groups, times = recording.groups, layer_times(recording)
+    with by_site(recording) as states:
+        parts = []
+        for fit in fits:
+            pairs = pair_statistics(states, groups, fit, lags, n_components=most, seed=seed)
+            parts.append(fit_dataset(*pairs, times, recording.shape[2]))
+        return parts, *state_growth(states, times)
+
+
+def _with_states(
+    result: xr.Dataset, recording: Recording, logs: Floats, growth: Floats
+) -> xr.Dataset:
+    """Add the states' own variance and its growth, the times, and the units of time."""
+    times = layer_times(recording)
     unit = "layer" if times[-1] != len(times) - 1 else "site"
-    logs, growth = state_growth(recording, times)
     result = result.assign(
         state_log_variance=(("site", "average"), logs, {**LOG, "definition": "of the states"}),
         state_lambda=("average", growth, {"units": f"1 per {unit}"}),

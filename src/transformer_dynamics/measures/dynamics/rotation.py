@@ -6,8 +6,9 @@ is 1 for rotation alone and 0 for growth or decay alone. Tangling (see `tangling
 all steps of 64 samples. Each statistic has 20 surrogates (see `rotation_surrogates`).
 
 Sources: Churchland et al. 2012, Russo et al. 2018, Elsayed and Cunningham 2017. Cost, for N
-samples, S sites, D units: 2 N S D^2; per surrogate N S small products and (64 S)^2. Not handled: a
-map that changes with depth. See docs/measures/dynamics.rotation.md.
+samples, S sites, D units: N S D^2; per surrogate N S small products and (64 S)^2. Memory: the paths
+in six dimensions, twice. Not handled: a map that changes with depth. See
+docs/measures/dynamics.rotation.md.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from transformer_dynamics.measures.dynamics.rotation_surrogates import (
     weighting_statistics,
 )
 from transformer_dynamics.measures.dynamics.rotation_variables import VARIABLES, WEIGHTINGS
+from transformer_dynamics.measures.dynamics.subsample import N_SAMPLES, subsample
 from transformer_dynamics.numerics.arrays import warn_undefined
+from transformer_dynamics.numerics.by_site import by_site
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
-# Samples of all sites that fit into memory; more would not narrow the results further.
-N_SAMPLES = 4096
 UNDEFINED = "nothing moves, samples agree, or the surrogates do not differ from each other"
 
 
@@ -56,8 +57,8 @@ def rotation(
         n_components: number of reduced dimensions, at most the number of units.
         n_draws: number of surrogates.
         n_tangled: largest number of samples whose steps are searched for the tangling of each.
-        n_samples: largest number of samples; more are subsampled by `seed`, since pairs of sites
-            need them in memory.
+        n_samples: largest number of samples; more are subsampled by `seed`, since their reduced
+            paths are held in memory.
         seed: seed of the subsamples and of the surrogates.
 
     Returns:
@@ -81,15 +82,17 @@ def rotation(
     (array([1., 1.]), array([0.628, 0.628, 0.628]))
     """
     _require_options(recording, n_components, n_draws, n_tangled)
-    recording = recording.sampled(n_samples, seed=seed)
-    *weighted, states = reduced_paths(recording, min(n_components, recording.shape[2]))
-    parts = [
-        weighting_statistics(part, n_draws, (seed, index)) for index, part in enumerate(weighted)
-    ]
-    arrays = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+    recording = subsample(recording, n_samples, seed=seed)
     order = np.random.default_rng(seed).permutation(recording.shape[0])[:n_tangled]
     tangled = np.sort(order).astype(np.int64)
-    arrays |= tangling_statistics(states, tangled, n_draws, (seed, len(parts)))
+    with by_site(recording) as states:
+        reduced = reduced_paths(states, min(n_components, recording.shape[2]))
+        parts = [
+            weighting_statistics(next(reduced), n_draws, (seed, index))
+            for index in range(len(WEIGHTINGS))
+        ]
+        arrays = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+        arrays |= tangling_statistics(next(reduced), tangled, n_draws, (seed, len(parts)))
     checked = ("r2_ratio", "frequency", "r2_skew_by_step", "tangling", "effect")
     names, compared = comparisons(arrays)
     arrays |= compared

@@ -74,8 +74,8 @@ def tangling_statistics(
     gaussian, n_samples = matched_gaussian(reduced.paths), len(reduced.paths)
     drawn = np.empty((n_draws, reduced.paths.shape[1] - 1))
     for draw in range(n_draws):
-        surrogate = gaussian.draw(n_samples, np.random.default_rng([*seed, draw]))
-        drawn[draw] = tangling_of(surrogate[chosen], SOFTENING).mean(axis=0)
+        surrogate = gaussian.draw(n_samples, np.random.default_rng([*seed, draw]))[chosen]
+        drawn[draw] = tangling_of(surrogate, SOFTENING).mean(axis=0)
     return {
         "tangling": tangling_of(reduced.paths[chosen], SOFTENING),
         "mean_path_tangling": tangling_of(reduced.paths.mean(axis=0), SOFTENING),

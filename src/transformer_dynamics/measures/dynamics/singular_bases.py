@@ -13,6 +13,7 @@ decomposition of (sample, sample) or (unit, unit).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ import scipy.linalg
 import scipy.optimize
 from numpy.typing import NDArray
 
-from transformer_dynamics.numerics.arrays import Floats, site_states
+from transformer_dynamics.numerics.arrays import Floats
 
 Matching = Literal["order", "followed"]
 
@@ -63,36 +64,45 @@ def singular_basis(states: Floats, n_components: int) -> SingularBasis:
 
 
 def singular_bases(
-    values: NDArray[Any], n_components: int, *, matching: Matching = "order"
-) -> list[SingularBasis]:
-    """Compute the singular bases of all sites, aligned from site to site.
+    sites: Iterable[NDArray[Any]], n_components: int, *, matching: Matching = "order"
+) -> Iterator[SingularBasis]:
+    """Iterate over the singular bases of all sites, aligned from site to site.
 
     Args:
-        values: states `(sample, site, unit)`.
+        sites: states `(sample, unit)` of each site.
         n_components: largest number of components per site; a site may have fewer, as the
             embedding does with few different tokens.
         matching: `order` of singular values, or `followed` by overlap.
     """
-    return aligned([singular_basis(each, n_components) for each in site_states(values)], matching)
+
+    def basis(states: NDArray[Any]) -> SingularBasis:
+        return singular_basis(states.astype(np.float64), n_components)
+
+    # No generator expression, which would hold the states of a site while its basis is used.
+    return aligned(map(basis, sites), matching)
 
 
-def aligned(bases: list[SingularBasis], matching: Matching) -> list[SingularBasis]:
+def aligned(bases: Iterable[SingularBasis], matching: Matching) -> Iterator[SingularBasis]:
     """Order the bases so that partners have the same index, with agreeing signs.
 
     Vectors without a partner at the site before come last.
     """
-    result = bases[:1]
-    for basis in bases[1:]:
-        overlap = result[-1].vectors.T @ basis.vectors
-        order = np.arange(basis.values.size)
-        if matching == "followed":
-            partners = scipy.optimize.linear_sum_assignment(np.abs(overlap), maximize=True)[1]
-            order = np.concatenate([partners, np.setdiff1d(order, partners)])
-        paired = np.arange(min(overlap.shape))
-        signs = np.ones(order.size)
-        signs[paired] = np.where(overlap[paired, order[paired]] < 0, -1.0, 1.0)
-        result.append(SingularBasis(basis.vectors[:, order] * signs, basis.values[order]))
-    return result
+    before: SingularBasis | None = None
+    for basis in bases:
+        before = basis if before is None else _aligned_with(before, basis, matching)
+        yield before
+
+
+def _aligned_with(before: SingularBasis, basis: SingularBasis, matching: Matching) -> SingularBasis:
+    overlap = before.vectors.T @ basis.vectors
+    order = np.arange(basis.values.size)
+    if matching == "followed":
+        partners = scipy.optimize.linear_sum_assignment(np.abs(overlap), maximize=True)[1]
+        order = np.concatenate([partners, np.setdiff1d(order, partners)])
+    paired = np.arange(min(overlap.shape))
+    signs = np.ones(order.size)
+    signs[paired] = np.where(overlap[paired, order[paired]] < 0, -1.0, 1.0)
+    return SingularBasis(basis.vectors[:, order] * signs, basis.values[order])
 
 
 def extrapolated(states: Floats, before: SingularBasis, after: SingularBasis) -> Floats:

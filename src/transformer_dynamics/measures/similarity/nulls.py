@@ -55,9 +55,11 @@ def permuted_pairs(
         squares = np.array([np.vdot(matrix, matrix) for matrix in (gram, other)])
         norms = np.sqrt(above_rounding(squares))
         for draw, order in enumerate(orders):
-            cka[draw, pair] = np.vdot(gram, other[order][:, order]) / norms[0] / norms[1]
-        permuted = second.scores[pair][np.array(orders)]
-        distance[:, pair] = procrustes_of_pairs(first.scores[[pair]], permuted)
+            # Unnamed, so that a thread holds one permuted matrix and not two.
+            product = np.vdot(gram, other[np.ix_(order, order)])
+            cka[draw, pair] = product / norms[0] / norms[1]
+            scores = second.scores[pair][order][np.newaxis]
+            distance[draw, pair] = procrustes_of_pairs(first.scores[[pair]], scores)[0]
 
     with thread_pool() as pool:
         list(pool.map(fill, range(n_pairs)))

@@ -9,12 +9,13 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.measures.dynamics.linear.common_maps import MODELS
-from transformer_dynamics.measures.dynamics.linear.folds import BASELINES, PREDICTORS, squares
+from transformer_dynamics.measures.dynamics.linear.folds import BASELINES, PREDICTORS
 from transformer_dynamics.measures.dynamics.linear.held_out import HeldOut
-from transformer_dynamics.measures.dynamics.linear.rolling import N_PATHS, RANKS
-from transformer_dynamics.numerics.arrays import Floats, ratio, site_states
+from transformer_dynamics.measures.dynamics.linear.rolling import N_PATHS, RANKS, squares
+from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.by_site import SiteStates
 from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.stats.bootstrap import percentile_interval, text_weights
+from transformer_dynamics.stats.bootstrap import percentile_interval, weight_blocks
 
 N_BOOTSTRAP = 499
 ERROR = {"units": "stream units^2", "pooling": "sum over units, mean over held-out texts"}
@@ -26,17 +27,18 @@ PENALTY = {"units": "1", "denominator": "samples times the mean variance of the 
 
 
 def held_out_dataset(
-    recording: Recording, errors: HeldOut, starts: Sequence[int], *, seed: int
+    recording: Recording, states: SiteStates, errors: HeldOut, starts: Sequence[int], *, seed: int
 ) -> xr.Dataset:
     """Turn held-out errors into explained shares.
 
     Args:
-        recording: the states.
+        recording: labels of the states.
+        states: the states.
         errors: held-out errors.
         starts: indices of the sites that were rolled forward from.
         seed: seed of the bootstrap.
     """
-    floors = _floors(recording)
+    floors = _floors(states)
     kept = ratio(errors.kept[..., 0], errors.kept[..., 1])
     variables: dict[str, Any] = {
         **_step_variables(recording, errors, floors[:-1] / recording.shape[0], seed),
@@ -63,11 +65,11 @@ def _step_variables(
     recording: Recording, errors: HeldOut, floor: Floats, seed: int
 ) -> dict[str, Any]:
     """Errors of single steps and their explained shares."""
-    weights = text_weights(recording.groups, N_BOOTSTRAP, seed=seed)
     mean = errors.step.mean(axis=-1)
-    drawn = np.einsum("pkn,bn->bpk", errors.step, weights, optimize=True)
+    blocks = weight_blocks(recording.groups, N_BOOTSTRAP, seed=seed)
+    flat = errors.step.reshape(-1, errors.step.shape[-1])
+    drawn = np.concatenate([weights @ flat.T for weights in blocks]).reshape(-1, *mean.shape)
     low, high = percentile_interval(_explained(drawn[:, -1:], drawn[:, :-1], floor))
-    reduced = errors.reduced.mean(axis=-1)
     by_baseline = ("baseline", "step")
     return {
         "squared_error": (("predictor", "step"), mean, ERROR),
@@ -76,7 +78,7 @@ def _step_variables(
         "r2_high": (by_baseline, high, AGAINST),
         "reduced_error": (
             ("model", "step"),
-            1 - _explained(reduced[1:], reduced[:1], floor),
+            1 - _explained(errors.reduced[1:], errors.reduced[:1], floor),
             REDUCED,
         ),
     }
@@ -105,8 +107,7 @@ def _explained(error: Floats, baseline: Floats, floor: Floats) -> Floats:
     return 1 - ratio(error, np.where(baseline > floor, baseline, 0.0))
 
 
-def _floors(recording: Recording) -> Floats:
+def _floors(states: SiteStates) -> Floats:
     """Sum over samples of the squared length below which a difference is rounding, `(site)`."""
-    precision = np.finfo(recording.values.dtype).eps
-    totals = [float(squares(states).sum()) for states in site_states(recording.values)]
-    return np.array(totals) * float(4 * precision) ** 2
+    totals = [float(squares(each.astype(np.float64)).sum()) for each in states]
+    return np.array(totals) * float(4 * np.finfo(states.dtype).eps) ** 2

@@ -44,10 +44,17 @@ class StepMap:
     remainder: AffineMap
     penalty: float
 
-    def update(self, states: Floats) -> Floats:
+    def update(self, states: NDArray[Any]) -> Floats:
         """Predict the updates of states, `(sample, unit)`."""
+        return self.mean + self.deviation(states)
+
+    def deviation(self, states: NDArray[Any]) -> Floats:
+        """Predict the deviations of the updates from the mean update, `(sample, unit)`."""
         deviations = states - self.state
-        return self.mean + self.scale * deviations + self.remainder(deviations @ self.basis)
+        predicted = self.remainder(deviations @ self.basis)
+        deviations *= self.scale
+        predicted += deviations
+        return predicted
 
     @property
     def matrix(self) -> Floats:
@@ -57,21 +64,28 @@ class StepMap:
         return whole
 
 
-def fit_step(states: Floats, updates: Floats, folds: NDArray[Any], *, n_components: int) -> StepMap:
+def fit_step(
+    before: NDArray[Any], after: NDArray[Any], folds: NDArray[Any], *, n_components: int
+) -> StepMap:
     """Fit the map of one step.
 
     Args:
-        states: training states, `(sample, unit)`.
-        updates: updates of these states, `(sample, unit)`.
+        before: training states, `(sample, unit)`.
+        after: states of the same samples one site later.
         folds: fold of each training sample, for the choice of the penalty.
         n_components: number of components of the states that enter the ridge.
     """
-    state, mean = states.mean(axis=0), updates.mean(axis=0)
-    deviations, update_deviations = states - state, updates - mean
+    deviations = before.astype(np.float64)
+    remainder = after - deviations
+    state, mean = deviations.mean(axis=0), remainder.mean(axis=0)
+    deviations -= state
+    remainder -= mean
     power = float(np.vdot(deviations, deviations))
-    scale = float(np.vdot(deviations, update_deviations)) / power if power > 0 else 0.0
+    scale = float(np.vdot(deviations, remainder)) / power if power > 0 else 0.0
     basis = leading_directions(deviations, n_components)[1].T
-    remainder, penalty = cross_validated_ridge(
-        deviations @ basis, update_deviations - scale * deviations, folds
-    )
-    return StepMap(state, mean, scale, basis, remainder, penalty)
+    inputs = deviations @ basis
+    deviations *= scale
+    remainder -= deviations
+    del deviations
+    fitted, penalty = cross_validated_ridge(inputs, remainder, folds)
+    return StepMap(state, mean, scale, basis, fitted, penalty)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from transformer_dynamics.model.labels import FINAL
-from transformer_dynamics.numerics.arrays import Floats, site_states
+from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.by_site import SiteStates
 from transformer_dynamics.recording.recording import Recording
 
 
@@ -58,14 +59,14 @@ def growth_fit(times: Floats, logs: Floats) -> tuple[Floats, Floats, Floats]:
     return np.exp(mean - growth * times[is_defined].mean()), growth, share
 
 
-def state_growth(recording: Recording, times: Floats) -> tuple[Floats, Floats]:
+def state_growth(states: SiteStates, times: Floats) -> tuple[Floats, Floats]:
     """Compute the states' ln variance per unit `(site, average)`, and its growth `(average)`.
 
     Averages over units: of the logarithm (geometric), and of the variance itself (arithmetic).
     """
     logs = np.full((len(times), 2), np.nan)
-    for site, states in enumerate(site_states(recording.values)):
-        variance = states.var(axis=0)
+    for site, of_site in enumerate(states):
+        variance = of_site.astype(np.float64).var(axis=0)
         if (variance > 0).any():
             varying = variance[variance > 0]
             logs[site] = np.log(varying).mean(), np.log(varying.mean())

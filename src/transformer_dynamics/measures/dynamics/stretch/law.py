@@ -13,23 +13,21 @@ and one (sample, sample, unit) or (sample, unit, unit).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_dynamics.measures.dynamics.singular_bases import (
-    Matching,
-    SingularBasis,
-    extrapolated,
-    singular_bases,
-)
-from transformer_dynamics.measures.dynamics.stretch.residuals import (
-    log_variances,
-    shape_statistics,
-)
+from transformer_dynamics.measures.dynamics.singular_bases import SingularBasis, extrapolated
+from transformer_dynamics.measures.dynamics.stretch.residuals import BLOCK_ROWS, ResidualMoments
 from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.by_site import SiteStates
+
+# Of the earlier and of the later site of a pair.
+Bases = tuple[SingularBasis, SingularBasis]
+Sites = tuple[NDArray[Any], NDArray[Any]]
 
 PREDICTORS = ("law", "persistence", "scaled", "mean_path")
 # Leading components whose agreement between sites is reported.
@@ -57,71 +55,114 @@ class PairStatistics:
     agreement: Floats
 
 
-class FittedLaw:
-    """Law fitted on training samples, to be scored on the same or on other samples.
+class LawOnPairs:
+    """Law and baselines on pairs of sites, fitted on training samples and scored on some samples.
 
     Args:
-        values: states `(sample, site, unit)`.
+        states: the states.
         training: mask of the samples that give bases, means and scales, `(sample)`.
         scored: mask of the samples that are predicted, `(sample)`.
-        n_components: largest number of components of the bases.
-        matching: matching of singular vectors between sites.
+        counts: bootstrap draws over texts: number of times that each scored sample was drawn,
+            `(draw, scored sample)`.
     """
 
     def __init__(
         self,
-        values: NDArray[Any],
+        states: SiteStates,
         training: NDArray[Any],
         scored: NDArray[Any],
-        *,
-        n_components: int,
-        matching: Matching,
+        counts: NDArray[Any],
     ) -> None:
-        self._values, self._training, self._scored = values, training, scored
-        self.bases = singular_bases(values[training], n_components, matching=matching)
+        self._states, self._counts = states, counts
+        self._training, self._scored = np.flatnonzero(training), np.flatnonzero(scored)
 
-    def pair(self, before: int, after: int, weights: Floats) -> PairStatistics:
+    def pair(self, before: int, after: int, bases: Bases) -> PairStatistics:
         """Compute the statistics of one pair of sites.
 
         Args:
             before: index of the earlier site.
             after: index of the later site.
-            weights: bootstrap draws over texts, `(draw, scored sample)`.
+            bases: singular bases of the training samples at both sites.
         """
-        earlier, later = self._states(before, after, self._training)
-        start, stop = self._states(before, after, self._scored)
-        bases = self.bases[before], self.bases[after]
-        mean, later_mean = earlier.mean(axis=0), later.mean(axis=0)
-        product, power = float(np.vdot(earlier, later)), float(np.vdot(earlier, earlier))
-        scale = _quotient(product, power)
-        centered_scale = _quotient(
-            product - len(earlier) * float(mean @ later_mean),
-            power - len(earlier) * float(mean @ mean),
-        )
-        # The law is linear, so the training mean has the mean residual of the training samples.
-        offset = later_mean - extrapolated(mean[np.newaxis], *bases)[0]
-        residual = stop - extrapolated(start, *bases)
-        deviation = stop - later_mean
-        of_square = [residual, stop - start, stop - scale * start, deviation]
-        of_variance = [
-            residual - offset,
-            deviation - (start - mean),
-            deviation - centered_scale * (start - mean),
-            deviation,
-        ]
-        floor = (4 * np.finfo(self._values.dtype).eps) ** 2 * np.vdot(stop, stop)
-        return PairStatistics(
-            _shares(of_square, stop, floor),
-            _shares(of_variance, deviation, floor),
-            *log_variances(residual, weights, floor / stop.size),
-            shape=shape_statistics(residual, floor),
-            agreement=_agreement(start, stop, bases),
-        )
+        sites = self._states.site(before), self._states.site(after)
+        scales = _Scales.of(sites, self._training)
+        residual, scores = _scored(sites, self._scored, scales, bases)
+        agreement = _agreement(sites, self._scored, bases)
+        del sites
+        floor = float((4 * np.finfo(self._states.dtype).eps) ** 2 * scores.powers[0])
+        residual -= residual.mean(axis=0)
+        moments = ResidualMoments(residual, self._counts)
+        square, variance = scores.shares(floor)
+        logs, drawn = moments.log_variances(floor / residual.size)
+        return PairStatistics(square, variance, logs, drawn, moments.shape(floor), agreement)
 
-    def _states(self, before: int, after: int, samples: NDArray[Any]) -> tuple[Floats, Floats]:
-        """States of a mask of samples at two sites, each `(sample, unit)`."""
-        first, second = (self._values[samples, site].astype(float) for site in (before, after))
-        return first, second
+
+@dataclass(frozen=True)
+class _Scales:
+    """Means at both sites, and slopes of the later states on the earlier ones, in training."""
+
+    mean: Floats
+    later_mean: Floats
+    slope: float
+    centered_slope: float
+
+    @classmethod
+    def of(cls, sites: Sites, training: NDArray[np.int64]) -> _Scales:
+        sums, product, power = np.zeros((2, sites[0].shape[1])), 0.0, 0.0
+        for start, stop in _float_blocks(sites, training):
+            sums += start.sum(axis=0), stop.sum(axis=0)
+            product += float(np.vdot(start, stop))
+            power += float(np.vdot(start, start))
+        mean, later_mean = sums / training.size
+        centered = (
+            product - training.size * float(mean @ later_mean),
+            power - training.size * float(mean @ mean),
+        )
+        return cls(mean, later_mean, _quotient(product, power), _quotient(*centered))
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Sums of squares of the target and of each predictor's residual: square, variance."""
+
+    powers: Floats
+    unexplained: Floats
+
+    def shares(self, floor: float) -> Floats:
+        """Explained shares `(square and variance, predictor)`; NaN without a target."""
+        return 1 - ratio(self.unexplained, np.where(self.powers > floor, self.powers, 0.0)[:, None])
+
+
+def _scored(
+    sites: Sites, scored: NDArray[np.int64], scales: _Scales, bases: Bases
+) -> tuple[Floats, _Scores]:
+    """Residual of the law `(sample, unit)`, and squares of all predictors' residuals."""
+    # The law is linear, so the training mean has the mean residual of the training samples.
+    offset = scales.later_mean - extrapolated(scales.mean[np.newaxis], *bases)[0]
+    residual = np.empty((scored.size, sites[0].shape[1]))
+    powers, unexplained = np.zeros(2), np.zeros((2, len(PREDICTORS)))
+    row = 0
+    for earlier, later in _float_blocks(sites, scored):
+        of_law = residual[row : row + len(earlier)]
+        row += len(earlier)
+        of_law[:] = later - extrapolated(earlier, *bases)
+        deviation, earlier_deviation = later - scales.later_mean, earlier - scales.mean
+        pairs = (
+            (of_law, of_law - offset),
+            (later - earlier, deviation - earlier_deviation),
+            (later - scales.slope * earlier, deviation - scales.centered_slope * earlier_deviation),
+            (deviation, deviation),
+        )
+        powers += [np.vdot(target, target) for target in (later, deviation)]
+        unexplained += np.array([[np.vdot(part, part) for part in pair] for pair in pairs]).T
+    return residual, _Scores(powers, unexplained)
+
+
+def _float_blocks(sites: Sites, samples: NDArray[np.int64]) -> Iterator[tuple[Floats, Floats]]:
+    """Iterate over blocks of some samples at two sites, in float64."""
+    for start in range(0, samples.size, BLOCK_ROWS):
+        rows = samples[start : start + BLOCK_ROWS]
+        yield sites[0][rows].astype(np.float64), sites[1][rows].astype(np.float64)
 
 
 def _quotient(product: float, power: float) -> float:
@@ -129,20 +170,15 @@ def _quotient(product: float, power: float) -> float:
     return product / power if power > 0 else 0.0
 
 
-def _shares(residuals: list[Floats], target: Floats, floor: float) -> Floats:
-    """Share of the target's sum of squares that each residual leaves explained."""
-    power = np.vdot(target, target)
-    unexplained = np.array([np.vdot(residual, residual) for residual in residuals])
-    return 1 - ratio(unexplained, np.asarray(power if power > floor else 0.0))
-
-
-def _agreement(start: Floats, stop: Floats, bases: tuple[SingularBasis, SingularBasis]) -> Floats:
+def _agreement(sites: Sites, scored: NDArray[np.int64], bases: Bases) -> Floats:
     """Cosine over samples of each component at the two sites."""
     shared = min(MOST_AGREED, *(basis.values.size for basis in bases))
-    before, after = (
-        states @ basis.vectors[:, :shared]
-        for states, basis in zip((start, stop), bases, strict=True)
-    )
-    products = np.einsum("nk,nk->k", before, after)
-    sizes = np.linalg.norm(before, axis=0) * np.linalg.norm(after, axis=0)
-    return ratio(products, sizes)
+    products, *squares = np.zeros((3, shared))
+    for states in _float_blocks(sites, scored):
+        before, after = (
+            each @ basis.vectors[:, :shared] for each, basis in zip(states, bases, strict=True)
+        )
+        products += np.einsum("nk,nk->k", before, after)
+        for total, part in zip(squares, (before, after), strict=True):
+            total += np.einsum("nk,nk->k", part, part)
+    return ratio(products, np.sqrt(squares[0]) * np.sqrt(squares[1]))

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from transformer_dynamics.measures.dynamics.singular_bases import Matching
+from transformer_dynamics.measures.dynamics.singular_bases import (
+    Matching,
+    SingularBasis,
+    singular_bases,
+)
 from transformer_dynamics.measures.dynamics.stretch.law import (
     MOST_AGREED,
     PREDICTORS,
-    FittedLaw,
+    LawOnPairs,
     PairStatistics,
 )
 from transformer_dynamics.measures.dynamics.stretch.residuals import AVERAGES, SHAPES
+from transformer_dynamics.numerics.by_site import SiteStates
 from transformer_dynamics.numerics.splits import text_folds
-from transformer_dynamics.recording.recording import Recording
-from transformer_dynamics.stats.bootstrap import text_weights
+from transformer_dynamics.stats.bootstrap import text_counts
 
 FITS: dict[str, Matching] = {"published": "order", "held_out": "order", "followed": "followed"}
 N_BOOTSTRAP = 199
@@ -47,12 +53,21 @@ class AllPairs:
 
 
 def pair_statistics(
-    recording: Recording, fit: str, lags: Sequence[int], n_components: int | None, seed: int
+    states: SiteStates,
+    groups: NDArray[Any],
+    fit: str,
+    lags: Sequence[int],
+    *,
+    n_components: int | None = None,
+    seed: int = 0,
 ) -> tuple[AllPairs, dict[str, int]]:
     """Compute the statistics of all pairs under one fit.
 
+    The bases of the largest lag's sites are held at a time.
+
     Args:
-        recording: the states.
+        states: the states.
+        groups: text, or group of texts, of each sample, `(sample)`.
         fit: one of `FITS`.
         lags: lags in sites.
         n_components: largest number of components, or `None` for the largest possible one.
@@ -61,26 +76,27 @@ def pair_statistics(
     Returns:
         The statistics, and the numbers `scored_samples` and `components`.
     """
-    n_samples, n_sites, n_units = recording.shape
+    n_samples, n_sites, n_units = states.shape
     training = scored = np.ones(n_samples, dtype=bool)
     n_largest = min(n_samples, n_units)
     if fit != "published":
-        training = text_folds(recording.groups, 2, seed=seed) == 0
+        training = text_folds(groups, 2, seed=seed) == 0
         scored = ~training
         n_largest = max(1, min(int(training.sum()) // 4, n_units))
     pairs = AllPairs(lags, n_sites, N_BOOTSTRAP)
     counts = {"scored_samples": int(scored.sum()), "components": 0}
     if min(int(training.sum()), int(scored.sum())) < 2:
         return pairs, counts
-    law = FittedLaw(
-        recording.values,
-        training,
-        scored,
-        n_components=min(n_largest, n_components or n_largest),
-        matching=FITS[fit],
-    )
-    weights = text_weights(recording.groups[scored], N_BOOTSTRAP, seed=seed)
-    for row, lag in enumerate(lags):
-        for after in range(lag, n_sites):
-            pairs.fill((row, after), law.pair(after - lag, after, weights))
-    return pairs, {**counts, "components": law.bases[-1].values.size}
+    law = LawOnPairs(states, training, scored, text_counts(groups[scored], N_BOOTSTRAP, seed=seed))
+    trained = (states.site(site)[training] for site in range(n_sites))
+    n_kept = min(n_largest, n_components or n_largest)
+    bases: dict[int, SingularBasis] = {}
+    for after, basis in enumerate(singular_bases(trained, n_kept, matching=FITS[fit])):
+        bases[after] = basis
+        for row, lag in enumerate(lags):
+            if lag <= after:
+                statistics = law.pair(after - lag, after, (bases[after - lag], basis))
+                pairs.fill((row, after), statistics)
+        bases.pop(after - max(lags, default=0), None)
+        counts["components"] = basis.values.size
+    return pairs, counts

@@ -3,14 +3,18 @@
 Per unit: variance and excess kurtosis. Pooled over units, each over its standard deviation:
 Kolmogorov distance to a normal distribution. Of the covariance C over units: participation ratio
 (tr C)^2 / tr C^2 over the number of units, and the largest eigenvalue over the mean one. Ours and
-not `scipy.stats.kurtosis` and `kstest`, since all share one standardized array and need no p-value.
+not `scipy.stats.kurtosis` and `kstest`, since all share the sums over one residual, which is not
+copied, and need no p-value.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse.linalg
 import scipy.special
+from numpy.typing import NDArray
 
 from transformer_dynamics.numerics.arrays import Floats
 
@@ -18,6 +22,9 @@ AVERAGES = ("geometric", "arithmetic")
 SHAPES = ("excess_kurtosis", "normal_distance", "participation", "largest_eigenvalue")
 # Largest number of residuals, evenly strided, in the distance to a normal distribution.
 MOST_POOLED = 2**16
+# Numbers of samples, and of pooled residuals, that are taken together.
+BLOCK_ROWS = 256
+BLOCK_POOLED = 2**13
 
 
 def isotropic_references(n_samples: int, n_units: int) -> tuple[float, float]:
@@ -36,53 +43,93 @@ def isotropic_references(n_samples: int, n_units: int) -> tuple[float, float]:
     )
 
 
-def log_variances(residual: Floats, weights: Floats, floor: float) -> tuple[Floats, Floats]:
-    """Compute ln variance by each of `AVERAGES` over units.
+class ResidualMoments:
+    """Moments of a residual over samples, summed over blocks of samples.
 
     Args:
-        residual: `(sample, unit)`.
-        weights: bootstrap draws of the samples, `(draw, sample)`.
-        floor: variance below which a unit's residual is rounding error.
-
-    Returns:
-        Of the sample `(average)`, and of each draw `(draw, average)`.
+        residual: residual about its mean over samples, `(sample, unit)`.
+        counts: number of times that each sample was drawn, `(draw, sample)`.
     """
-    uniform = np.full((1, len(residual)), 1 / len(residual))
-    shifted = residual - residual.mean(axis=0)
-    squares = shifted**2
-    logs = []
-    for drawn in (uniform, weights):
-        # A draw repeats texts, so its mean takes as many degrees of freedom as the sample's mean.
-        variance = (drawn @ squares - (drawn @ shifted) ** 2) * len(residual)
-        variance /= max(len(residual) - 1, 1)
-        variance = np.where(variance > floor, variance, np.nan)
-        is_defined = np.isfinite(variance)
-        count = np.where(is_defined.any(axis=1), is_defined.sum(axis=1), np.nan)
-        unit_logs = np.log(variance, where=is_defined, out=np.zeros_like(variance))
-        mean = np.where(is_defined, variance, 0.0).sum(axis=1) / count
-        logs.append(np.stack([unit_logs.sum(axis=1) / count, np.log(mean)], axis=1))
-    return logs[0][0], logs[1]
+
+    def __init__(self, residual: Floats, counts: NDArray[Any]) -> None:
+        self._residual = residual
+        n_samples, n_units = residual.shape
+        self.squares, self.fourths = np.zeros((2, n_units))
+        self._drawn, self._drawn_squares = np.zeros((2, len(counts), n_units))
+        self._totals = counts.sum(axis=1, keepdims=True, dtype=np.int64)
+        for start in range(0, n_samples, BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            block, drawn = residual[rows], counts[:, rows].astype(np.float64)
+            squares = block**2
+            self._drawn += drawn @ block
+            self._drawn_squares += drawn @ squares
+            self.squares += squares.sum(axis=0)
+            squares *= squares
+            self.fourths += squares.sum(axis=0)
+
+    def log_variances(self, floor: float) -> tuple[Floats, Floats]:
+        """Compute ln variance by each of `AVERAGES` over units.
+
+        Args:
+            floor: variance below which a unit's residual is rounding error.
+
+        Returns:
+            Of the sample `(average)`, and of each draw `(draw, average)`.
+        """
+        n_samples = len(self._residual)
+        logs = []
+        for squares in (
+            self.squares[np.newaxis] / n_samples,
+            self._drawn_squares / self._totals - (self._drawn / self._totals) ** 2,
+        ):
+            # A draw repeats texts, so its mean takes as many degrees of freedom as the sample's.
+            variance = squares * n_samples / max(n_samples - 1, 1)
+            variance = np.where(variance > floor, variance, np.nan)
+            is_defined = np.isfinite(variance)
+            count = np.where(is_defined.any(axis=1), is_defined.sum(axis=1), np.nan)
+            unit_logs = np.log(variance, where=is_defined, out=np.zeros_like(variance))
+            mean = np.where(is_defined, variance, 0.0).sum(axis=1) / count
+            logs.append(np.stack([unit_logs.sum(axis=1) / count, np.log(mean)], axis=1))
+        return logs[0][0], logs[1]
+
+    def shape(self, floor: float) -> Floats:
+        """Compute each of `SHAPES`; NaN where there is no residual.
+
+        Args:
+            floor: sum of squares over samples and units that is rounding error.
+        """
+        n, n_units = self._residual.shape
+        variance = self.squares / n
+        varying = np.flatnonzero(variance > floor / self._residual.size)
+        if n < 4 or not varying.size:
+            return np.full(len(SHAPES), np.nan)
+        moment = float((self.fourths[varying] / variance[varying] ** 2).mean() / n)
+        kurtosis = (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * (moment - 3) + 6)
+        distance = _normal_distance(self._residual, varying, np.sqrt(variance[varying]))
+        residual = self._residual
+        gram = residual @ residual.T if n < n_units else residual.T @ residual
+        trace = float(np.trace(gram))
+        participation = trace**2 / float(np.vdot(gram, gram)) / n_units
+        return np.array([kurtosis, distance, participation, _largest(gram) * n_units / trace])
 
 
-def shape_statistics(residual: Floats, floor: float) -> Floats:
-    """Compute each of `SHAPES` of a residual `(sample, unit)`; NaN where there is none."""
-    centered = residual - residual.mean(axis=0)
-    spread = centered.std(axis=0)
-    varying = spread**2 > floor / residual.size
-    if len(residual) < 4 or not varying.any():
-        return np.full(len(SHAPES), np.nan)
-    standard = centered[:, varying] / spread[varying]
-    squares = standard**2
-    n, moment = len(standard), float(np.mean(squares**2))
-    kurtosis = (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * (moment - 3) + 6)
-    pooled = np.sort(standard.ravel()[:: -(-standard.size // MOST_POOLED)])
-    expected, steps = scipy.special.ndtr(pooled), np.arange(pooled.size + 1) / pooled.size
-    distance = max(float((steps[1:] - expected).max()), float((expected - steps[:-1]).max()))
-    n_samples, n_units = centered.shape
-    gram = centered @ centered.T if n_samples < n_units else centered.T @ centered
-    trace = float(np.trace(gram))
-    participation = trace**2 / float(np.vdot(gram, gram)) / n_units
-    return np.array([kurtosis, distance, participation, _largest(gram) * n_units / trace])
+def _normal_distance(residual: Floats, units: NDArray[np.int64], spread: Floats) -> float:
+    """Kolmogorov distance of some units, each over its spread and pooled, to a normal one."""
+    size = len(residual) * units.size
+    places = np.arange(0, size, -(-size // MOST_POOLED))
+    pooled = np.empty(places.size)
+    for start in range(0, places.size, BLOCK_POOLED):
+        part = slice(start, start + BLOCK_POOLED)
+        rows, columns = np.divmod(places[part], units.size)
+        pooled[part] = residual[rows, units[columns]] / spread[columns]
+    pooled.sort()
+    distance = 0.0
+    for start in range(0, pooled.size, BLOCK_POOLED):
+        expected = scipy.special.ndtr(pooled[start : start + BLOCK_POOLED])
+        steps = np.arange(start, start + expected.size + 1) / pooled.size
+        above, below = (steps[1:] - expected).max(), (expected - steps[:-1]).max()
+        distance = max(distance, float(above), float(below))
+    return distance
 
 
 def _largest(gram: Floats) -> float:
