@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.arrays import Floats, ratio, row_pieces
 
 # Variance below this share of the mean square is a rounding error.
 VARIANCE_FLOOR = 1e-12
@@ -33,13 +33,21 @@ def participation_ratios(states: Floats, weights: Floats) -> Floats:
     deviations = states - states.mean(axis=0)
     products = deviations @ deviations.T
     own, squared = np.diag(products).copy(), products**2
+    ratios = np.empty(len(weights))
+    for draws in row_pieces(len(weights)):
+        ratios[draws] = _ratios(products, squared, own, weights[draws])
+    return ratios
+
+
+def _ratios(products: Floats, squared: Floats, own: Floats, weights: Floats) -> Floats:
+    """Participation ratios from products of samples, their squares, and their diagonal."""
     along = weights @ products
     shift = np.einsum("bn,bn->b", along, weights)
     trace = weights @ own - shift
     pairs = np.einsum("bn,bn->b", weights @ squared, weights)
     repeats = (weights**2).sum(axis=1)
     others = pairs - weights**2 @ own**2
-    share = 1 / len(states)
+    share = 1 / len(own)
     pairs = others * ratio(np.full_like(repeats, 1 - share), 1 - repeats) + share * (
         weights @ own**2
     )
