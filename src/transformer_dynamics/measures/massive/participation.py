@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from transformer_dynamics.numerics.arrays import Floats, ratio, row_pieces
+from transformer_dynamics.numerics.arrays import Floats, ratio
 
 # Variance below this share of the mean square is a rounding error.
 VARIANCE_FLOOR = 1e-12
+DRAWS_AT_ONCE = 64
 
 
 def participation_ratios(states: Floats, weights: Floats) -> Floats:
@@ -32,11 +33,11 @@ def participation_ratios(states: Floats, weights: Floats) -> Floats:
     """
     deviations = states - states.mean(axis=0)
     products = deviations @ deviations.T
+    del deviations
     own, squared = np.diag(products).copy(), products**2
-    ratios = np.empty(len(weights))
-    for draws in row_pieces(len(weights)):
-        ratios[draws] = _ratios(products, squared, own, weights[draws])
-    return ratios
+    starts = range(0, len(weights), DRAWS_AT_ONCE)
+    draws = (weights[start : start + DRAWS_AT_ONCE] for start in starts)
+    return np.concatenate([_ratios(products, squared, own, each) for each in draws])
 
 
 def _ratios(products: Floats, squared: Floats, own: Floats, weights: Floats) -> Floats:
