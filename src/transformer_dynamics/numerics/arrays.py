@@ -115,14 +115,14 @@ def site_states(values: NDArray[Any]) -> Iterator[Floats]:
         yield values[:, site, :].astype(np.float64, order="C")
 
 
-def row_pieces(n_rows: int) -> Iterator[slice]:
-    """Iterate over slices of at most `PIECE_ROWS` rows.
+def row_pieces(n_rows: int, size: int = PIECE_ROWS) -> Iterator[slice]:
+    """Iterate over slices of at most `size` rows.
 
     >>> list(row_pieces(300))
     [slice(0, 256, None), slice(256, 300, None)]
     """
-    for start in range(0, n_rows, PIECE_ROWS):
-        yield slice(start, min(start + PIECE_ROWS, n_rows))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
 
 
 def site_pieces(values: NDArray[Any]) -> Iterator[tuple[int, slice, Floats]]:

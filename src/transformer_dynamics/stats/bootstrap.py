@@ -21,8 +21,8 @@ from scipy import stats
 
 from transformer_dynamics.errors import InputError
 
-# Random numbers, or weights, that are held at a time: 2 MiB.
-DRAWN_VALUES = 2**18
+# Random numbers, or weights, that are held at a time: 0.5 MiB.
+DRAWN_VALUES = 2**16
 
 
 def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.arrays import Floats, ratio, row_pieces
 
 # Variance below this share of the mean square is a rounding error.
 VARIANCE_FLOOR = 1e-12
@@ -35,9 +35,8 @@ def participation_ratios(states: Floats, weights: Floats) -> Floats:
     products = deviations @ deviations.T
     del deviations
     own, squared = np.diag(products).copy(), products**2
-    starts = range(0, len(weights), DRAWS_AT_ONCE)
-    draws = (weights[start : start + DRAWS_AT_ONCE] for start in starts)
-    return np.concatenate([_ratios(products, squared, own, each) for each in draws])
+    parts = row_pieces(len(weights), DRAWS_AT_ONCE)
+    return np.concatenate([_ratios(products, squared, own, weights[draws]) for draws in parts])
 
 
 def _ratios(products: Floats, squared: Floats, own: Floats, weights: Floats) -> Floats:
