@@ -24,8 +24,8 @@ from transformer_dynamics.numerics.arrays import Floats, ratio, row_pieces, warn
 MIN_POINTS = 10
 DISCARD = 0.1
 N_PARTS = (1, 2, 4, 8)
-# Distances that are held at a time (2 MiB), and the least number of rows of their matrix.
-DISTANCES = 2**18
+# Distances that are held at a time (1 MiB), and the least number of rows of their matrix.
+DISTANCES = 2**17
 LEAST_ROWS = 32
 # Squared distances come from |x|^2 + |y|^2 - 2 x y. Those below this share of |x|^2 have lost
 # digits to cancellation and are computed again as |x - y|^2.
@@ -151,8 +151,11 @@ def _nearest_two(points: Floats) -> tuple[Floats, Floats]:
     deviations = centered(points)
     squares = np.einsum("pa,pa->p", deviations, deviations)
     nearest = np.empty((len(points), 2))
-    for block in row_pieces(len(points), max(LEAST_ROWS, DISTANCES // len(points))):
-        distances = deviations[block] @ deviations.T
+    n_rows = max(LEAST_ROWS, DISTANCES // len(points))
+    held = np.empty((min(n_rows, len(points)), len(points)))
+    for block in row_pieces(len(points), n_rows):
+        distances = held[: block.stop - block.start]
+        np.matmul(deviations[block], deviations.T, out=distances)
         distances *= -2
         distances += squares
         distances += squares[block, np.newaxis]
