@@ -26,6 +26,9 @@ from transformer_dynamics.numerics.eigenvectors import (
 from transformer_dynamics.numerics.principal_axes import require_finite
 from transformer_dynamics.numerics.standardize import standardization
 
+Scoring = Callable[[NDArray[Any]], tuple[Floats, Floats]]
+"""Function from scored rows `(row, unit)` to their `held_out_squares`."""
+
 
 def varying_directions(deviations: Floats, n_directions: int) -> Floats:
     """Unit vectors of largest variance in descending order, `(direction, unit)`.
@@ -106,7 +109,7 @@ def held_out_squares(
 
 def held_out_scoring(
     fitted: NDArray[Any], counts: Sequence[int], *, standardize: bool = False
-) -> Callable[[NDArray[Any]], tuple[Floats, Floats]]:
+) -> Scoring:
     """Fit components once; the returned function gives `held_out_squares` of any scored rows.
 
     Args:
@@ -121,7 +124,7 @@ def held_out_scoring(
 
 def scoring_about(
     fitted: NDArray[Any], counts: Sequence[int], center: Floats, scale: Floats
-) -> Callable[[NDArray[Any]], tuple[Floats, Floats]]:
+) -> Scoring:
     """Fit components about a given center; see `held_out_scoring`.
 
     Args:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.measures.dimension.components.held_out_squares import (
+    Scoring,
     scoring_about,
     squares_within,
 )
@@ -83,10 +84,12 @@ def reading_squares(
         mean = moments.mean[site]
         for version, (scale, directions) in enumerate(zip(scales, pooled, strict=True)):
             within = partial(squares_within, scale=scale, directions=directions, counts=counts)
-            own = scoring_about(states, counts, mean, scale)
-            for reading, score in enumerate(
-                (partial(within, center=center), partial(within, center=mean), own)
-            ):
+            readings: tuple[Scoring, ...] = (
+                partial(within, center=center),
+                partial(within, center=mean),
+                scoring_about(states, counts, mean, scale),
+            )
+            for reading, score in enumerate(readings):
                 inside, whole[version, reading, :, site] = score(rows)
                 of_samples[version, reading] += inside
                 of_sites[version, reading, site] = inside.sum(axis=0)

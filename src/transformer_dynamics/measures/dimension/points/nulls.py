@@ -50,7 +50,8 @@ def drawn_gaussian_cloud(points: Floats, rng: np.random.Generator) -> Floats:
         factor: Floats = linalg.helmert(n_points) @ deviations
     else:
         # The mode "raw" gives R without rows of zeros.
-        factor = linalg.qr(deviations, mode="raw", overwrite_a=True)[1]
+        upper = linalg.qr(deviations, mode="raw", overwrite_a=True)[1]
+        factor = np.asarray(upper, dtype=np.float64)
     del deviations
     numbers = _normal_rows(n_points, len(factor), rng)
     frame, upper = linalg.qr(numbers, mode="economic", overwrite_a=True)
