@@ -7,7 +7,8 @@ of the site, and components of the site alone; each as recorded and with massive
 
 Source: arXiv 2502.12131 (fitted and scored on the same states); held-out scoring, readings and
 standardization ours. Cost: N S D^2 for the pooled covariance, N S D min(N, D) for the sites; twice
-with massive units. Limits: late sites weigh more; one seeded split; finite states only.
+with massive units. Memory: one site of all samples. Limits: late sites weigh more; one seeded
+split; finite states only.
 """
 
 from __future__ import annotations

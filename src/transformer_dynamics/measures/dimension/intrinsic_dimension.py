@@ -7,8 +7,9 @@ lengths with all steps at right angles.
 
 Sources: Facco et al. 2017 (arXiv 1803.06992); Himeno and Yamada (2014); null models ours.
 Cost, for N samples, S sites, D units: 6 S N^2 D for products and distances, 4 S N min(N, D)^2 for
-the Gaussian clouds, N S^2 D for the paths. Limits: noise below the distance of neighbors; dependent
-samples; massive activations dominate variance and distance.
+the Gaussian clouds, N S^2 D for the paths. Memory: about four float64 copies of one site. Limits:
+noise below the distance of neighbors; dependent samples; massive activations dominate variance and
+distance.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ so every depth has the same weight, whatever the length of the states there. Int
 drawing texts with replacement, the same draws for both versions, with the factors of the
 standardization held fixed: variation of the massive units themselves is not handled. Tortuosity,
 explained variance and participation ratio are not means over samples; see
-docs/measures/massive.activations.md. Source: ours. Cost: the measures of both versions.
+docs/measures/massive.activations.md. Source: ours. Cost: the measures of both versions, in pieces
+of samples.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ With r1 and r2 the distances of a point to its nearest and second nearest other 
 = m^-d wherever the density is constant within r2. The dimension d is the slope, through the origin,
 of -ln(1 - i/N) on the i-th smallest ln(r2/r1), without the largest tenth of the N ratios.
 
-Source: Facco et al. 2017 (arXiv 1803.06992). Cost: N^2 D + 2 N^2, in blocks of rows.
+Source: Facco et al. 2017 (arXiv 1803.06992). Cost: N^2 D + 2 N^2, 1 MiB of distances at a time.
 Limits: noise below the distance of neighbors counts as dimensions; points on a lattice. Ours, since
 scikit-dimension (the oracle of the tests) has the same fit but no decimation, drops every copy of a
 repeated point, and its distances lose digits in clusters far from the mean.

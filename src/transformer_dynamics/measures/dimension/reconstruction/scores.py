@@ -5,7 +5,8 @@
 with f(x) the reconstruction and c the mean of all training states, or the mean of the training
 states of the site of x. Intervals are 95 % percentile intervals over the scored texts.
 
-Source: ours. Cost: one pass of each autoencoder and of PCA over the scored states.
+Source: ours. Cost: one pass of each autoencoder and of PCA over the scored states, 4096 states at a
+time.
 """
 
 from __future__ import annotations
