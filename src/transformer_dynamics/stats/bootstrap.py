@@ -99,7 +99,7 @@ def text_counts(n_texts: int, n_draws: int, *, seed: int = 0) -> NDArray[np.uint
     >>> text_counts(2, 3)
     array([[0, 2],
            [1, 1],
-           [1, 1]], dtype=uint8)
+           [2, 0]], dtype=uint8)
     """
     counts = np.empty((n_draws, n_texts), dtype=np.uint8)
     for draws, block in _drawn(n_texts, n_draws, max(1, DRAWN_VALUES // n_texts), seed):
