@@ -106,3 +106,17 @@ def test_a_recording_on_disk_stays_there(tmp_path, monkeypatch):
     expected = standardize(recording)
     np.testing.assert_allclose(speed, kinematics(expected)["speed"], rtol=1e-6)
     np.testing.assert_array_equal(result.values, expected.values)
+
+
+def test_moments_in_pieces_have_the_bits_of_one_sum(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((700, 3, 5)) * 10 + 1000
+    values[0] += 1e4  # an outlier first
+    values[..., 2] = 7.0
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", values[:90].nbytes)
+    Recording.from_array(values).save(tmp_path / "values.zarr")
+    shifted = values - values[0]
+    for recording in (Recording.from_array(values), open_recording(tmp_path / "values.zarr")):
+        moments = unit_moments(recording)
+        np.testing.assert_array_equal(moments.mean, values[0] + shifted.mean(axis=0))
+        np.testing.assert_array_equal(moments.variance, shifted.var(axis=0))

@@ -13,6 +13,7 @@ import tiny
 from transformer_dynamics.errors import RecordingError, TdynError
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.recording.disk import shards
+from transformer_dynamics.recording.job import make_job
 from transformer_dynamics.recording.moments import streaming
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.recording.record import record
@@ -309,3 +310,12 @@ def test_progress_counts_tokens(model, texts):
     total = sum(map(len, tiny.token_lists(N_TEXTS)))
     assert calls[-1] == (total, total)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def test_tokens_of_a_text_are_held_once_by_the_plan_and_its_window(model):
+    given = [[np.int64(3), np.int64(4), np.int64(5)], [6, 7]]
+    plan = make_job(model, given).plan
+    assert plan.token_lists == ((3, 4, 5), (6, 7))
+    assert all(type(token) is int for tokens in plan.token_lists for token in tokens)
+    for tokens, window in zip(plan.token_lists, plan.windows, strict=True):
+        assert window.tokens is tokens

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from transformer_dynamics.stats import bootstrap
 from transformer_dynamics.stats.bootstrap import (
     corrected_interval,
     left_out_weights,
@@ -211,3 +212,20 @@ def test_an_interval_beside_the_value_is_moved_to_it(left_out):
     draws = np.linspace(0, 1, 101)
     low, high = corrected_interval(3.0, draws, left_out)
     assert (low, high) == pytest.approx((3.0 - 0.475, 3.0 + 0.475))
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 10**6])
+def test_weights_in_blocks_are_one_draw_of_all(at_once, monkeypatch):
+    texts = np.random.default_rng(0).integers(0, 40, 70) * 3
+    _, text_of_sample = np.unique(texts, return_inverse=True)
+    n_texts = text_of_sample.max() + 1
+    drawn = np.random.default_rng(5).integers(n_texts, size=(33, n_texts))
+    counts = np.stack([np.bincount(row, minlength=n_texts) for row in drawn])
+    of_samples = counts[:, text_of_sample]
+    expected = of_samples / of_samples.sum(axis=1, keepdims=True)
+    monkeypatch.setattr(bootstrap, "DRAWN_VALUES", at_once)
+    blocks = list(bootstrap.weight_blocks(texts, 33, seed=5))
+    assert [draws.start for draws, _ in blocks] == [0, *(draws.stop for draws, _ in blocks[:-1])]
+    np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), expected)
+    np.testing.assert_array_equal(text_weights(texts, 33, seed=5), expected)
+    np.testing.assert_array_equal(bootstrap.text_counts(n_texts, 33, seed=5), counts)

@@ -13,6 +13,9 @@ from transformer_dynamics.errors import InputError, UndefinedWarning
 
 Floats = NDArray[np.float64]
 
+# Rows that are copied to float64 at a time, where statistics are added up piece by piece.
+PIECE_ROWS = 256
+
 
 def check_weights(weights: Floats | None, n_samples: int) -> Floats:
     """Check bootstrap weights `(draw, sample)` and convert them to float64.
@@ -110,6 +113,36 @@ def site_states(values: NDArray[Any]) -> Iterator[Floats]:
     """Iterate over sites: the states `(sample, unit)` of each as a contiguous float64 copy."""
     for site in range(values.shape[1]):
         yield values[:, site, :].astype(np.float64, order="C")
+
+
+def row_pieces(n_rows: int, size: int = PIECE_ROWS) -> Iterator[slice]:
+    """Iterate over slices of at most `size` rows.
+
+    >>> list(row_pieces(300))
+    [slice(0, 256, None), slice(256, 300, None)]
+    """
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def site_pieces(values: NDArray[Any]) -> Iterator[tuple[int, slice, Floats]]:
+    """Iterate over sites and their samples in pieces: site, samples and float64 copies.
+
+    Args:
+        values: states `(sample, site, unit)`; a piece is `(sample, unit)`.
+    """
+    for site in range(values.shape[1]):
+        for rows in row_pieces(len(values)):
+            yield site, rows, values[rows, site].astype(np.float64, order="C")
+
+
+def add_rows(total: Floats, rows: Floats) -> None:
+    """Add rows `(row, unit)` to a total `(unit)` in place, one after the other.
+
+    The total of several pieces has the bits of one sum over all rows. The first row is overwritten.
+    """
+    rows[0] += total
+    rows.sum(axis=0, out=total)
 
 
 def lengths(vectors: Floats) -> Floats:

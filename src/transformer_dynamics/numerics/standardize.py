@@ -9,7 +9,7 @@ Values are scaled about zero, not about the unit's mean: norms and cosines refer
 a large mean would leave the unit massive in both. Differences of states (steps, turns, principal
 components, covariances) do not depend on that choice. Units that are large and hardly vary have no
 deviation to standardize and stay as they are.
-Cost: one pass over the states. Source: ours; massive activations: arXiv 2402.17762.
+Cost: two passes over the states. Source: ours; massive activations: arXiv 2402.17762.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_dynamics.numerics.arrays import Floats, site_states
+from transformer_dynamics.numerics.arrays import Floats, add_rows, site_pieces
 
 if TYPE_CHECKING:
     from transformer_dynamics.recording.recording import Recording
@@ -49,26 +49,31 @@ class UnitMoments:
         return pooled
 
 
-def moments_of_states(states: Floats) -> tuple[Floats, Floats]:
-    """Compute mean and variance over samples of one site, `(sample, unit)` to `(unit)` each."""
-    # Relative to the first sample: equal samples have a variance of exactly zero.
-    with np.errstate(invalid="ignore"):
-        shifted = states - states[0]
-        return states[0] + shifted.mean(axis=0), shifted.var(axis=0)
-
-
 def unit_moments(recording: Recording) -> UnitMoments:
-    """Compute mean and variance over samples of every unit at every site.
+    """Compute mean and variance over samples of every unit at every site, in two passes.
 
     Args:
         recording: states `(sample, site, unit)`.
     """
-    means, variances = np.empty((2, *recording.shape[1:]))
-    for sites, values in recording.site_blocks():
-        for site, states in enumerate(site_states(values), start=sites.start):
-            means[site], variances[site] = moments_of_states(states)
-        del values
-    return UnitMoments(means, variances)
+    n_samples, *shape = recording.shape
+    # Relative to the first sample: equal samples have a variance of exactly zero.
+    first: Floats | None = None
+    offsets, variances = np.zeros((2, *shape))
+    with np.errstate(invalid="ignore"):
+        for _, values in recording.blocks():
+            first = values[0].astype(np.float64) if first is None else first
+            for site, _, states in site_pieces(values):
+                states -= first[site]
+                add_rows(offsets[site], states)
+        assert first is not None  # a recording has a sample
+        offsets /= n_samples
+        for _, values in recording.blocks():
+            for site, _, states in site_pieces(values):
+                states -= first[site]
+                states -= offsets[site]
+                states *= states
+                add_rows(variances[site], states)
+    return UnitMoments(first + offsets, variances / n_samples)
 
 
 def standardization(variance: Floats) -> tuple[NDArray[np.int64], Floats]:

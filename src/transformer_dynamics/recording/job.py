@@ -150,7 +150,7 @@ def _batch_tokens(model: Model, options: RecordingOptions) -> int:
     return options.batch_tokens or BATCH_TOKENS.get(model.device.type, 2048)
 
 
-def _token_lists(model: Model, inputs: Inputs, options: RecordingOptions) -> list[list[int]]:
+def _token_lists(model: Model, inputs: Inputs, options: RecordingOptions) -> list[tuple[int, ...]]:
     for index, tokens in enumerate(inputs.token_lists):
         if not tokens:
             raise RecordingError(

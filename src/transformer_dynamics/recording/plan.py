@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.recording.windows import Window
+from transformer_dynamics.recording.windows import Window, shared
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def make_plan(
     window = np.searchsorted(begins, text * span + position, side="right") - 1
     offset = np.array([window.place - window.first for window in windows])
     return Plan(
-        token_lists=tuple(tuple(int(token) for token in tokens) for tokens in token_lists),
+        token_lists=tuple(shared(tokens) for tokens in token_lists),
         windows=tuple(windows),
         text=text,
         position=position,

@@ -27,14 +27,14 @@ class Window:
 
 def fit(
     token_lists: Sequence[Sequence[int]], *, context_length: int | None, too_long: str
-) -> list[list[int]]:
+) -> list[tuple[int, ...]]:
     """Return the recorded tokens of each text, cut to the context if `too_long="truncate"`.
 
     Raises:
         RecordingError: a text is longer than the context and `too_long` is `"refuse"`.
     """
     if context_length is None or too_long == "window":
-        return [list(ids) for ids in token_lists]
+        return [tuple(map(int, ids)) for ids in token_lists]
     over = [index for index, ids in enumerate(token_lists) if len(ids) > context_length]
     if over and too_long == "refuse":
         raise RecordingError(
@@ -43,7 +43,15 @@ def fit(
             "them, keep their first tokens, options=td.RecordingOptions(too_long='truncate') "
             "(--too-long truncate), or run them in overlapping windows, too_long='window'"
         )
-    return [list(ids[:context_length]) for ids in token_lists]
+    return [tuple(map(int, ids[:context_length])) for ids in token_lists]
+
+
+def shared(ids: Sequence[int]) -> tuple[int, ...]:
+    """Return a tuple itself, as the recorder's are tuples of `int`; else a tuple of `int`.
+
+    The tokens of many texts are then in memory once, in the plan and its windows.
+    """
+    return ids if isinstance(ids, tuple) else tuple(int(token) for token in ids)
 
 
 def windows(
@@ -61,7 +69,7 @@ def windows(
     """
     result = []
     for text, ids in enumerate(token_lists):
-        tokens = tuple(int(token) for token in ids)
+        tokens = shared(ids)
         result.append(Window(text, tokens[:context_length], 0, 0))
         if context_length is None or len(tokens) <= context_length:
             continue

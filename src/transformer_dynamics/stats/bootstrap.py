@@ -14,7 +14,6 @@ Source: Efron and Tibshirani (1993), chapters 8, 13, 14; weights instead of resa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +21,8 @@ from scipy import stats
 
 from transformer_dynamics.errors import InputError
 
-BLOCK_BYTES = 2**18
+# Random numbers, or weights, that are held at a time: 0.5 MiB.
+DRAWN_VALUES = 2**16
 
 
 def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArray[np.float64]:
@@ -52,55 +52,72 @@ def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArr
             "the text of each sample, at least one, and at least one draw: "
             "text_weights(recording.groups, 1000)"
         )
-    return np.concatenate(list(weight_blocks(texts, n_draws, seed=seed)))
+    weights = np.empty((n_draws, texts.size))
+    for draws, block in weight_blocks(texts, n_draws, seed=seed):
+        weights[draws] = block
+    return weights
 
 
 def weight_blocks(
     text_index: ArrayLike, n_draws: int, *, seed: int = 0
-) -> Iterator[NDArray[np.float64]]:
-    """Iterate over `text_weights` in blocks of about 256 KiB, `(some draws, sample)`.
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Iterate over slices of draws and their rows of `text_weights`, a few MB at a time.
+
+    All rows together take 8 bytes per draw and sample: more than the states of a sample in a small
+    recording.
 
     Args:
         text_index: as in `text_weights`.
-        n_draws: as in `text_weights`.
-        seed: as in `text_weights`; the same seed gives the same weights.
+        n_draws: number of bootstrap draws.
+        seed: seed of the random numbers.
+
+    >>> blocks = list(weight_blocks([0, 0, 7], 3))
+    >>> len(blocks), np.array_equal(blocks[0][1], text_weights([0, 0, 7], 3))
+    (1, True)
     """
-    for counts in _count_blocks(text_index, n_draws, seed):
-        weights = counts.astype(np.float64)
-        weights /= weights.sum(axis=1, keepdims=True)
-        yield weights
-
-
-def text_counts(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArray[Any]:
-    """Draw the numbers behind `text_weights`: how often each sample was drawn, `(draw, sample)`.
-
-    They are `text_weights` times the number of samples in the draw, in small integers, which take
-    an eighth of the memory.
-
-    Args:
-        text_index: as in `text_weights`.
-        n_draws: as in `text_weights`.
-        seed: as in `text_weights`; the same seed gives the same draws.
-
-    >>> text_counts([0, 0, 7], 3)
-    array([[0, 0, 2],
-           [1, 1, 1],
-           [2, 2, 0]], dtype=uint8)
-    """
-    blocks = _count_blocks(text_index, n_draws, seed)
-    return np.concatenate([counts.astype(np.min_scalar_type(counts.max())) for counts in blocks])
-
-
-def _count_blocks(text_index: ArrayLike, n_draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
     _, text_of_sample = np.unique(np.asarray(text_index), return_inverse=True)
-    n_texts, rng = int(text_of_sample.max()) + 1, np.random.default_rng(seed)
-    size = max(1, BLOCK_BYTES // (8 * text_of_sample.size))
+    n_texts = int(text_of_sample.max()) + 1
+    size = max(1, DRAWN_VALUES // text_of_sample.size)
+    for draws, counts in _drawn(n_texts, n_draws, size, seed):
+        weights = counts[:, text_of_sample].astype(np.float64)
+        weights /= weights.sum(axis=1, keepdims=True)
+        yield draws, weights
+
+
+def text_counts(n_texts: int, n_draws: int, *, seed: int = 0) -> NDArray[np.uint8]:
+    """Draw the texts of `text_weights`: times that each text is drawn, `(draw, text)`.
+
+    Args:
+        n_texts: number of texts.
+        n_draws: number of bootstrap draws.
+        seed: seed of the random numbers.
+
+    Returns:
+        Whole numbers of one byte. A text is drawn once per draw on average, and more than 255 times
+        with a probability below 1e-500.
+
+    >>> text_counts(2, 3)
+    array([[0, 2],
+           [1, 1],
+           [2, 0]], dtype=uint8)
+    """
+    counts = np.empty((n_draws, n_texts), dtype=np.uint8)
+    for draws, block in _drawn(n_texts, n_draws, max(1, DRAWN_VALUES // n_texts), seed):
+        counts[draws] = block
+    return counts
+
+
+def _drawn(
+    n_texts: int, n_draws: int, size: int, seed: int
+) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """Draw texts for `size` draws at a time; the numbers do not depend on `size`."""
+    rng = np.random.default_rng(seed)
     for start in range(0, n_draws, size):
-        n_drawn = min(size, n_draws - start)
-        drawn = rng.integers(n_texts, size=(n_drawn, n_texts))
-        drawn += n_texts * np.arange(n_drawn)[:, np.newaxis]
-        counts = np.bincount(drawn.ravel(), minlength=n_drawn * n_texts)
-        yield counts.reshape(n_drawn, n_texts)[:, text_of_sample]
+        stop = min(start + size, n_draws)
+        drawn = rng.integers(n_texts, size=(stop - start, n_texts))
+        drawn += n_texts * np.arange(stop - start)[:, np.newaxis]
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size)
+        yield slice(start, stop), counts.reshape(drawn.shape)
 
 
 def uniform_weights(n_samples: int) -> NDArray[np.float64]:

@@ -30,10 +30,10 @@ def measured(values, counts=(1, 2, 5), **options):
     return held_out_pca(Recording.from_array(values), n_components=counts, **options)
 
 
-@pytest.mark.parametrize(("n_fitted", "n_units"), [(30, 8), (10, 40)])
+@pytest.mark.parametrize(("n_fitted", "n_units"), [(30, 8), (700, 8), (10, 40)])
 def test_kernel_agrees_with_scikit_learn(n_fitted, n_units):
     rng = np.random.default_rng(1)
-    rows = rng.standard_normal((n_fitted + 20, n_units)) * np.linspace(3, 0.5, n_units) + 100
+    rows = rng.standard_normal((n_fitted + 300, n_units)) * np.linspace(3, 0.5, n_units) + 100
     fitted, scored = rows[:n_fitted], rows[n_fitted:]
     captured, whole = held_out_squares(fitted, scored, (1, 3, 5))
     np.testing.assert_allclose(whole, ((scored - fitted.mean(axis=0)) ** 2).sum(axis=1))

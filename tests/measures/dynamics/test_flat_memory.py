@@ -96,22 +96,6 @@ def test_a_full_disk_names_the_folder_and_the_calls_that_work(monkeypatch, walks
         pass
 
 
-@pytest.mark.parametrize("block_bytes", [1, 3000, 2**18])
-def test_weights_do_not_depend_on_the_blocks(block_bytes, monkeypatch):
-    texts = np.repeat(7 * np.arange(40), 2)
-    text_of_sample = np.repeat(np.arange(40), 2)
-    drawn = np.random.default_rng(5).integers(40, size=(30, 40))
-    counts = np.stack([np.bincount(draw, minlength=40) for draw in drawn])[:, text_of_sample]
-    monkeypatch.setattr(bootstrap, "BLOCK_BYTES", block_bytes)
-    expected = counts / counts.sum(axis=1, keepdims=True)
-    np.testing.assert_array_equal(bootstrap.text_weights(texts, 30, seed=5), expected)
-    blocks = list(bootstrap.weight_blocks(texts, 30, seed=5))
-    np.testing.assert_array_equal(np.concatenate(blocks), expected)
-    found = bootstrap.text_counts(texts, 30, seed=5)
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, counts)
-
-
 def test_maps_from_factors_are_the_least_squares_of_all_pairs(monkeypatch):
     """With few rows at a time, against one least-squares fit to all pairs with their weights."""
     generator = np.random.default_rng(2)

@@ -27,6 +27,7 @@ from transformer_dynamics.measures.dimension.autoencoder_files import (
     load_arrays,
     save_arrays,
 )
+from transformer_dynamics.numerics.arrays import row_pieces
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -122,6 +123,14 @@ def build_network(weights: Mapping[str, Tensor]) -> nn.Sequential:
     return network
 
 
+def scaled_rows(rows: NDArray[Any], mean: NDArray[np.float64], scale: float) -> Floats32:
+    """Compute the input of a network, (row - mean) / scale, in float64 some rows at a time."""
+    scaled = np.empty(rows.shape, dtype=np.float32)
+    for piece in row_pieces(len(rows)):
+        scaled[piece] = (rows[piece] - mean) / scale
+    return scaled
+
+
 @dataclass(frozen=True, eq=False)
 class Autoencoder:
     """A trained autoencoder.
@@ -163,7 +172,10 @@ class Autoencoder:
     def decode(self, latents: NDArray[Any]) -> Floats32:
         """States of latents: `(..., latent)` to `(..., unit)`, in stream units, float32."""
         rows = self._in_blocks(latents, DECODER)
-        return (self.mean + self.scale * rows.astype(np.float64)).astype(np.float32)
+        flat = rows.reshape(-1, rows.shape[-1])
+        for piece in row_pieces(len(flat)):
+            flat[piece] = self.mean + self.scale * flat[piece].astype(np.float64)
+        return rows
 
     def reconstruct(self, values: NDArray[Any]) -> Floats32:
         """States decoded from their own latents, `(..., unit)`, in stream units, float32."""
@@ -181,8 +193,8 @@ class Autoencoder:
             for start in range(0, len(rows), BLOCK_ROWS):
                 block = rows[start : start + BLOCK_ROWS]
                 if half == ENCODER:
-                    block = (block - self.mean) / self.scale
-                blocks.append(run(torch.from_numpy(block.astype(np.float32))).numpy())
+                    block = scaled_rows(block, self.mean, self.scale)
+                blocks.append(run(torch.from_numpy(block.astype(np.float32, copy=False))).numpy())
         joined: Floats32 = np.concatenate(blocks)
         return joined.reshape(*np.shape(values)[:-1], -1)
 

@@ -25,6 +25,7 @@ from transformer_dynamics.measures.dimension.autoencoder_network import (
     build_network,
     initial_weights,
     load_autoencoder,
+    scaled_rows,
 )
 from transformer_dynamics.measures.dimension.autoencoder_options import (
     AutoencoderOptions,
@@ -131,8 +132,12 @@ class _HeldBatches:
     """Batches of states in memory, on the device."""
 
     def __init__(self, states: TrainingStates, options: AutoencoderOptions) -> None:
-        self._rows = _tensor((states.training - states.mean) / states.scale, options)
-        self._validation = _tensor((states.validation - states.mean) / states.scale, options)
+        import torch
+
+        self._rows, self._validation = (
+            torch.from_numpy(scaled_rows(rows, states.mean, states.scale)).to(options.device)
+            for rows in (states.training, states.validation)
+        )
         self._size = options.batch_size
 
     def training(self, entropy: tuple[int, ...]) -> Iterator[Tensor]:

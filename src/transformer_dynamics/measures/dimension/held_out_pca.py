@@ -7,7 +7,8 @@ of the site, and components of the site alone; each as recorded and with massive
 
 Source: arXiv 2502.12131 (fitted and scored on the same states); held-out scoring, readings and
 standardization ours. Cost: N S D^2 for the pooled covariance, N S D min(N, D) for the sites; twice
-with massive units. Limits: late sites weigh more; one seeded split; finite states only.
+with massive units. Memory: one site of all samples. Limits: late sites weigh more; one seeded
+split; finite states only.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from transformer_dynamics.numerics.arrays import Floats, ratio, warn_undefined
 from transformer_dynamics.numerics.splits import split_texts
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
-from transformer_dynamics.stats.bootstrap import percentile_interval, text_weights, uniform_weights
+from transformer_dynamics.stats.bootstrap import percentile_interval, uniform_weights, weight_blocks
 
 N_COMPONENTS = (1, 2, 3, 5, 10, 20, 50, 100)
 N_BOOTSTRAP = 499
@@ -76,10 +77,11 @@ def held_out_pca(
     """
     counts = _checked_counts(n_components)
     fitted, scored = split_texts(recording.groups, seed=seed)
-    squares = reading_squares(recording.isel(sample=fitted), recording.isel(sample=scored), counts)
+    squares = reading_squares(recording, fitted, scored, counts)
     sites, over_all = _site_shares(squares), _over_all(squares, uniform_weights(len(scored)))
-    weights = text_weights(recording.groups[scored], N_BOOTSTRAP, seed=seed)
-    low, high = percentile_interval(_over_all(squares, weights))
+    blocks = weight_blocks(recording.groups[scored], N_BOOTSTRAP, seed=seed)
+    draws = np.concatenate([_over_all(squares, weights) for _, weights in blocks])
+    low, high = percentile_interval(draws)
     variables = _site_variables(sites, len(scored)) | _overall_variables(
         (over_all[0], low, high), len(scored)
     )
@@ -151,13 +153,18 @@ def _overall_variables(
 
 def _site_shares(squares: ReadingSquares) -> Floats:
     """Explained variance at each site, `(massive, reading, site, count)`."""
-    inside, full = squares.captured.sum(axis=2), squares.whole.sum(axis=2)
-    return np.minimum(ratio(inside, full[..., np.newaxis]), 1.0)
+    full = squares.whole.sum(axis=2)
+    return _both(np.minimum(ratio(squares.of_sites, full[..., np.newaxis]), 1.0), 0)
 
 
 def _over_all(squares: ReadingSquares, weights: Floats) -> Floats:
     """Explained variance over all sites, `(draw, massive, reading, count)`."""
     with np.errstate(invalid="ignore"):
-        inside = np.einsum("bn,mrnk->bmrk", weights, squares.captured.sum(axis=3), optimize=True)
+        inside = np.einsum("bn,mrnk->bmrk", weights, squares.of_samples, optimize=True)
         full = np.einsum("bn,mrn->bmr", weights, squares.whole.sum(axis=3), optimize=True)
-    return np.minimum(ratio(inside, full[..., np.newaxis]), 1.0)
+    return _both(np.minimum(ratio(inside, full[..., np.newaxis]), 1.0), 1)
+
+
+def _both(shares: Floats, axis: int) -> Floats:
+    """Repeat shares as recorded where no unit is massive and they are the standardized ones too."""
+    return shares if shares.shape[axis] == len(MASSIVE) else np.repeat(shares, len(MASSIVE), axis)

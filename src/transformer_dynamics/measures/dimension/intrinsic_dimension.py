@@ -7,8 +7,9 @@ lengths with all steps at right angles.
 
 Sources: Facco et al. 2017 (arXiv 1803.06992); Himeno and Yamada (2014); null models ours.
 Cost, for N samples, S sites, D units: 6 S N^2 D for products and distances, 4 S N min(N, D)^2 for
-the Gaussian clouds, N S^2 D for the paths. Limits: noise below the distance of neighbors; dependent
-samples; massive activations dominate variance and distance.
+the Gaussian clouds, N S^2 D for the paths. Memory: about four float64 copies of one site. Limits:
+noise below the distance of neighbors; dependent samples; massive activations dominate variance and
+distance.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from transformer_dynamics.measures.dimension.points.two_nn import (
     require_discard,
     require_parts,
 )
-from transformer_dynamics.numerics.arrays import Floats, lengths, ratio, site_states, warn_undefined
+from transformer_dynamics.numerics.arrays import Floats, lengths, ratio, warn_undefined
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -148,7 +149,8 @@ def _of_sites(
     arrays |= {name: np.empty((n_sites, len(n_parts))) for name in ("two_nn", "gaussian_two_nn")}
     arrays["n_distinct"] = np.empty(n_sites, dtype=np.int64)
     for sites, values in recording.site_blocks():
-        for site, states in enumerate(site_states(values), start=sites.start):
+        for site in range(sites.start, sites.stop):
+            states = values[:, site - sites.start].astype(np.float64, order="C")
             traces = scatter_traces(states)
             arrays["participation_ratio"][site] = ratio(traces[0] ** 2, traces[1])
             arrays["participation_ratio_corrected"][site] = corrected_ratio(*traces, len(states))
@@ -156,10 +158,13 @@ def _of_sites(
             points = distinct(states)
             arrays["n_distinct"][site] = len(points)
             arrays["two_nn"][site] = distinct_decimated_two_nn(points, n_parts, discard, rng)
+            points = drawn_gaussian_cloud(points, rng)
+            del states  # before the next large arrays
             arrays["gaussian_two_nn"][site] = distinct_decimated_two_nn(
-                drawn_gaussian_cloud(points, rng), n_parts, discard, rng
+                points, n_parts, discard, rng
             )
-        del values, states
+            del points
+        del values
     return arrays
 
 

@@ -89,8 +89,8 @@ def activations(recording: Recording, *, n_draws: int = 499, seed: int = 0) -> x
         )
     samples = _subsample(recording.shape[0], seed)
     in_units = profile(recording)  # refuses states that are not finite
-    rotated = NULLS.get("random_basis").function(recording.isel(sample=samples), seed=seed)
-    profiles = [in_units, profile(rotated)]
+    rotate = NULLS.get("random_basis").function
+    profiles = [in_units, profile(rotate(recording.isel(sample=samples), seed=seed))]
     carriers, carrier_coords = massive_units(in_units)
     versions = (recording, standardize(recording))
     changed = changes(

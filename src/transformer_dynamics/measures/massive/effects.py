@@ -8,22 +8,26 @@ so every depth has the same weight, whatever the length of the states there. Int
 drawing texts with replacement, the same draws for both versions, with the factors of the
 standardization held fixed: variation of the massive units themselves is not handled. Tortuosity,
 explained variance and participation ratio are not means over samples; see
-docs/measures/massive.activations.md. Source: ours. Cost: the measures of both versions.
+docs/measures/massive.activations.md. Source: ours. Cost: the measures of both versions, in pieces
+of samples.
 """
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from transformer_dynamics.errors import UndefinedWarning
+from transformer_dynamics.measures.massive.draws import Draws
 from transformer_dynamics.measures.massive.participation import participation_ratios
-from transformer_dynamics.numerics.arrays import Floats, ratio, site_states
+from transformer_dynamics.numerics.arrays import Floats, ratio, row_pieces, site_states
+from transformer_dynamics.numerics.blocks import axes_of
+from transformer_dynamics.numerics.principal_axes import PrincipalAxes
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import MEASURES
 from transformer_dynamics.stats.bootstrap import text_weights, uniform_weights
@@ -56,24 +60,6 @@ class Effect:
     changes: Floats
 
 
-class _Draws:
-    """Means over samples in bootstrap draws of texts; the first draw is the original sample."""
-
-    def __init__(self, text_index: NDArray[np.int64], n_draws: int, seed: int) -> None:
-        texts, text_of_sample = np.unique(text_index, return_inverse=True)
-        samples = np.arange(text_of_sample.size)
-        self._sums = sparse.csr_array((np.ones(samples.size), (text_of_sample, samples)))
-        drawn = text_weights(np.arange(texts.size), n_draws, seed=seed)
-        self._weights = np.concatenate([uniform_weights(texts.size), drawn])
-
-    def mean(self, values: Floats) -> Floats:
-        """Average defined values over samples, `(sample, point)` to `(draw, point)`."""
-        defined = ~np.isnan(values)
-        with np.errstate(invalid="ignore"):
-            total = self._weights @ (self._sums @ np.where(defined, values, 0.0))
-        return ratio(total, self._weights @ (self._sums @ defined.astype(np.float64)))
-
-
 def effects(
     versions: Sequence[Recording], samples: NDArray[np.int64], *, n_draws: int, seed: int
 ) -> list[Effect]:
@@ -89,7 +75,7 @@ def effects(
         `norm`, `speed`, `cosine`, `turning_angle`, `tortuosity`, `explained_variance` and
         `participation_ratio`; NaN, without a warning, where one is undefined.
     """
-    draws = _Draws(versions[0].groups, n_draws, seed)
+    draws = Draws(versions[0].groups, n_draws, seed)
     with warnings.catch_warnings():
         # The caller warns once of all undefined values.
         warnings.simplefilter("ignore", UndefinedWarning)
@@ -108,20 +94,38 @@ def effects(
     return result
 
 
-def _path_effects(versions: Sequence[Recording], draws: _Draws) -> Iterator[Effect]:
+def _path_effects(versions: Sequence[Recording], draws: Draws) -> Iterator[Effect]:
     n_sites = versions[0].shape[1]
-    for measure, names, at_least in PATH_MEASURES:
-        function = MEASURES.get(measure).function
-        results = [function(version) for version in versions] if n_sites >= at_least else []
+    sizes = {"site": n_sites, "step": n_sites - 1, "turn": max(0, n_sites - 2), "": 1}
+    means = np.empty((len(versions), 0, 0))
+    if n_sites >= min(at_least for _, _, at_least in PATH_MEASURES):
+        means = np.stack([draws.means(_path_values(version)) for version in versions])
+    start = 0
+    for _, names, at_least in PATH_MEASURES:
         for name, along in names.items():
-            if not results:
-                n_points = {"site": n_sites, "step": n_sites - 1, "turn": 0}.get(along, 1)
-                undefined = np.full((2, n_points), np.nan)
+            if n_sites < at_least:
+                undefined = np.full((len(versions), sizes[along]), np.nan)
                 yield Effect(name, along, undefined, np.array([np.nan]))
                 continue
-            values = [result[name].values for result in results]
-            means = np.stack([draws.mean(each.reshape(len(each), -1)) for each in values])
-            yield Effect(name, along, means[:, 0], _relative_change(means))
+            own = means[..., start : start + sizes[along]]
+            start += sizes[along]
+            yield Effect(name, along, own[:, 0], _relative_change(own))
+
+
+def _path_values(recording: Recording) -> Iterator[tuple[slice, Floats]]:
+    """Results of the path measures of each sample, side by side, `(sample, point)`, in pieces."""
+    start = 0
+    for block in recording.sample_blocks():
+        for rows in row_pieces(block.shape[0]):
+            piece, values = block.isel(sample=rows), []
+            for measure, names, at_least in PATH_MEASURES:
+                if block.shape[1] >= at_least:
+                    # Unwrapped: the stamp of a result would hash every piece.
+                    result = inspect.unwrap(MEASURES.get(measure).function)(piece)
+                    values += [result[name].values.reshape(piece.shape[0], -1) for name in names]
+            yield slice(start + rows.start, start + rows.stop), np.concatenate(values, axis=1)
+        start += block.shape[0]
+        del block, piece
 
 
 def _relative_change(means: Floats) -> Floats:
@@ -138,7 +142,7 @@ def _participation(recording: Recording, weights: Floats) -> Floats:
     return np.stack(by_site, axis=1)
 
 
-def _explained(recording: Recording, draws: _Draws) -> Floats:
+def _explained(recording: Recording, draws: Draws) -> Floats:
     """Compute the shares of pooled variance of the leading components, `(draw, component)`.
 
     In a draw these are the leading eigenvalues of the weighted covariance within the `SUBSPACE`
@@ -146,20 +150,34 @@ def _explained(recording: Recording, draws: _Draws) -> Floats:
     """
     n_samples, n_sites, n_units = recording.shape
     n_kept = min(SUBSPACE, n_units, n_samples * n_sites)
-    result = MEASURES.get("dimension.pca").function(recording, n_components=n_kept)
-    scores = result["score"].values.astype(np.float64)
-    squares, shifts = np.zeros((n_samples, 1)), np.zeros((n_samples, n_units))
-    mean = result["mean"].values
-    for rows, values in recording.blocks():
-        for states in site_states(values):
-            states -= mean
-            squares[rows, 0] += np.einsum("nu,nu->n", states, states) / n_sites
-            shifts[rows] += states / n_sites
-    products = np.einsum("nsk,nsl->nkl", scores, scores, optimize=True) / n_sites
-    shift = draws.mean(shifts)
-    inside = shift @ result["loading"].values.T
-    covariance = draws.mean(products.reshape(n_samples, -1)).reshape(-1, n_kept, n_kept)
-    covariance -= inside[:, :, np.newaxis] * inside[:, np.newaxis, :]
-    total = draws.mean(squares) - np.einsum("bu,bu->b", shift, shift)[:, np.newaxis]
+    axes = axes_of(recording, n_kept)
+    means = draws.means(_products(recording, axes))
+    products, shift, squares = np.split(means, [n_kept**2, n_kept**2 + n_units], axis=1)
+    inside = shift @ axes.components.T
+    covariance = products.reshape(-1, n_kept, n_kept)
+    covariance = covariance - inside[:, :, np.newaxis] * inside[:, np.newaxis, :]
+    total = squares - np.einsum("bu,bu->b", shift, shift)[:, np.newaxis]
     leading = np.linalg.eigvalsh(covariance)[:, ::-1][:, :N_COMPONENTS]
     return ratio(np.maximum(leading, 0.0), np.maximum(total, 0.0))
+
+
+def _products(recording: Recording, axes: PrincipalAxes) -> Iterator[tuple[slice, Floats]]:
+    """Means over sites of products of scores, deviations and squared deviations, side by side.
+
+    They come in pieces of samples, `(sample, component^2 + unit + 1)`.
+    """
+    n_kept = len(axes.components)
+    for block, values in recording.blocks():
+        for rows in row_pieces(len(values)):
+            piece = values[rows]
+            scores = np.empty((*piece.shape[:2], n_kept))
+            shifts, squares = np.zeros((len(piece), axes.mean.size)), np.zeros((len(piece), 1))
+            for site, states in enumerate(site_states(piece)):
+                states -= axes.mean
+                scores[:, site] = states @ axes.components.T
+                squares[:, 0] += np.einsum("nu,nu->n", states, states)
+                shifts += states
+            products = (scores.transpose(0, 2, 1) @ scores).reshape(len(piece), -1)
+            table = np.concatenate([products, shifts, squares], axis=1)
+            yield slice(block.start + rows.start, block.start + rows.stop), table / piece.shape[1]
+        del values

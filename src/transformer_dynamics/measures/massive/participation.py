@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.arrays import Floats, ratio, row_pieces
 
 # Variance below this share of the mean square is a rounding error.
 VARIANCE_FLOOR = 1e-12
+DRAWS_AT_ONCE = 64
 
 
 def participation_ratios(states: Floats, weights: Floats) -> Floats:
@@ -32,14 +33,21 @@ def participation_ratios(states: Floats, weights: Floats) -> Floats:
     """
     deviations = states - states.mean(axis=0)
     products = deviations @ deviations.T
+    del deviations
     own, squared = np.diag(products).copy(), products**2
+    parts = row_pieces(len(weights), DRAWS_AT_ONCE)
+    return np.concatenate([_ratios(products, squared, own, weights[draws]) for draws in parts])
+
+
+def _ratios(products: Floats, squared: Floats, own: Floats, weights: Floats) -> Floats:
+    """Participation ratios from products of samples, their squares, and their diagonal."""
     along = weights @ products
     shift = np.einsum("bn,bn->b", along, weights)
     trace = weights @ own - shift
     pairs = np.einsum("bn,bn->b", weights @ squared, weights)
     repeats = (weights**2).sum(axis=1)
     others = pairs - weights**2 @ own**2
-    share = 1 / len(states)
+    share = 1 / len(own)
     pairs = others * ratio(np.full_like(repeats, 1 - share), 1 - repeats) + share * (
         weights @ own**2
     )

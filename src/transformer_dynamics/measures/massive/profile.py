@@ -1,4 +1,4 @@
-"""Massive activations by magnitude, and the moments of all units, in one pass over a recording.
+"""Massive activations by magnitude, and the moments of all units, in three passes over a recording.
 
 An activation is massive if |x| > 100 and |x| > 1000 times the median over units of |x| of the same
 state (Sun et al., arXiv 2402.17762).
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_dynamics.numerics.arrays import Floats, ratio, site_states
+from transformer_dynamics.numerics.arrays import Floats, ratio, site_pieces
 from transformer_dynamics.numerics.principal_axes import require_finite
-from transformer_dynamics.numerics.standardize import UnitMoments, moments_of_states
+from transformer_dynamics.numerics.standardize import UnitMoments, unit_moments
 from transformer_dynamics.recording.recording import Recording
 
 LEAST_MAGNITUDE = 100.0
@@ -23,7 +23,7 @@ LEAST_RATIO = 1000.0
 
 @dataclass(frozen=True)
 class Profile:
-    """Moments from one pass over a recording, in the basis of its units.
+    """Moments and massive activations of a recording, in the basis of its units.
 
     Attributes:
         moments: means and variances of every unit at every site.
@@ -72,18 +72,19 @@ def profile(recording: Recording) -> Profile:
     Raises:
         InputError: the states are not finite.
     """
+    moments = unit_moments(recording)
+    require_finite(moments.mean + moments.variance)
     n_samples, n_sites, n_units = recording.shape
-    means, variances, carrying = np.empty((3, n_sites, n_units))
+    carriers = np.zeros((n_sites, n_units), dtype=np.int64)
     count = np.empty((n_samples, n_sites), dtype=np.int64)
-    largest = np.empty(n_sites)
-    for sites, values in recording.site_blocks():
-        for site, states in enumerate(site_states(values), start=sites.start):
-            means[site], variances[site] = moments_of_states(states)
-            require_finite(means[site] + variances[site])
-            magnitude = np.abs(states)
+    largest = np.full(n_sites, np.nan)
+    for block, values in recording.blocks():
+        for site, rows, states in site_pieces(values):
+            magnitude = np.abs(states, out=states)
             median = np.median(magnitude, axis=1)
             activations = _massive(magnitude, median)
-            count[:, site], carrying[site] = activations.sum(axis=1), activations.mean(axis=0)
-            largest[site] = np.fmax.reduce(ratio(magnitude.max(axis=1), median))
-        del values, states
-    return Profile(UnitMoments(means, variances), count, carrying, largest)
+            carriers[site] += activations.sum(axis=0)
+            count[block][rows, site] = activations.sum(axis=1)
+            ratios = ratio(magnitude.max(axis=1), median)
+            largest[site] = np.fmax(largest[site], np.fmax.reduce(ratios))
+    return Profile(moments, count, carriers / n_samples, largest)

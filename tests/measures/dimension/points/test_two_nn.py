@@ -1,3 +1,4 @@
+import importlib
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import ortho_group
 
 from transformer_dynamics.errors import InputError, UndefinedWarning
+from transformer_dynamics.measures.dimension.points import sets
 from transformer_dynamics.measures.dimension.points.sets import distinct
 from transformer_dynamics.measures.dimension.points.two_nn import decimated_two_nn, two_nn
 
@@ -167,3 +169,19 @@ def test_the_points_are_not_changed():
     before = points.copy()
     two_nn(points)
     np.testing.assert_array_equal(points, before)
+
+
+def test_distances_in_small_blocks_give_the_same_slope(monkeypatch):
+    points = np.random.default_rng(0).standard_normal((150, 6))
+    whole = two_nn(points)
+    kernel = importlib.import_module(two_nn.__module__)
+    monkeypatch.setattr(kernel, "DISTANCES", 1)
+    monkeypatch.setattr(kernel, "LEAST_ROWS", 7)
+    np.testing.assert_allclose(two_nn(points), whole, rtol=1e-12)
+
+
+def test_rows_of_one_hash_are_compared(monkeypatch):
+    points = np.random.default_rng(0).standard_normal((20, 3))
+    repeated = points[[*range(20), 3, 0, 3]]
+    monkeypatch.setattr(sets, "hash", lambda content: 0, raising=False)
+    np.testing.assert_array_equal(distinct(repeated), points)

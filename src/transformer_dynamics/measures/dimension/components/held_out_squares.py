@@ -10,16 +10,24 @@ computes all singular vectors, which is slower for few components of many units.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.eigenvectors import leading_directions, zero_where_constant
+from transformer_dynamics.numerics.arrays import PIECE_ROWS, Floats, add_rows, row_pieces
+from transformer_dynamics.numerics.eigenvectors import (
+    leading_directions,
+    leading_eigenvectors,
+    zero_where_constant,
+)
 from transformer_dynamics.numerics.principal_axes import require_finite
 from transformer_dynamics.numerics.standardize import standardization
+
+Scoring = Callable[[NDArray[Any]], tuple[Floats, Floats]]
+"""Function from scored rows `(row, unit)` to their `held_out_squares`."""
 
 
 def varying_directions(deviations: Floats, n_directions: int) -> Floats:
@@ -101,7 +109,7 @@ def held_out_squares(
 
 def held_out_scoring(
     fitted: NDArray[Any], counts: Sequence[int], *, standardize: bool = False
-) -> Callable[[NDArray[Any]], tuple[Floats, Floats]]:
+) -> Scoring:
     """Fit components once; the returned function gives `held_out_squares` of any scored rows.
 
     Args:
@@ -109,26 +117,62 @@ def held_out_scoring(
         counts: see `held_out_squares`.
         standardize: see `held_out_squares`.
     """
-    first = fitted[0].astype(np.float64)
-    deviations = fitted - first
-    offset = deviations.mean(axis=0)
-    deviations -= offset
-    require_finite(deviations.sum(axis=0))
-    scale = None
-    if standardize:
-        _, scale = standardization(np.einsum("nu,nu->u", deviations, deviations) / len(deviations))
-        deviations = deviations * scale
-    most = min(len(deviations) - 1, deviations.shape[1])
-    wanted = [count for count in counts if count <= most]
-    directions = varying_directions(deviations, max(wanted)) if wanted else None
+    center, variance = _moments(fitted)
+    scale = standardization(variance)[1] if standardize else np.ones_like(variance)
+    return scoring_about(fitted, counts, center, scale)
 
-    def score(scored: NDArray[Any]) -> tuple[Floats, Floats]:
-        offsets = scored - first - offset
-        if scale is not None:
-            offsets = offsets * scale
-        if directions is not None:
-            return captured_squares(offsets, directions, counts)
-        squares: Floats = np.einsum("nu,nu->n", offsets, offsets)
-        return np.full((len(offsets), len(counts)), np.nan), squares
 
-    return score
+def scoring_about(
+    fitted: NDArray[Any], counts: Sequence[int], center: Floats, scale: Floats
+) -> Scoring:
+    """Fit components about a given center; see `held_out_scoring`.
+
+    Args:
+        fitted: see `held_out_squares`.
+        counts: see `held_out_squares`.
+        center: mean of the fitted rows, `(unit)`.
+        scale: factor of each unit, `(unit)`.
+    """
+    n_rows, n_units = fitted.shape
+    wanted = [count for count in counts if count <= min(n_rows - 1, n_units)]
+    directions = np.empty((0, n_units))
+    if wanted and n_rows < n_units:
+        directions = varying_directions((fitted - center) * scale, max(wanted))
+    elif wanted:
+        products = np.zeros((n_units, n_units))
+        # As many rows as units at a time: no more numbers than the products.
+        for rows in row_pieces(n_rows, max(n_units, PIECE_ROWS)):
+            deviations = (fitted[rows] - center) * scale
+            products += deviations.T @ deviations
+        directions = zero_where_constant(*leading_eigenvectors(products, max(wanted)))
+    return partial(squares_within, center=center, scale=scale, directions=directions, counts=counts)
+
+
+def squares_within(
+    rows: NDArray[Any],
+    *,
+    center: Floats,
+    scale: Floats,
+    directions: Floats,
+    counts: Sequence[int],
+) -> tuple[Floats, Floats]:
+    """Compute `captured_squares` of (row - center) * scale, some rows at a time."""
+    inside, whole = np.empty((len(rows), len(counts))), np.empty(len(rows))
+    for piece in row_pieces(len(rows)):
+        deviations = (rows[piece] - center) * scale
+        inside[piece], whole[piece] = captured_squares(deviations, directions, counts)
+    return inside, whole
+
+
+def _moments(rows: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Mean and variance of rows, `(unit)` each; equal rows have a variance of exactly zero."""
+    first = rows[0].astype(np.float64)
+    offset, variance = np.zeros((2, first.size))
+    with np.errstate(invalid="ignore"):
+        for piece in row_pieces(len(rows)):
+            add_rows(offset, rows[piece] - first)
+        offset /= len(rows)
+        for piece in row_pieces(len(rows)):
+            add_rows(variance, (rows[piece] - first - offset) ** 2)
+    require_finite(variance)
+    return first + offset, variance / len(rows)

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transformer_dynamics.measures.dimension.components.held_out_squares import (
-    captured_squares,
-    held_out_squares,
+    Scoring,
+    scoring_about,
+    squares_within,
 )
 from transformer_dynamics.measures.dimension.components.shares import ROUNDING
-from transformer_dynamics.numerics.arrays import Floats, site_states
+from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.numerics.eigenvectors import leading_eigenvectors, zero_where_constant
 from transformer_dynamics.numerics.principal_axes import (
     require_finite,
@@ -34,56 +37,72 @@ from transformer_dynamics.recording.recording import Recording
 class ReadingSquares:
     """Squared deviations of the scored samples, as recorded and standardized, for each reading.
 
+    Without massive units both versions are the same, and `version` has one entry.
+
     Attributes:
-        captured: within the components, `(massive, reading, sample, site, count)`.
-        whole: total, `(massive, reading, sample, site)`.
+        of_samples: within the components, sum over sites, `(version, reading, sample, count)`.
+        of_sites: within the components, sum over samples, `(version, reading, site, count)`.
+        whole: total, `(version, reading, sample, site)`.
         massive: indices of the massive units.
     """
 
-    captured: Floats
+    of_samples: Floats
+    of_sites: Floats
     whole: Floats
     massive: NDArray[np.int64]
 
 
-def reading_squares(fitted: Recording, scored: Recording, counts: Sequence[int]) -> ReadingSquares:
+def reading_squares(
+    recording: Recording,
+    fitted: NDArray[np.int64],
+    scored: NDArray[np.int64],
+    counts: Sequence[int],
+) -> ReadingSquares:
     """Compute the squared deviations of all readings, a site at a time.
 
     Args:
-        fitted: recording of the texts that determine means and components.
-        scored: recording of other texts.
+        recording: states `(sample, site, unit)`.
+        fitted: samples of the texts that determine means and components.
+        scored: samples of other texts.
         counts: numbers K of components, each at least 1.
 
     Raises:
         InputError: the fitted states are not finite.
     """
-    moments = unit_moments(fitted)
+    known = recording.isel(sample=fitted)
+    moments = unit_moments(known)
     require_finite(moments.variance)
     center = moments.mean[0] + (moments.mean - moments.mean[0]).mean(axis=0)
     massive, factors = standardization(moments.pooled_variance)
     scales = [np.ones_like(factors), factors][: 2 if massive.size else 1]
-    pooled = _pooled_directions(fitted, center, scales, counts)
-    shape = (len(scales), 3, scored.shape[0], scored.shape[1])
-    captured, whole = np.empty((*shape, len(counts))), np.empty(shape)
-    for site, (states, rows) in enumerate(zip(_by_site(fitted), _by_site(scored), strict=True)):
+    pooled = _pooled_directions(known, center, scales, counts)
+    shape = len(scales), 3, len(scored), recording.shape[1]
+    of_samples, whole = np.zeros((*shape[:3], len(counts))), np.empty(shape)
+    of_sites = np.empty((*shape[:2], shape[3], len(counts)))
+    for site, values in _by_site(recording):
+        states, rows = values[fitted], values[scored]
+        mean = moments.mean[site]
         for version, (scale, directions) in enumerate(zip(scales, pooled, strict=True)):
-            readings = (
-                captured_squares((rows - center) * scale, directions, counts),
-                captured_squares((rows - moments.mean[site]) * scale, directions, counts),
-                held_out_squares(states * scale, rows * scale, counts),
+            within = partial(squares_within, scale=scale, directions=directions, counts=counts)
+            readings: tuple[Scoring, ...] = (
+                partial(within, center=center),
+                partial(within, center=mean),
+                scoring_about(states, counts, mean, scale),
             )
-            for reading, (inside, full) in enumerate(readings):
-                captured[version, reading, :, site], whole[version, reading, :, site] = inside, full
+            for reading, score in enumerate(readings):
+                inside, whole[version, reading, :, site] = score(rows)
+                of_samples[version, reading] += inside
+                of_sites[version, reading, site] = inside.sum(axis=0)
     # Smaller sums of squares are rounding errors of the states, and no denominator.
     whole[whole <= ROUNDING * whole[:, :1].mean(axis=(2, 3), keepdims=True)] = 0
-    # Without massive units both versions are the same.
-    both = [0, len(scales) - 1]
-    return ReadingSquares(captured[both], whole[both], massive)
+    return ReadingSquares(of_samples, of_sites, whole, massive)
 
 
-def _by_site(recording: Recording) -> Iterator[Floats]:
-    """Yield the states of one site after the other, `(sample, unit)`, in float64."""
-    for _, values in recording.site_blocks():
-        yield from site_states(values)
+def _by_site(recording: Recording) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield the number and the states of one site after the other, `(sample, unit)`."""
+    for sites, values in recording.site_blocks():
+        for site in range(sites.start, sites.stop):
+            yield site, values[:, site - sites.start]
         del values
 
 

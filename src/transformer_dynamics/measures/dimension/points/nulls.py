@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from transformer_dynamics.measures.dimension.points.sets import centered
-from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.arrays import Floats, add_rows, row_pieces
 
 
 def gaussian_cloud(points: NDArray[Any], *, seed: int = 0) -> Floats:
@@ -49,11 +49,28 @@ def drawn_gaussian_cloud(points: Floats, rng: np.random.Generator) -> Floats:
     if n_points - 1 <= n_axes:
         factor: Floats = linalg.helmert(n_points) @ deviations
     else:
-        factor = np.asarray(linalg.qr(deviations, mode="r")[0][:n_axes], dtype=np.float64)
-    numbers = rng.standard_normal((n_points, len(factor)))
-    frame, upper = linalg.qr(numbers - numbers.mean(axis=0), mode="economic")
+        # The mode "raw" gives R without rows of zeros.
+        upper = linalg.qr(deviations, mode="raw", overwrite_a=True)[1]
+        factor = np.asarray(upper, dtype=np.float64)
+    del deviations
+    numbers = _normal_rows(n_points, len(factor), rng)
+    frame, upper = linalg.qr(numbers, mode="economic", overwrite_a=True)
     # With these signs the frame is uniform among all orthonormal ones (Mezzadri).
-    return np.asarray((frame * np.sign(np.diag(upper))) @ factor)
+    factor *= np.sign(np.diag(upper))[:, np.newaxis]
+    return np.asarray(frame @ factor)
+
+
+def _normal_rows(n_rows: int, n_columns: int, rng: np.random.Generator) -> Floats:
+    """Draw normal numbers `(row, column)` less the mean of each column.
+
+    They lie column by column in memory, so that LAPACK overwrites them and makes no copy.
+    """
+    numbers, total = np.empty((n_rows, n_columns), order="F"), np.zeros(n_columns)
+    for rows in row_pieces(n_rows):
+        numbers[rows] = piece = rng.standard_normal((rows.stop - rows.start, n_columns))
+        add_rows(total, piece)
+    numbers -= total / n_rows
+    return numbers
 
 
 def right_angled_paths(step_lengths: NDArray[Any]) -> Floats:

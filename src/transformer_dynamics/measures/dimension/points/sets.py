@@ -34,21 +34,33 @@ def centered(points: Floats) -> Floats:
     """Subtract the mean from points `(..., point, axis)`; exactly zero where all are equal."""
     # The first point is subtracted first, so that equal points become zero and not rounding errors.
     with np.errstate(invalid="ignore"):
-        shifted = points - points[..., :1, :]
-        return np.asarray(shifted - shifted.mean(axis=-2, keepdims=True))
+        shifted = np.asarray(points - points[..., :1, :])
+        shifted -= shifted.mean(axis=-2, keepdims=True)
+        return shifted
 
 
 def distinct(points: NDArray[Any]) -> NDArray[Any]:
     """Remove repeated rows of `(point, axis)`; the first of equal rows is kept, in order.
 
-    For 61 to 2048 rows of 576 axes this is 1.3 to 100 times faster than `numpy.unique` over rows.
+    Without repeated rows the points are returned themselves and not copied. For 61 to 2048 rows of
+    576 axes this is 1.3 to 100 times faster than `numpy.unique` over rows.
 
     >>> distinct(np.array([[2.0, 1.0], [0.0, 1.0], [2.0, 1.0], [-0.0, 1.0]]))
     array([[2., 1.],
            [0., 1.]])
     """
+    # Rows of one hash are compared, so that no copy of every row is held.
+    kept: dict[int, list[int]] = {}
+    for index in range(len(points)):
+        content = _bytes(points[index])
+        others = kept.setdefault(hash(content), [])
+        if not any(content == _bytes(points[other]) for other in others):
+            others.append(index)
+    first = sorted(index for indices in kept.values() for index in indices)
+    return points if len(first) == len(points) else np.asarray(points[first])
+
+
+def _bytes(row: NDArray[Any]) -> bytes:
     # Adding zero turns -0 into 0, so that equal numbers have equal bytes.
-    first: dict[bytes, int] = {}
-    for index, row in enumerate(np.ascontiguousarray(points) + 0.0):
-        first.setdefault(row.tobytes(), index)
-    return np.asarray(points[list(first.values())])
+    content: bytes = (row + 0.0).tobytes()
+    return content

@@ -4,7 +4,7 @@ With r1 and r2 the distances of a point to its nearest and second nearest other 
 = m^-d wherever the density is constant within r2. The dimension d is the slope, through the origin,
 of -ln(1 - i/N) on the i-th smallest ln(r2/r1), without the largest tenth of the N ratios.
 
-Source: Facco et al. 2017 (arXiv 1803.06992). Cost: N^2 D + 2 N^2, in blocks of rows.
+Source: Facco et al. 2017 (arXiv 1803.06992). Cost: N^2 D + 2 N^2, 1 MiB of distances at a time.
 Limits: noise below the distance of neighbors counts as dimensions; points on a lattice. Ours, since
 scikit-dimension (the oracle of the tests) has the same fit but no decimation, drops every copy of a
 repeated point, and its distances lose digits in clusters far from the mean.
@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.measures.dimension.points.sets import as_points, centered, distinct
-from transformer_dynamics.numerics.arrays import Floats, ratio, warn_undefined
+from transformer_dynamics.numerics.arrays import Floats, ratio, row_pieces, warn_undefined
 
 MIN_POINTS = 10
 DISCARD = 0.1
 N_PARTS = (1, 2, 4, 8)
-BLOCK_ROWS = 512
+# Distances that are held at a time (1 MiB), and the least number of rows of their matrix.
+DISTANCES = 2**17
+LEAST_ROWS = 32
 # Squared distances come from |x|^2 + |y|^2 - 2 x y. Those below this share of |x|^2 have lost
 # digits to cancellation and are computed again as |x - y|^2.
 CANCELED = 1e-6
@@ -149,14 +151,18 @@ def _nearest_two(points: Floats) -> tuple[Floats, Floats]:
     deviations = centered(points)
     squares = np.einsum("pa,pa->p", deviations, deviations)
     nearest = np.empty((len(points), 2))
-    for start in range(0, len(points), BLOCK_ROWS):
-        rows = np.arange(start, min(start + BLOCK_ROWS, len(points)))
-        distances = deviations[rows] @ deviations.T
+    n_rows = max(LEAST_ROWS, DISTANCES // len(points))
+    held = np.empty((min(n_rows, len(points)), len(points)))
+    for block in row_pieces(len(points), n_rows):
+        distances = held[: block.stop - block.start]
+        np.matmul(deviations[block], deviations.T, out=distances)
         distances *= -2
         distances += squares
-        distances += squares[rows, np.newaxis]
-        distances[np.arange(rows.size), rows] = np.inf
-        nearest[rows] = np.sort(np.partition(distances, 1, axis=1)[:, :2], axis=1)
+        distances += squares[block, np.newaxis]
+        rows = np.arange(len(distances))
+        distances[rows, block.start + rows] = np.inf
+        distances.partition(1, axis=1)
+        nearest[block] = np.sort(distances[:, :2], axis=1)
     for row in np.flatnonzero(nearest[:, 0] < CANCELED * squares):
         offsets = np.delete(deviations, row, axis=0) - deviations[row]
         nearest[row] = np.sort(np.einsum("pa,pa->p", offsets, offsets))[:2]

@@ -5,7 +5,8 @@
 with f(x) the reconstruction and c the mean of all training states, or the mean of the training
 states of the site of x. Intervals are 95 % percentile intervals over the scored texts.
 
-Source: ours. Cost: one pass of each autoencoder and of PCA over the scored states.
+Source: ours. Cost: one pass of each autoencoder and of PCA over the scored states, 4096 states at a
+time.
 """
 
 from __future__ import annotations
@@ -17,24 +18,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_dynamics.measures.dimension.autoencoder_network import Autoencoder
+from transformer_dynamics.measures.dimension.autoencoder_network import BLOCK_ROWS, Autoencoder
 from transformer_dynamics.measures.dimension.autoencoder_streaming import StreamedStates
 from transformer_dynamics.measures.dimension.components.shares import ROUNDING
 from transformer_dynamics.measures.dimension.reconstruction.splits import StateSplit
-from transformer_dynamics.numerics.arrays import Floats, ratio
-from transformer_dynamics.numerics.principal_axes import principal_axes
-from transformer_dynamics.stats.bootstrap import percentile_interval, text_weights, uniform_weights
+from transformer_dynamics.numerics.arrays import (
+    PIECE_ROWS,
+    Floats,
+    ratio,
+    row_pieces,
+    site_pieces,
+)
+from transformer_dynamics.numerics.principal_axes import (
+    PrincipalAxes,
+    leading_axes,
+    summed_products,
+)
+from transformer_dynamics.stats.bootstrap import percentile_interval, uniform_weights, weight_blocks
 
 N_BOOTSTRAP = 499
 
 
-def _squared_errors(values: NDArray[Any], described: NDArray[Any]) -> Floats:
-    """Squared errors of a description, `(sample, site)`, in stream units squared."""
-    errors = np.empty(values.shape[:2])
-    for site in range(values.shape[1]):
-        deviations = values[:, site].astype(np.float64) - described[..., site, :]
-        errors[:, site] = np.einsum("nu,nu->n", deviations, deviations)
-    return errors
+def _squared_deviations(values: NDArray[Any], means: Floats) -> Floats:
+    """Squared deviations from means `(site, unit)`, `(sample, site)`, in stream units squared."""
+    squares = np.empty(values.shape[:2])
+    for site, rows, states in site_pieces(values):
+        states -= means[site]
+        squares[rows, site] = np.einsum("nu,nu->n", states, states)
+    return squares
 
 
 def reconstruction_errors(split: StateSplit, autoencoders: Sequence[Autoencoder | None]) -> Floats:
@@ -49,23 +60,45 @@ def reconstruction_errors(split: StateSplit, autoencoders: Sequence[Autoencoder 
     """
     trained = [autoencoder for autoencoder in autoencoders if autoencoder is not None]
     errors = np.full((3, len(autoencoders), *split.scored.shape[:2]), np.nan)
-    errors[2] = _squared_errors(split.scored, split.site_means[np.newaxis])
+    errors[2] = _squared_deviations(split.scored, split.site_means)
     if not trained:
         return errors
-    most = max(autoencoder.bottleneck for autoencoder in trained)
-    if isinstance(split.states, StreamedStates):
-        axes = split.states.axes(most)
-    else:
-        rows = split.states.training[:, np.newaxis]
-        axes = principal_axes(rows, min(most, len(rows)), center=split.states.mean)
-    scores = axes.project(split.scored)
+    axes = _axes(split, max(autoencoder.bottleneck for autoencoder in trained))
+    rows = split.scored.reshape(-1, split.scored.shape[-1])
+    of_rows = errors.reshape(3, len(autoencoders), -1)
     for index, autoencoder in enumerate(autoencoders):
-        if autoencoder is not None:
-            errors[0, index] = _squared_errors(split.scored, autoencoder.reconstruct(split.scored))
-            kept = slice(autoencoder.bottleneck)
-            described = axes.mean + scores[..., kept] @ axes.components[kept]
-            errors[1, index] = _squared_errors(split.scored, described)
+        if autoencoder is None:
+            continue
+        components = axes.components[: autoencoder.bottleneck]
+        for block in row_pieces(len(rows), BLOCK_ROWS):
+            reconstructed = autoencoder.reconstruct(rows[block])
+            for piece in row_pieces(len(reconstructed)):
+                states, place = rows[block][piece].astype(np.float64), _shifted(piece, block.start)
+                of_rows[0, index, place] = _squares(states - reconstructed[piece])
+                states -= axes.mean
+                states -= (states @ components.T) @ components
+                of_rows[1, index, place] = _squares(states)
     return errors
+
+
+def _squares(rows: Floats) -> Floats:
+    squares: Floats = np.einsum("nu,nu->n", rows, rows)
+    return squares
+
+
+def _shifted(piece: slice, by: int) -> slice:
+    return slice(piece.start + by, piece.stop + by)
+
+
+def _axes(split: StateSplit, most: int) -> PrincipalAxes:
+    """Leading principal components of the training states, at most `most` of them."""
+    if isinstance(split.states, StreamedStates):
+        return split.states.axes(most)
+    rows, mean = split.states.training, split.states.mean
+    products = np.zeros((mean.size, mean.size))
+    for piece in row_pieces(len(rows), max(mean.size, PIECE_ROWS)):
+        products += summed_products(rows[piece, np.newaxis], mean)
+    return leading_axes(products / len(rows), mean, min(most, len(rows)))
 
 
 def _explained(errors: Floats, wholes: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -111,10 +144,12 @@ def explained_variance(
         seed: seed of the bootstrap.
     """
     everywhere = np.broadcast_to(split.states.mean, split.site_means.shape)
-    wholes = np.stack([_squared_errors(split.scored, everywhere[np.newaxis]), errors[2, 0]])
+    wholes = np.stack([_squared_deviations(split.scored, everywhere), errors[2, 0]])
     wholes[wholes <= ROUNDING * wholes[0].mean()] = 0
     plain = _explained(errors, wholes, uniform_weights(len(errors[0, 0])))
-    drawn = _explained(errors, wholes, text_weights(text_index, N_BOOTSTRAP, seed=seed))
+    blocks = weight_blocks(text_index, N_BOOTSTRAP, seed=seed)
+    draws = [_explained(errors, wholes, weights) for _, weights in blocks]
+    drawn = tuple(np.concatenate(parts) for parts in zip(*draws, strict=True))
     enough = len(np.unique(text_index)) > 1
 
     def with_interval(value: Floats, draws: Floats) -> tuple[Floats, Floats, Floats]:

@@ -3,7 +3,7 @@
 All units share one mean per unit and one scale, the root mean square of the deviations of the
 training states: one scalar keeps the geometry and the meaning of explained variance.
 
-Source: ours. Cost: one pass over the training texts for the means, and one for the drawn states.
+Source: ours. Cost: two passes over the training texts for the means, and one for the drawn states.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def split_states(recording: Recording, n_training: int | None, seed: int) -> Sta
     if n_training is None:
         streamed = StreamedStates.of(recording, fitted, stopping)
         samples = np.sort(generator.permutation(samples)[:most])
-        scored = recording.isel(sample=samples).values
+        scored = _read(recording.isel(sample=samples))
         return StateSplit(streamed, streamed.site_means, scored, samples)
     moments = unit_moments(recording.isel(sample=fitted))
     require_finite(moments.variance)
@@ -78,14 +78,24 @@ def split_states(recording: Recording, n_training: int | None, seed: int) -> Sta
         float(scale),
     )
     samples = np.sort(generator.permutation(samples)[:most])
-    return StateSplit(states, moments.mean, recording.isel(sample=samples).values, samples)
+    return StateSplit(states, moments.mean, _read(recording.isel(sample=samples)), samples)
 
 
 def _site_rows(part: Recording, n_rows: int, generator: np.random.Generator) -> NDArray[Any]:
     """Draw about `n_rows` states `(row, unit)`, equally many at each site, independently."""
-    per_site = max(1, n_rows // part.shape[1])
-    rows = []
-    for _, values in part.site_blocks():
-        for site in range(values.shape[1]):
-            rows.append(values[generator.permutation(part.shape[0])[:per_site], site])
-    return np.concatenate(rows)
+    n_samples, n_sites, n_units = part.shape
+    per_site = max(1, n_rows // n_sites)
+    drawn = np.stack([generator.permutation(n_samples)[:per_site] for _ in range(n_sites)])
+    rows = np.empty((*drawn.shape, n_units), dtype=part.activation.dtype)
+    for block, values in part.blocks():
+        site, place = np.nonzero((drawn >= block.start) & (drawn < block.stop))
+        rows[site, place] = values[drawn[site, place] - block.start, site]
+    return rows.reshape(-1, n_units)
+
+
+def _read(part: Recording) -> NDArray[Any]:
+    """States in memory, block by block: dask would hold all blocks and their joined copy."""
+    states = np.empty(part.shape, dtype=part.activation.dtype)
+    for rows, values in part.blocks():
+        states[rows] = values
+    return states

@@ -68,7 +68,7 @@ def _step_variables(
     mean = errors.step.mean(axis=-1)
     blocks = weight_blocks(recording.groups, N_BOOTSTRAP, seed=seed)
     flat = errors.step.reshape(-1, errors.step.shape[-1])
-    drawn = np.concatenate([weights @ flat.T for weights in blocks]).reshape(-1, *mean.shape)
+    drawn = np.concatenate([weights @ flat.T for _, weights in blocks]).reshape(-1, *mean.shape)
     low, high = percentile_interval(_explained(drawn[:, -1:], drawn[:, :-1], floor))
     by_baseline = ("baseline", "step")
     return {

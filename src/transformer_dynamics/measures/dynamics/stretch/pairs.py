@@ -87,7 +87,9 @@ def pair_statistics(
     counts = {"scored_samples": int(scored.sum()), "components": 0}
     if min(int(training.sum()), int(scored.sum())) < 2:
         return pairs, counts
-    law = LawOnPairs(states, training, scored, text_counts(groups[scored], N_BOOTSTRAP, seed=seed))
+    texts, text_of_sample = np.unique(groups[scored], return_inverse=True)
+    drawn = text_counts(texts.size, N_BOOTSTRAP, seed=seed)[:, text_of_sample]
+    law = LawOnPairs(states, training, scored, drawn)
     trained = (states.site(site)[training] for site in range(n_sites))
     n_kept = min(n_largest, n_components or n_largest)
     bases: dict[int, SingularBasis] = {}
