@@ -57,7 +57,8 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
 def _opened(path: Path | str) -> xr.Dataset:
     """Open a store of Zarr, whose arrays are found by listing its folder."""
     try:
-        return xr.open_zarr(path, consolidated=False)
+        dataset: xr.Dataset = xr.open_zarr(path, consolidated=False)
+        return dataset
     except Exception as error:
         if isinstance(path, Path) or isinstance(error, ValueError | KeyError):
             raise
