@@ -1,12 +1,12 @@
 """Time and memory of recording, measures and claims against samples, units and sites.
 
 `python benchmarks/cost_curves.py` measures every point in a process of its own, one factor at a
-time around a base size, and writes docs/cost_curves.md. Each point is a JSON file in `--folder`; a
-second call measures what is missing. Recordings lie on disk in chunks of 256 KiB, small against all
-sizes, so that a measure that reads blocks shows flat memory. A process runs the task once on a tiny
-recording, which loads what is imported late; then its peak is reset (Linux) and the task is
-measured. A point that needs more than `--limit` seconds of a processor is given up, and so are
-larger ones.
+time around a base size, and writes docs/cost_curves.md. Each point is a JSON file in `--folder`:
+the same call continues after an interruption, and measures again a point that failed. Recordings
+lie on disk in chunks of 256 KiB, small against all sizes, so that a measure that reads blocks shows
+flat memory. A process runs the task once on a tiny recording, which loads what is imported late;
+then its peak is reset (Linux) and the task is measured. A point that needs more than `--limit`
+seconds of a processor is given up, and so are larger ones.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
     points = {
         task: {factor: _points(task, factor, options.folder) for factor in SIZES} for task in tasks
     }
-    options.page.write_text(page(points), encoding="utf-8")
+    options.page.write_text(page(points, options.limit), encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
@@ -111,19 +111,24 @@ def _points(task: str, factor: str, folder: Path) -> dict[int, dict[str, Any]]:
 
 
 def _measure_factor(task: str, factor: str, options: argparse.Namespace) -> None:
+    """Measure the missing points; none above one that was given up, or that failed just now."""
     given_up = False
     for size in SIZES[factor]:
         sizes = _sizes(factor, size)
         file = _file(task, sizes, options.folder)
         if not file.exists():
             made = {} if given_up else _in_child(task, sizes, options)
-            file.write_text(json.dumps(made))
+            if made is None:
+                return
+            partial = file.with_suffix(".partial")  # an interrupted call leaves no half a point
+            partial.write_text(json.dumps(made))
+            partial.replace(file)
             print(task, sizes, made, flush=True)
         given_up = given_up or not json.loads(file.read_text())
 
 
-def _in_child(task: str, sizes: Sizes, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure a point in a forked process; empty if it was given up or failed."""
+def _in_child(task: str, sizes: Sizes, options: argparse.Namespace) -> dict[str, Any] | None:
+    """Measure a point in a forked process; empty if it took too long, None if it failed."""
     read, write = os.pipe()
     process = os.fork()
     if process == 0:
@@ -141,8 +146,13 @@ def _in_child(task: str, sizes: Sizes, options: argparse.Namespace) -> dict[str,
     os.close(write)
     with os.fdopen(read) as stream:
         text = stream.read()
-    os.waitpid(process, 0)
-    return json.loads(text) if text else {}
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if status == -signal.SIGXCPU:
+        return {}
+    if status != 0:
+        print(f"{task} {sizes}: failed with status {status}", file=sys.stderr)
+        return None
+    return json.loads(text)
 
 
 def _measured(task: str, sizes: Sizes) -> dict[str, Any]:
@@ -240,9 +250,9 @@ def growth(added: dict[int, float], n_units: int, n_sites: int) -> float:
     return (added[large] - added[small]) / (4 * n_units * n_sites * (large - small))
 
 
-def page(points: dict[str, dict[str, dict[int, dict[str, Any]]]]) -> str:
-    """Page of the documentation from all points."""
-    parts = [HEAD.format(**_words())]
+def page(points: dict[str, dict[str, dict[int, dict[str, Any]]]], limit: int) -> str:
+    """Page of the documentation from all points, and the seconds after which one was given up."""
+    parts = [HEAD.format(**_words(), seconds=limit)]
     for cost, heading in (("cpu", "Time"), ("bytes", "Peak memory")):
         rows = "\n".join(_row(task, factors, cost) for task, factors in points.items())
         parts.append(
@@ -316,7 +326,7 @@ null and 99 bootstrap draws.
 An exponent is the slope of the logarithm of the cost over that of the size, fitted to the three
 largest sizes: 1 is proportional, 2 quadratic. A cost that does not depend on the factor, or has a
 large constant part, gives an exponent near 0. *(to N)* marks a curve whose larger points took more
-than 40 seconds and were given up.
+than {seconds} seconds and were given up.
 """
 TEXTS = {
     "cpu": "Processor seconds of one call.",

@@ -1,6 +1,9 @@
 """The page of cost curves: exponents, flat memory, and points that were given up."""
 
+import argparse
 import importlib.util
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -41,7 +44,8 @@ def test_the_page_shows_exponents_and_what_was_given_up(curves):
         for factor, sizes in curves.SIZES.items()
     }
     factors["units"][max(curves.SIZES["units"])] = {}
-    text = curves.page({"paths.kinematics": factors})
+    text = curves.page({"paths.kinematics": factors}, limit=7)
+    assert "took more\nthan 7 seconds and were given up" in text
     time, memory = (line for line in text.splitlines() if line.startswith("| `paths"))
     assert time == "| `paths.kinematics` | 1 s | 8 s | 1.0 | 1.0 (to 1024) | 1.0 |"
     # 40 MiB of memory for 4096 more samples of 32 units at 13 sites in float32.
@@ -64,3 +68,51 @@ def test_every_measure_has_its_curves(curves):
     from transformer_dynamics.registry import MEASURES
 
     assert set(MEASURES.all()) < set(curves.task_names())
+
+
+@pytest.fixture
+def options(tmp_path):
+    return argparse.Namespace(folder=tmp_path, limit=40)
+
+
+def stored(options):
+    return {file.name: file.read_text() for file in options.folder.iterdir()}
+
+
+def test_an_interrupted_call_goes_on_where_it_stopped(curves, options, monkeypatch):
+    asked = []
+
+    def interrupted(task, sizes, options):
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(sizes["samples"])
+        return {"cpu": 1.0}
+
+    monkeypatch.setattr(curves, "_in_child", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        curves._measure_factor("units.density", "samples", options)
+    assert len(stored(options)) == 2
+    monkeypatch.setattr(
+        curves, "_in_child", lambda task, sizes, options: asked.append(sizes["samples"]) or {}
+    )
+    curves._measure_factor("units.density", "samples", options)
+    assert asked == list(curves.SIZES["samples"][:3])  # the third was given up, and so the fourth
+    assert sorted(stored(options).values()) == ['{"cpu": 1.0}'] * 2 + ["{}"] * 2
+
+
+def test_a_point_that_failed_is_measured_again_and_one_that_took_too_long_is_not(
+    curves, options, monkeypatch, capfd
+):
+    def failing(task, sizes):
+        raise ValueError("no such states")
+
+    def too_long(task, sizes):
+        os.kill(os.getpid(), signal.SIGXCPU)
+
+    monkeypatch.setattr(curves, "_measured", failing)
+    curves._measure_factor("units.density", "samples", options)
+    assert not stored(options)
+    assert "ValueError: no such states" in capfd.readouterr().err
+    monkeypatch.setattr(curves, "_measured", too_long)
+    curves._measure_factor("units.density", "samples", options)
+    assert list(stored(options).values()) == ["{}"] * 4

@@ -218,6 +218,7 @@ def test_a_model_spread_over_devices_has_one_worker_for_all():
         (("--array", "0"), "--array 32"),
         (("--array", "1-4"), "--array 32"),
         (("--time", "soon"), "time='soon'"),
+        (("--script", "."), "--script ., which is a folder"),
         (("--gpus", "-1"), "gpus=-1"),
         (("--partition", "a b"), "partition='a b'"),
         (("--plan",), "leave out --plan"),

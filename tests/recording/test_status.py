@@ -111,6 +111,10 @@ def test_the_present_folder_is_a_folder_too(growing, monkeypatch):
 def test_what_is_neither_is_refused(tmp_path):
     with pytest.raises(TdynError, match="there is no recording in"):
         folder_status(tmp_path)
+    file = tmp_path / "notes.txt"
+    file.write_text("no recording")
+    with pytest.raises(TdynError, match=r"there is no recording in .*notes\.txt"):
+        folder_status(file)
 
 
 def test_the_command_prints_it(growing, tdyn):

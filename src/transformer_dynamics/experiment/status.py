@@ -52,7 +52,7 @@ def folder_status(folder: str | Path) -> FolderStatus:
         TdynError: the folder does not exist, or holds neither a recording nor a run.
     """
     path = local_path(folder)
-    entries = Ledger(path / "run.json").entries()
+    entries = Ledger(path / "run.json").entries() if path.is_dir() else {}
     try:
         stores = stores_in(path)
     except TdynError:

@@ -16,7 +16,7 @@ from transformer_dynamics.errors import TdynError
 from transformer_dynamics.storage.files import ADDRESS, local_path
 
 # Package of the file system, where it is an extra of this package.
-EXTRAS = {"s3": "s3", "s3a": "s3"}
+EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
 
 
 def place(path: str | Path, error: type[TdynError] = TdynError) -> Path | str:
@@ -54,12 +54,34 @@ def exists(folder: Path | str, error: type[TdynError] = TdynError) -> bool:
     return bool(_asked(lambda: system.exists(name), folder, error))
 
 
+def require_ranges(address: str, name: str, error: type[TdynError] = TdynError) -> None:
+    """Refuse a server that sends a whole file where a part of it is asked for.
+
+    Args:
+        address: The address of a folder.
+        name: A file in it.
+        error: Class of the error to raise.
+
+    Raises:
+        TdynError: the server sends whole files, or cannot be reached.
+    """
+    system, file = file_system(f"{address}/{name}", error)
+    sent = len(_asked(partial(system.cat_file, file, start=0, end=1), address, error))
+    if sent != 1:
+        raise error(
+            f"the server of {address} sends whole files ({sent} bytes where 1 was asked for); "
+            "states are read in parts: use a server that answers range requests, as nginx and "
+            "Apache do and python's http.server does not, or copy the recording here"
+        )
+
+
 def file_sizes(
     folder: Path | str, names: Iterable[str], error: type[TdynError] = TdynError
 ) -> dict[str, int]:
     """Sizes of the named files in a folder or an address; those that do not exist are left out.
 
-    A store is listed once; one that cannot list its files, as many web servers, is asked for each.
+    A store is listed once; it is asked for each file whose size the listing does not say, as that
+    of a web server, or for all if it lists nothing.
 
     Raises:
         TdynError: the store cannot be reached.
@@ -69,14 +91,16 @@ def file_sizes(
     system, root = file_system(folder, error)
     root = root.rstrip("/")
     listed = _asked(lambda: system.find(root, detail=True), folder, error)
-    if listed:
-        found = {path[len(root) + 1 :]: each.get("size") for path, each in listed.items()}
-        return {name: int(found[name] or 0) for name in names if name in found}
-    return {
-        name: int(_asked(partial(system.size, f"{root}/{name}"), folder, error) or 0)
-        for name in names
-        if _asked(partial(system.exists, f"{root}/{name}"), folder, error)
-    }
+    sizes = {path[len(root) + 1 :]: each.get("size") for path, each in listed.items()}
+    found = {}
+    for name in names:
+        if sizes.get(name) is not None:
+            found[name] = int(sizes[name])
+        elif (not sizes or name in sizes) and _asked(
+            partial(system.exists, f"{root}/{name}"), folder, error
+        ):
+            found[name] = int(_asked(partial(system.size, f"{root}/{name}"), folder, error) or 0)
+    return found
 
 
 def file_system(address: str, error: type[TdynError] = TdynError) -> tuple[Any, str]:
@@ -104,7 +128,7 @@ def file_system(address: str, error: type[TdynError] = TdynError) -> tuple[Any, 
 def _asked(question: Any, address: str, error: type[TdynError]) -> Any:
     try:
         return question()
-    except (OSError, ValueError) as problem:
+    except Exception as problem:  # each file system has its own error classes
         raise error(
             f"cannot read {address} ({type(problem).__name__}: {problem}); check the address and "
             "the credentials of its store"

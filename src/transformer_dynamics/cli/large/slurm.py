@@ -21,6 +21,11 @@ def record(options: SlurmFlags, output: Output) -> None:
     from transformer_dynamics.experiment.slurm import SlurmOptions, sbatch_text
     from transformer_dynamics.storage.files import make_folder, write_text
 
+    if options.script.is_dir():
+        raise TdynError(
+            f"got --script {options.script}, which is a folder; name a file, such as "
+            f"--script {options.script / 'record.sbatch'}"
+        )
     worker = _worker_of(options)
     names = ("array", "gpus", "time", "cpus", "memory", "partition", "account", "name", "logs")
     resources = SlurmOptions(

@@ -11,7 +11,7 @@ from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording.disk import forks
 from transformer_dynamics.recording.disk.checks import require_whole
 from transformer_dynamics.recording.recording import FORMAT, Recording
-from transformer_dynamics.storage.addresses import exists, place
+from transformer_dynamics.storage.addresses import exists, place, require_ranges
 
 forks.register()
 
@@ -33,8 +33,10 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
     # Some stores know files and no folders.
     if not exists(path if isinstance(path, Path) else f"{path}/zarr.json", RecordingError):
         raise RecordingError(f"there is no recording at {path}; {_hint(path)}")
+    if isinstance(path, str):
+        require_ranges(path, "zarr.json", RecordingError)
     try:
-        dataset = xr.open_zarr(path, consolidated=False)
+        dataset = _opened(path)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise RecordingError(
             f"{path} is not a Zarr store ({type(error).__name__}: {error}); "
@@ -50,6 +52,21 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
         require_whole(path, read=False)
     dataset["activation"].encoding["source"] = str(path)
     return Recording(dataset)
+
+
+def _opened(path: Path | str) -> xr.Dataset:
+    """Open a store of Zarr, whose arrays are found by listing its folder."""
+    try:
+        dataset: xr.Dataset = xr.open_zarr(path, consolidated=False)
+        return dataset
+    except Exception as error:
+        if isinstance(path, Path) or isinstance(error, ValueError | KeyError):
+            raise
+        # The file systems of fsspec have error classes of their own.
+        raise RecordingError(
+            f"cannot list {path} ({type(error).__name__}: {error}); a recording is read from a "
+            "store or web server that lists the files of a folder: copy it to one, or here"
+        ) from error
 
 
 def _hint(path: Path | str) -> str:
