@@ -1,4 +1,3 @@
-import gc
 import os
 import sys
 from pathlib import Path
@@ -9,9 +8,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
-
-# The imports of the tests make millions of objects that stay: they are not searched for garbage.
-gc.disable()
 
 # A busy machine is no reason to fail, and the same examples are drawn each time;
 # `--hypothesis-profile default` draws others.
@@ -51,12 +47,6 @@ def pytest_collection_modifyitems(items):
     """Run the longest files first: with one of them last, a process would work on it alone."""
     place = {name: index for index, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(item.nodeid.split("::")[0], len(place)))
-
-
-def pytest_collection_finish():
-    gc.collect()
-    gc.freeze()
-    gc.enable()
 
 
 @pytest.fixture(autouse=True)
