@@ -46,7 +46,11 @@ class SiteStates:
         start, stop, _ = rows.indices(n_samples)
         states = np.empty((stop - start, n_units), dtype=self.dtype)
         self.source.seek((site * n_samples + start) * states.itemsize * n_units)
-        self.source.readinto(states)  # type: ignore[attr-defined]
+        n_read = self.source.readinto(states)  # type: ignore[attr-defined]
+        if n_read != states.nbytes:
+            raise OSError(
+                f"the temporary file of states gave {n_read} of {states.nbytes} bytes of a site"
+            )
         return states
 
     def __iter__(self) -> Iterator[NDArray[Any]]:

@@ -84,6 +84,14 @@ def test_sites_on_disk_are_those_in_memory(dtype, monkeypatch, tmp_path):
     assert "values" not in recording.isel(sample=[0]).__dict__
 
 
+def test_a_temporary_file_that_lost_its_end_is_not_read_as_whole(walks):
+    with by_site(open_recording(walks[0])) as states:
+        states.source.truncate(256 * 4 * N_UNITS * (N_SITES - 1) + 12)
+        np.testing.assert_array_equal(states.site(0), open_recording(walks[0]).values[:, 0])
+        with pytest.raises(OSError, match="gave 12 of 65536 bytes of a site"):
+            states.site(N_SITES - 1)
+
+
 def test_a_full_disk_names_the_folder_and_the_calls_that_work(monkeypatch, walks):
     def full(recording, file):
         raise OSError(errno.ENOSPC, "No space left on device")
