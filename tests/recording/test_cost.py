@@ -106,6 +106,12 @@ def test_an_estimate_prints_a_table_and_becomes_json(model, tmp_path):
     assert "stated" in lines["throughput of a worker"]
 
 
+def test_an_address_to_write_to_is_refused_before_the_model_is_loaded(tdyn):
+    status, _, errors = tdyn("plan", "no-such-model", "--out", "s3://bucket/r.zarr")
+    assert status == 1
+    assert "only folders and files of this machine are read and written" in errors
+
+
 def test_the_command_prints_what_the_function_returns(tdyn, folder, text_file, tmp_path):
     words = ("plan", folder, "--texts", text_file, "--out", tmp_path / "r.zarr")
     status, text, errors = tdyn(*words, "--tokens-per-second", 50, "--workers", 2, "--json")

@@ -85,6 +85,12 @@ def test_folders_that_are_no_recordings_are_refused(tmp_path):
     (tmp_path / "empty.zarr").mkdir()
     with pytest.raises(RecordingError, match="is not a Zarr store"):
         open_recording(tmp_path / "empty.zarr")
+    (tmp_path / "run" / "recording.zarr").mkdir(parents=True)
+    with pytest.raises(RecordingError, match=r"folder of a run, whose recording is .*run/rec"):
+        open_recording(tmp_path / "run")
+    (tmp_path / "r.zarr.partial").mkdir()
+    with pytest.raises(RecordingError, match="unfinished recording: run the same command again"):
+        open_recording(tmp_path / "r.zarr.partial")
     xr.Dataset({"a": ("x", [1.0])}).to_zarr(tmp_path / "other.zarr", consolidated=False)
     with pytest.raises(RecordingError, match="no recording"):
         open_recording(tmp_path / "other.zarr")

@@ -118,8 +118,8 @@ def make_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise TdynError(
-            f"cannot write to the folder {path}: {error.strerror}; name a writable one: "
-            "--out runs/demo"
+            f"cannot write to the folder {path}: {error.strerror}; name a folder that can be "
+            "written, such as runs/demo"
         ) from error
 
 

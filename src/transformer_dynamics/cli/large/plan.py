@@ -8,15 +8,19 @@ from transformer_dynamics.cli.inputs import load_model_of, load_texts_of, record
 from transformer_dynamics.cli.options.flags import PlanFlags
 from transformer_dynamics.cli.output.form import Result
 from transformer_dynamics.cli.output.output import Output
+from transformer_dynamics.errors import RecordingError
 
 
 def plan(options: PlanFlags, output: Output) -> None:
     """Print the cost of a recording before it is made: tokens, operations, bytes, memory, time."""
     from transformer_dynamics.recording.cost.planning import Resources
     from transformer_dynamics.recording.cost.planning import plan as plan_recording
+    from transformer_dynamics.storage.files import local_path
 
     recording_options = recording_options_of(options)
-    Resources(options.workers, options.tokens_per_second)  # refused before the model is loaded
+    # Refused before the model is loaded.
+    Resources(options.workers, options.tokens_per_second)
+    local_path(options.out, RecordingError)
     model = load_model_of(options, output)
     texts = load_texts_of(options, output)
     with output.stage("measure_throughput", "measurements"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 
-from transformer_dynamics.cli.options.folder_flags import FolderFlags
+from transformer_dynamics.cli.options.folder_flags import StatusFlags
 from transformer_dynamics.cli.output.form import Result
 from transformer_dynamics.cli.output.output import Output
 from transformer_dynamics.cli.output.stage import clock_time
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformer_dynamics.recording.workers.status import StoreStatus
 
 
-def status(options: FolderFlags, output: Output) -> None:
+def status(options: StatusFlags, output: Output) -> None:
     """Print how far a recording or a run is: done, running, stale and failed parts, time left."""
     from transformer_dynamics.experiment.status import folder_status
 

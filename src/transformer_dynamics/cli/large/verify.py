@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 
-from transformer_dynamics.cli.options.folder_flags import FolderFlags
+from transformer_dynamics.cli.options.folder_flags import VerifyFlags
 from transformer_dynamics.cli.output.form import Result
 from transformer_dynamics.cli.output.output import Output
 from transformer_dynamics.errors import TdynError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformer_dynamics.recording.disk.verification import Verification
 
 
-def verify(options: FolderFlags, output: Output) -> None:
+def verify(options: VerifyFlags, output: Output) -> None:
     """Compare every chunk of a recording with its checksum; exit status 1 names what is broken."""
     from transformer_dynamics.recording.disk.verification import verify as verify_stores
 

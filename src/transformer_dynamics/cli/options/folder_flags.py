@@ -15,8 +15,18 @@ _run = partial(typer.Option, rich_help_panel=RUN)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderFlags(OutputFlags):
-    """Options of `tdyn status` and `tdyn verify`."""
+class StatusFlags(OutputFlags):
+    """Options of `tdyn status`."""
+
+    folder: Annotated[
+        str,
+        typer.Argument(help="A recording, a growing one, moments, or the folder of a run."),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyFlags(OutputFlags):
+    """Options of `tdyn verify`."""
 
     folder: Annotated[
         str,

@@ -39,8 +39,7 @@ def open_recording(path: str | Path, *, check: bool = True) -> Recording:
         dataset = _opened(path)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise RecordingError(
-            f"{path} is not a Zarr store ({type(error).__name__}: {error}); "
-            "a recording is a folder like runs/demo/recording.zarr"
+            f"{path} is not a Zarr store ({type(error).__name__}: {error}); {_instead_of(path)}"
         ) from error
     if dataset.attrs.get("format") != FORMAT or "activation" not in dataset:
         raise RecordingError(
@@ -67,6 +66,15 @@ def _opened(path: Path | str) -> xr.Dataset:
             f"cannot list {path} ({type(error).__name__}: {error}); a recording is read from a "
             "store or web server that lists the files of a folder: copy it to one, or here"
         ) from error
+
+
+def _instead_of(path: Path | str) -> str:
+    """Advice for a folder that is there and holds no store."""
+    if isinstance(path, Path) and (path / "recording.zarr").exists():
+        return f"it is the folder of a run, whose recording is {path / 'recording.zarr'}"
+    if isinstance(path, Path) and path.name.endswith(".partial"):
+        return "it is an unfinished recording: run the same command again to finish it"
+    return "a recording is a folder like runs/demo/recording.zarr"
 
 
 def _hint(path: Path | str) -> str:
