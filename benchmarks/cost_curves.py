@@ -31,7 +31,6 @@ import transformers
 import xarray as xr
 
 import transformer_dynamics as td
-from transformer_dynamics.recording import recording as recordings
 from transformer_dynamics.recording.disk import chunks, states
 from transformer_dynamics.registry import CLAIMS, MEASURES
 
@@ -51,9 +50,7 @@ TINY = {"samples": 48, "units": 16, "sites": 13}
 BLOCK_BYTES = 256 * 2**10
 N_TOKENS = 16
 RECORD, MOMENTS = "td.record", "td.record, keep='moments'"
-CLAIM_TESTS, IN_BLOCKS = "td.evaluate_claims", "td.evaluate_claims, in blocks"
-# Below all recordings along the samples, and above a single site of each.
-MEMORY_LIMIT = 3 * 2**19
+CLAIM_TESTS = "td.evaluate_claims"
 DRAWS = td.ClaimOptions(n_null=19, n_bootstrap=99, n_threads=1)
 
 Sizes = dict[str, int]
@@ -66,7 +63,7 @@ def main() -> None:
     MEASURES.all(), CLAIMS.all()
     tasks = [each for each in task_names() if options.only is None or each in options.only]
     for task in tasks:
-        for factor in _factors(task):
+        for factor in SIZES:
             _measure_factor(task, factor, options)
     points = {
         task: {factor: _points(task, factor, options.folder) for factor in SIZES} for task in tasks
@@ -86,13 +83,8 @@ def _options() -> argparse.Namespace:
 
 
 def task_names() -> list[str]:
-    """Recording, every measure, and the claims in memory and in blocks."""
-    return [RECORD, MOMENTS, *MEASURES.all(), CLAIM_TESTS, IN_BLOCKS]
-
-
-def _factors(task: str) -> tuple[str, ...]:
-    """Factors that vary: memory in blocks is about the samples alone."""
-    return ("samples",) if task == IN_BLOCKS else tuple(SIZES)
+    """Recording, every measure, and the claims in memory."""
+    return [RECORD, MOMENTS, *MEASURES.all(), CLAIM_TESTS]
 
 
 def _sizes(factor: str, size: int) -> Sizes:
@@ -190,9 +182,7 @@ def _prepared(task: str, sizes: Sizes, folder: Path) -> Callable[[], Any]:
         return lambda: td.record(model, lists, keep=keep, options=few, out=folder / "made.zarr")
     walk(sizes).save(folder / "walk.zarr")
     recording = td.open_recording(folder / "walk.zarr")
-    if task == IN_BLOCKS:
-        recordings.LOADED_BYTES = MEMORY_LIMIT
-    if task in (CLAIM_TESTS, IN_BLOCKS):
+    if task == CLAIM_TESTS:
         return lambda: td.evaluate_claims(recording, options=DRAWS)
     function = MEASURES.get(task).function
     return lambda: function(recording)
@@ -296,7 +286,7 @@ def _words() -> dict[str, Any]:
     bases = {factor: _described(BASES[factor]) for factor in ("samples", "sites")}
     largest = 4 * SIZES["samples"][-1] * BASES["samples"]["units"] * BASES["samples"]["sites"]
     numbers = {"tokens": N_TOKENS, "kib": BLOCK_BYTES // 2**10, "largest": largest / 2**20}
-    return {**sizes, **bases, **numbers, "limit": MEMORY_LIMIT / 2**20}
+    return {**sizes, **bases, **numbers}
 
 
 def _described(base: Sizes) -> str:
@@ -333,9 +323,10 @@ TEXTS = {
     "bytes": """Largest memory of the process during the call, less that before it and that of the
 result. *Growth* is the memory added between the two largest numbers of samples, over the bytes of
 the added states in float32: 0 where memory does not depend on the samples, 1 where a copy of the
-recording is held. The claims are measured once on a recording that fits into memory and is loaded,
-and once *in blocks*, with a limit of {limit} MiB in place of 4 GiB. `td.record` holds texts, tokens
-and labels in memory, some kilobytes for each text, and the states of one shard.""",
+recording is held. What a sample takes for labels and results counts here against 1.6 KiB of states;
+a sample of 61 sites and 576 units has 137 KiB. The claims are measured on a recording that fits
+into memory and is loaded; [Dask workers](dask.md) tells their memory in blocks. `td.record` holds
+texts, tokens and labels in memory, some kilobytes for each text, and the states of one shard.""",
 }
 
 

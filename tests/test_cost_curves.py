@@ -56,14 +56,6 @@ def test_the_page_shows_exponents_and_what_was_given_up(curves):
     )
 
 
-def test_claims_in_blocks_are_measured_on_recordings_above_the_limit_of_memory(curves):
-    (factor,) = curves._factors(curves.IN_BLOCKS)
-    for size in curves.SIZES[factor]:
-        sizes = curves._sizes(factor, size)
-        one_site = 4 * sizes["samples"] * sizes["units"]
-        assert one_site < curves.MEMORY_LIMIT < one_site * sizes["sites"]
-
-
 def test_every_measure_has_its_curves(curves):
     from transformer_dynamics.registry import MEASURES
 
