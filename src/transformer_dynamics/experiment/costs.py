@@ -26,8 +26,7 @@ SLOW_CLAIMS = ("C12", "C13")
 OF_RECORDING = {
     "shuffled_tokens": 0.25,
     "untrained": 2.6,
-    "claims": 2.0,
-    "claims with slow draws": 1.3,
+    "claims": 2.1,
     "dimension.autoencoder": 0.9,
     "dimension.held_out_pca": 0.2,
     "dimension.intrinsic_dimension": 0.3,

@@ -21,7 +21,7 @@ import xarray as xr
 from transformer_dynamics.claims import Verdicts
 from transformer_dynamics.claims.options import ClaimOptions, check_size
 from transformer_dynamics.errors import TdynError
-from transformer_dynamics.experiment.costs import QUICK_MEASURES
+from transformer_dynamics.experiment.costs import QUICK_MEASURES, SLOW_CLAIMS
 from transformer_dynamics.experiment.pages import Pages
 from transformer_dynamics.experiment.run import Run
 from transformer_dynamics.experiment.settings import select
@@ -80,7 +80,8 @@ class Experiment(Run):
         chosen = select(settings)
         slow = [name for name in chosen.measures if name not in QUICK_MEASURES]
         panels = [PAPER] if settings.panels else []
-        last = [COMPARISON, SLOW_CLAIM_TESTS, *chosen.perturbations, *panels]
+        slow_tests = [SLOW_CLAIM_TESTS] if set(SLOW_CLAIMS) & set(chosen.claims) else []
+        last = [COMPARISON, *slow_tests, *chosen.perturbations, *panels]
         recording, pages = self._recording(), Pages(self)
         measure(self, recording, [name for name in chosen.measures if name in QUICK_MEASURES])
         controls = {UNTRAINED, *(CONTROLS if settings.panels else ())}

@@ -61,7 +61,7 @@ def text_weights(text_index: ArrayLike, n_draws: int, *, seed: int = 0) -> NDArr
 def weight_blocks(
     text_index: ArrayLike, n_draws: int, *, seed: int = 0
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Iterate over slices of draws and their rows of `text_weights`, a few MB at a time.
+    """Iterate over slices of draws and their rows of `text_weights`, 0.5 MiB at a time.
 
     All rows together take 8 bytes per draw and sample: more than the states of a sample in a small
     recording.

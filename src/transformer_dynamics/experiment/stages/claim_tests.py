@@ -49,15 +49,12 @@ class ClaimTests:
         """Whether there are verdicts on the present inputs for all claims of a stage."""
         return all(name in self._verdicts for name in self._stages.get(stage, ()))
 
-    def test(
-        self, stage: str, perturbed: Mapping[str, xr.Dataset], *, n_to_come: int | None = None
-    ) -> None:
+    def test(self, stage: str, perturbed: Mapping[str, xr.Dataset]) -> None:
         """Test the claims of a stage, and store them.
 
         Args:
             stage: name of the stage; one without claims is left out.
             perturbed: results of perturbations so far, by name.
-            n_to_come: number of claims still to be tested; by default all others that are chosen.
         """
         claims = self._stages.get(stage, ())
         if claims and stage not in self._visited:
@@ -66,9 +63,7 @@ class ClaimTests:
                 self._run.reporter.skipped(stage)
             else:
                 self._test(stage, claims, perturbed)
-        if n_to_come is None:
-            n_to_come = len(self._chosen) - len(self._verdicts)
-        self._write(n_to_come)
+        self._write(len(self._chosen) - len(self._verdicts))
 
     def finished(self) -> Verdicts:
         """Verdicts adjusted over the claims that were tested, when no other can be."""

@@ -82,7 +82,7 @@ def _count(model: Model, tokens: tuple[int, ...]) -> tuple[int, int]:
 def _attention() -> dict[Any, Any]:
     """Formula of the fused attentions.
 
-    torch's counter lacks that of a CPU, and before version 2.12 refuses keys that several heads of
+    torch's counter lacks that of a CPU, and in version 2.11 refuses keys that several heads of
     queries share.
     """
     kernels = (getattr(torch.ops.aten, name, None) for name in FUSED_ATTENTION)
