@@ -31,18 +31,19 @@ import transformers
 import xarray as xr
 
 import transformer_dynamics as td
+from transformer_dynamics.recording import recording as limits
 from transformer_dynamics.recording.disk import chunks, states
 from transformer_dynamics.registry import CLAIMS, MEASURES
 
 PAGE = Path(__file__).parents[1] / "docs" / "cost_curves.md"
 # Some measures take a subsample of 4096 samples: the samples reach beyond it, in fewer units.
 BASES = {
-    "samples": {"samples": 1024, "units": 32, "sites": 13},
+    "samples": {"samples": 2048, "units": 32, "sites": 13},
     "units": {"samples": 256, "units": 64, "sites": 13},
     "sites": {"samples": 256, "units": 64, "sites": 13},
 }
 SIZES = {
-    "samples": (1024, 2048, 4096, 8192),
+    "samples": (2048, 4096, 8192, 16384),
     "units": (64, 256, 1024, 2048),
     "sites": (7, 25, 65, 129),
 }
@@ -50,8 +51,11 @@ TINY = {"samples": 48, "units": 16, "sites": 13}
 BLOCK_BYTES = 256 * 2**10
 N_TOKENS = 16
 RECORD, MOMENTS = "td.record", "td.record, keep='moments'"
-CLAIM_TESTS = "td.evaluate_claims"
+CLAIM_TESTS, IN_BLOCKS = "td.evaluate_claims", "td.evaluate_claims, in blocks"
+CLAIMS_IN_BLOCKS = ["C1", "C2", "C3", "C4", "C7"]
 DRAWS = td.ClaimOptions(n_null=19, n_bootstrap=99, n_threads=1)
+# Every draw reads the recording as often as every other: a few show how the memory grows.
+FEW_DRAWS = td.ClaimOptions(n_null=1, n_bootstrap=19, n_threads=1)
 
 Sizes = dict[str, int]
 
@@ -83,8 +87,8 @@ def _options() -> argparse.Namespace:
 
 
 def task_names() -> list[str]:
-    """Recording, every measure, and the claims in memory."""
-    return [RECORD, MOMENTS, *MEASURES.all(), CLAIM_TESTS]
+    """Recording, every measure, and the claims in memory and in blocks."""
+    return [RECORD, MOMENTS, *MEASURES.all(), CLAIM_TESTS, IN_BLOCKS]
 
 
 def _sizes(factor: str, size: int) -> Sizes:
@@ -184,8 +188,19 @@ def _prepared(task: str, sizes: Sizes, folder: Path) -> Callable[[], Any]:
     recording = td.open_recording(folder / "walk.zarr")
     if task == CLAIM_TESTS:
         return lambda: td.evaluate_claims(recording, options=DRAWS)
+    if task == IN_BLOCKS:
+        return lambda: _claims_in_blocks(recording)
     function = MEASURES.get(task).function
     return lambda: function(recording)
+
+
+def _claims_in_blocks(recording: Any) -> None:
+    """Test claims as on a recording that is larger than the memory."""
+    whole, limits.LOADED_BYTES = limits.LOADED_BYTES, 0
+    try:
+        td.evaluate_claims(recording, claims=CLAIMS_IN_BLOCKS, options=FEW_DRAWS)
+    finally:
+        limits.LOADED_BYTES = whole
 
 
 def tiny_model(sizes: Sizes) -> Any:
@@ -286,7 +301,8 @@ def _words() -> dict[str, Any]:
     bases = {factor: _described(BASES[factor]) for factor in ("samples", "sites")}
     largest = 4 * SIZES["samples"][-1] * BASES["samples"]["units"] * BASES["samples"]["sites"]
     numbers = {"tokens": N_TOKENS, "kib": BLOCK_BYTES // 2**10, "largest": largest / 2**20}
-    return {**sizes, **bases, **numbers}
+    claims = f"{', '.join(CLAIMS_IN_BLOCKS[:-1])} and {CLAIMS_IN_BLOCKS[-1]}"
+    return {**sizes, **bases, **numbers, "few": claims}
 
 
 def _described(base: Sizes) -> str:
@@ -311,7 +327,8 @@ One factor varies at a time: {of_samples} samples around {samples}
 {sites}. The states are random walks on disk, in chunks of {kib} KiB instead of
 16 MiB, so that all sizes are large against a chunk; `td.record` runs untrained models over texts of
 {tokens} tokens. One thread computes. The claims are those that need no model, with 19 draws of each
-null and 99 bootstrap draws.
+null and 99 bootstrap draws; *in blocks*, as on a recording larger than the memory, {few} with one
+draw of each null and 19 bootstrap draws.
 
 An exponent is the slope of the logarithm of the cost over that of the size, fitted to the three
 largest sizes: 1 is proportional, 2 quadratic. A cost that does not depend on the factor, or has a
@@ -324,9 +341,10 @@ TEXTS = {
 result. *Growth* is the memory added between the two largest numbers of samples, over the bytes of
 the added states in float32: 0 where memory does not depend on the samples, 1 where a copy of the
 recording is held. What a sample takes for labels and results counts here against 1.6 KiB of states;
-a sample of 61 sites and 576 units has 137 KiB. The claims are measured on a recording that fits
-into memory and is loaded; [Dask workers](dask.md) tells their memory in blocks. `td.record` holds
-texts, tokens and labels in memory, some kilobytes for each text, and the states of one shard.""",
+a sample of 61 sites and 576 units has 137 KiB. Measures that subsample hold 4096 samples and grow
+no further. Claims in memory hold the recording and its nulls, up to 4 GiB; *in blocks* they hold
+bootstrap weights, labels and values of each sample. `td.record` holds texts, tokens and labels in
+memory, some kilobytes for each text, and the states of one shard.""",
 }
 
 

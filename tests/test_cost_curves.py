@@ -48,8 +48,8 @@ def test_the_page_shows_exponents_and_what_was_given_up(curves):
     assert "took more\nthan 7 seconds and were given up" in text
     time, memory = (line for line in text.splitlines() if line.startswith("| `paths"))
     assert time == "| `paths.kinematics` | 1 s | 8 s | 1.0 | 1.0 (to 1024) | 1.0 |"
-    # 40 MiB of memory for 4096 more samples of 32 units at 13 sites in float32.
-    share = 40 * 2**20 / (4096 * 32 * 13 * 4)
+    # 40 MiB of memory for 8192 more samples of 32 units at 13 sites in float32.
+    share = 40 * 2**20 / (8192 * 32 * 13 * 4)
     assert (
         memory
         == f"| `paths.kinematics` | 10.0 MiB | 80.0 MiB | {share:.2f} | 1.0 | 1.0 (to 1024) | 1.0 |"

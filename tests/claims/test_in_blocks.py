@@ -1,5 +1,6 @@
 """Claims on a recording that is larger than the memory: the same numbers, and flat memory."""
 
+import gc
 import tracemalloc
 import warnings
 
@@ -138,17 +139,19 @@ def test_memory_does_not_grow_with_the_number_of_samples(monkeypatch, tmp_path):
     """The peak grows by less than a tenth of the added states: by weights and labels."""
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 2**18)
     monkeypatch.setattr(blocks, "SUMMED_BYTES", 2**20)
-    profiles = [CLAIMS.get(name).profile for name in ("C1", "C3", "C6-turns", "C7")]
+    profiles = [CLAIMS.get(name).profile for name in ("C1", "C7")]
     peaks = []
-    for n_samples in (200, 800):
-        walk = synthetic.random_walk(n_samples=n_samples, n_sites=20, n_units=48, seed=0)
+    for n_samples in (40, 100, 600):  # the first imports what is imported late
+        walk = synthetic.random_walk(n_samples=n_samples, n_sites=20, n_units=96, seed=0)
         walk.save(tmp_path / f"{n_samples}.zarr")
         opened = open_recording(tmp_path / f"{n_samples}.zarr")
         weights = text_weights(np.arange(n_samples), 3)
+        gc.collect()  # blocks in garbage that other tests made would count
         tracemalloc.start()
         for profile in profiles:
             profile(opened, weights)
         profiles[0](draws_of(random_walk, lambda source: source, opened)(0), weights[:1])
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] - peaks[0] < 0.1 * 600 * 20 * 48 * walk.values.itemsize
+    added = 500 * 20 * 96 * walk.values.itemsize
+    assert peaks[2] - peaks[1] < 0.1 * added, peaks

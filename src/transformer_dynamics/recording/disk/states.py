@@ -85,15 +85,33 @@ class States(Labels):
         if self.in_memory:
             yield slice(0, self.shape[0]), self.values
             return
+        for rows in self._rows_of_blocks():
+            yield rows, self._read(rows)
+
+    def _rows_of_blocks(self) -> Iterator[slice]:
         start = 0
         for n_rows in self.activation.variable.chunksizes["sample"]:
-            rows = slice(start, start + n_rows)
-            yield rows, self._read(rows)
-            start = rows.stop
+            yield slice(start, start + n_rows)
+            start += n_rows
 
     def _read(self, rows: slice) -> NDArray[Any]:
         with self._naming_broken_chunks():
-            return computed(self.activation[rows].data)
+            return computed(self.activation.data[rows])
+
+    def rows(self, chosen: NDArray[np.intp]) -> NDArray[Any]:
+        """Read the states of some samples, one block at a time.
+
+        Args:
+            chosen: positions of the samples, ascending.
+        """
+        if self.in_memory:
+            return self.values[chosen]
+        states = np.empty((len(chosen), *self.shape[1:]), dtype=self.activation.dtype)
+        for rows in self._rows_of_blocks():
+            inside = slice(*np.searchsorted(chosen, (rows.start, rows.stop)))
+            if inside.start < inside.stop:
+                states[inside] = self._read(rows)[chosen[inside] - rows.start]
+        return states
 
     def sample_blocks(self) -> Iterator[Self]:
         """Iterate over recordings in memory that join to this one along `sample`."""
