@@ -48,8 +48,13 @@ def names_in(given: Sequence[str] | None) -> tuple[str, ...] | None:
     return () if list(named) == [NONE] else tuple(named)
 
 
-def load_model_of(options: ModelFlags, output: Output) -> Model:
+def load_model_of(options: ModelFlags, output: Output, *, weights: bool = True) -> Model:
     """Load the model of a command.
+
+    Args:
+        options: options of the command.
+        output: output of the command.
+        weights: whether its weights are loaded.
 
     Raises:
         TdynError: the model cannot be loaded, or the file of `--sites` names no sites.
@@ -65,7 +70,7 @@ def load_model_of(options: ModelFlags, output: Output) -> Model:
         )
     daily = {name: getattr(options, name) for name in ("device", "dtype", "revision", "offline")}
     rare = {name: getattr(options, name) for name in ("attention", "trust_remote_code")}
-    rare["device_map"] = _device_map_of(options)
+    rare |= {"device_map": _device_map_of(options), "weights": weights}
     with output.stage("load_model", "models"):
         return load_model(options.model, sites=named, **daily, options=ModelOptions(**rare))
 

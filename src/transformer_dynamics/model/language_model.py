@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,7 @@ from transformer_dynamics.model.checks.identity import (
 from transformer_dynamics.model.checks.tensors import weight_hash
 from transformer_dynamics.model.checks.whole_model import require_same_states
 from transformer_dynamics.model.checks.wrappers import trunk_of, unwrapped, vocabulary_size
+from transformer_dynamics.model.hooks import evaluating
 from transformer_dynamics.model.model_flow_map import NO_TOKENS, ModelFlowMap
 from transformer_dynamics.model.named_sites import named_sites
 from transformer_dynamics.model.passes.strategies import Strategy, choose_strategy
@@ -131,6 +133,19 @@ class Model:
         """The model without its head."""
         return trunk_of(self.hf_model)
 
+    @contextmanager
+    def passing(self) -> Iterator[Callable[[Any], Any]]:
+        """Context of forward passes: a function that runs token ids `(text, position)`."""
+        with evaluating(self.hf_model):
+            yield lambda ids: self.trunk(
+                input_ids=torch.as_tensor(ids, device=self.device), use_cache=False
+            )
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the model can be run, and not only planned."""
+        return True
+
     @property
     def device(self) -> torch.device:
         """Device of the token ids: the device of the embedding, or of the whole model."""
@@ -176,7 +191,7 @@ class Model:
         autocast = torch.is_autocast_enabled(self.device.type)
         return {
             "architecture": type(unwrapped(self.hf_model)).__name__,
-            "weights": self.weight_hash,
+            "weights": self.weight_hash if self.has_weights else None,
             "structure": structure_hash(self.hf_model),
             "hooks": foreign_hooks(self.hf_model),
             "adapters": active_adapters(self.hf_model),

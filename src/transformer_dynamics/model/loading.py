@@ -19,11 +19,14 @@ from transformer_dynamics.model.weights.architectures import auto_class
 from transformer_dynamics.model.weights.checkpoints import called, quiet_transformers, with_weights
 from transformer_dynamics.model.weights.origin import ALLOWED, BUNDLED, is_hub_id, locate
 from transformer_dynamics.model.weights.placement import (
+    accelerators,
     device_map_of,
     device_of,
     placement_options,
+    precision_options,
     require_as_built,
 )
+from transformer_dynamics.model.weights.weightless import REFUSAL, weightless_model
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,15 @@ class ModelOptions:
             `"auto"`, `"balanced"`, `"sequential"`, or a mapping from module to device, where
             `"cpu"` and `"disk"` hold what the accelerators cannot. It replaces `device`.
         trust_remote_code: permission for a hub repository to run its own code.
+        weights: whether to load the weights. Without them, a model is its configuration and
+            tokenizer, of which a recording is planned for a stated throughput (`td.plan`), on a
+            device that this machine need not have.
     """
 
     attention: str | None = None
     device_map: str | Mapping[str, Any] | None = None
     trust_remote_code: bool = False
+    weights: bool = True
 
 
 DEFAULTS = ModelOptions()
@@ -51,8 +58,10 @@ def as_model(model: Any) -> Model:
     """Return a `Model` unchanged, and load anything else with `load_model`.
 
     Raises:
-        ModelError: the argument is nothing that `load_model` takes.
+        ModelError: the argument is nothing that `load_model` takes, or a model without weights.
     """
+    if isinstance(model, Model) and not model.has_weights:
+        raise ModelError(REFUSAL)
     return model if isinstance(model, Model) else load_model(model)
 
 
@@ -82,32 +91,31 @@ def load_model(
         sites: sites of the residual stream named by hand, in order of depth, for a model in which
             they are not found: `{"0.pre_attn": "layers.0:input", ..., "final":
             "layers.11:output"}`, with paths relative to the model without its head.
-        options: attention implementation, distribution over devices and permission to run remote
-            code.
+        options: attention implementation, distribution over devices, permission to run remote
+            code, and whether weights are loaded.
 
     Raises:
         ModelError: the model does not exist or cannot be reached, its files are broken, or weights
             are missing or left over.
     """
     spread = device_map_of(device, options.device_map)
-    if isinstance(model, Model):
-        _refuse_changes(tokenizer, sites)
-        require_as_built(model.hf_model, spread or device, dtype, options.attention)
-        return model
-    if revision is not None and not is_hub_id(model):
+    if revision is not None and not is_hub_id(model) and not isinstance(model, Model):
         raise ModelError(
             f"got revision={revision!r} for a model that is not a hub id; omit the revision, or "
             "name the hub id: td.load_model('openai-community/gpt2', revision='main')"
         )
-    if isinstance(model, torch.nn.Module):
-        require_as_built(model, spread or device, dtype, options.attention)
-        return _wrapped(model, tokenizer, sites)
     if not isinstance(model, str | Path):
-        raise ModelError(f"got an object of type {type(model).__name__}; {ALLOWED}")
-    placement = placement_options(dtype, device, options.attention, spread)
+        used = _in_memory(model, tokenizer, sites, weights=options.weights)
+        require_as_built(used.hf_model, spread or device, dtype, options.attention)
+        return used
     source: dict[str, Any]
     source = {"local_files_only": offline, "trust_remote_code": options.trust_remote_code}
     source |= {} if revision is None else {"revision": revision}
+    if not options.weights:
+        kept = precision_options(dtype, options.attention)
+        on = device if spread is None else accelerators(spread)
+        return weightless_model(model, on, kept, source, tokenizer=tokenizer, sites=sites)
+    placement = placement_options(dtype, device, options.attention, spread)
     loaded = _from_files(str(model), tokenizer, sites, device, placement, source)
     given = {"revision": revision, "device": device, "dtype": dtype, "tokenizer": tokenizer}
     given |= {"offline": offline, "sites": sites, "options": options}
@@ -120,13 +128,25 @@ def _found_again(model: str | Path) -> str:
     return str(path.resolve()) if model != BUNDLED and path.exists() else str(model)
 
 
-def _refuse_changes(tokenizer: Any, sites: Any) -> None:
-    """Refuse another tokenizer or other sites for a `Model`, which already has them."""
+def _in_memory(
+    model: Any, tokenizer: Any, sites: Mapping[str, str] | None, *, weights: bool
+) -> Model:
+    """A model in memory with the tokenizer and the sites that are given; a `Model` unchanged."""
+    if not isinstance(model, Model | torch.nn.Module):
+        raise ModelError(f"got an object of type {type(model).__name__}; {ALLOWED}")
+    if not weights:
+        raise ModelError(
+            f"got weights=False and a model in memory, {type(model).__name__}, which has them; "
+            "give its name, or plan it as it is: td.plan(model, texts)"
+        )
+    if isinstance(model, torch.nn.Module):
+        return _wrapped(model, tokenizer, sites)
     if tokenizer is not None or sites is not None:
         raise ModelError(
             "got a td.Model, which already has its tokenizer and sites; pass the model inside it: "
             "td.load_model(model.hf_model, tokenizer=tokenizer, sites=sites)"
         )
+    return model
 
 
 def _wrapped(model: Any, tokenizer: Any, sites: Mapping[str, str] | None) -> Model:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from transformer_dynamics.model.hooks import evaluating, reading
+from transformer_dynamics.model.hooks import reading
 from transformer_dynamics.recording.windows import Window
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ def state_fingerprint(model: Model, windows: Sequence[Window]) -> dict[str, Any]
     def keep(label: str, stream: torch.Tensor) -> None:
         states[label] = stream.reshape(len(window.tokens), -1)[-1].double().cpu()
 
-    tokens = torch.as_tensor([window.tokens], device=model.device)
-    with evaluating(model.hf_model), reading(model.trunk, model.found_sites.sites, keep):
-        model.trunk(input_ids=tokens, use_cache=False)
+    with model.passing() as run, reading(model.trunk, model.found_sites.sites, keep):
+        run([window.tokens])
     values = np.stack([states[label].numpy() for label in model.sites])
     direction = np.cos(np.arange(values.shape[1])) * np.sqrt(2 / values.shape[1])
     return {

@@ -33,7 +33,7 @@ SHARD_SAMPLES = 256
 SHARD_BYTES = 256 * 2**20
 # On two cores the forward pass is fastest with batches that stay within the cache; a GPU needs
 # larger batches.
-BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
+BATCH_TOKENS = {"cpu": 512, "cuda": 32768}
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _batch_tokens(model: Model, options: RecordingOptions) -> int:
     """Number of tokens in a batch; 1 runs texts alone if texts of a batch change each other."""
     if not model.found_sites.independent:
         return 1
-    return options.batch_tokens or BATCH_TOKENS.get(model.device.type, 2048)
+    return options.batch_tokens or BATCH_TOKENS.get(model.device.type, BATCH_TOKENS["cpu"])
 
 
 def _token_lists(model: Model, inputs: Inputs, options: RecordingOptions) -> list[tuple[int, ...]]:
@@ -171,7 +171,7 @@ def _settings(
         "model": model.name,
         **model.computation,
         "sites": list(model.sites),
-        "fingerprint": state_fingerprint(model, plan.windows),
+        "fingerprint": state_fingerprint(model, plan.windows) if model.has_weights else None,
         "tokens": plan.token_hash,
         "n_texts": len(plan.token_lists),
         "positions": name_of(positions),

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from transformer_dynamics.errors import RecordingError
 from transformer_dynamics.recording.windows import Window, shared
 
+# Share of the tokens of a batch that are no padding, which costs as much as tokens do.
+LEAST_FILLED = 0.75
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -109,13 +112,10 @@ class Plan:
         rows = self.rows(shard)
         run = np.unique(self.window[rows])
         lengths = np.array([len(self.windows[index].tokens) for index in run])
-        ordered = run[np.argsort(-lengths, kind="stable")]
-        start = 0
-        while start < len(ordered):
-            longest = len(self.windows[ordered[start]].tokens)
-            stop = start + max(1, self.batch_tokens // longest)
-            yield self._batch(ordered[start:stop], longest, rows)
-            start = stop
+        order = np.argsort(-lengths, kind="stable")
+        run, lengths = run[order], lengths[order]
+        for lines in _batch_lines(lengths, self.batch_tokens):
+            yield self._batch(run[lines], int(lengths[lines.start]), rows)
 
     def _batch(self, run: NDArray[np.int64], longest: int, rows: slice) -> Batch:
         tokens = np.zeros((len(run), longest), dtype=np.int64)
@@ -145,6 +145,23 @@ class Plan:
         """SHA-256 of the text, position, window and place of every row."""
         columns = (self.text, self.position, self.window, self.place)
         return hashlib.sha256(np.stack(columns).astype("<i8").tobytes()).hexdigest()
+
+
+def _batch_lines(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[slice]:
+    """Group texts, longest first, into batches of at most `batch_tokens` tokens with padding.
+
+    At most a quarter of a batch is padding. A text of more tokens runs alone.
+
+    >>> list(_batch_lines(np.array([9, 8, 8, 3, 3, 2]), 40))
+    [slice(0, 4, None), slice(4, 6, None)]
+    """
+    start = 0
+    while start < len(lengths):
+        tokens = lengths[start : start + max(1, batch_tokens // lengths[start])].cumsum()
+        filled = tokens / (lengths[start] * np.arange(1, len(tokens) + 1))  # never increases
+        stop = start + int((filled >= LEAST_FILLED).sum())
+        yield slice(start, stop)
+        start = stop
 
 
 def hash_of_tokens(token_lists: Iterable[Sequence[int]]) -> str:

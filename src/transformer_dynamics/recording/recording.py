@@ -176,10 +176,12 @@ class Recording(States):
 
     def sampled(self, n_samples: int, *, seed: int) -> Recording:
         """Draw at most `n_samples` samples without replacement, in their order and in memory."""
-        size = self.shape[0]
-        if size <= n_samples:
-            return self if self.in_memory else self.load()
-        chosen = np.sort(np.random.default_rng(seed).choice(size, n_samples, replace=False))
+        chosen = np.arange(self.shape[0])
+        if chosen.size > n_samples:
+            drawn = np.random.default_rng(seed).choice(chosen.size, n_samples, replace=False)
+            chosen = np.sort(drawn)
+        elif self.in_memory:
+            return self
         labels = self.dataset.drop_vars("activation").isel(sample=chosen)
         return Recording(labels.assign(activation=(DIMS, self.rows(chosen))).load())
 

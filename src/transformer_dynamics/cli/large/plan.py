@@ -21,7 +21,8 @@ def plan(options: PlanFlags, output: Output) -> None:
     # Refused before the model is loaded.
     Resources(options.workers, options.tokens_per_second)
     local_path(options.out, RecordingError)
-    model = load_model_of(options, output)
+    # A stated throughput needs no weights: a plan costs no download, and no memory of their size.
+    model = load_model_of(options, output, weights=options.tokens_per_second is None)
     texts = load_texts_of(options, output)
     with output.stage("measure_throughput", "measurements"):
         cost = plan_recording(

@@ -99,16 +99,41 @@ def placement_options(
     Raises:
         ModelError: the precision is unknown or a device cannot be used.
     """
+    chosen = precision_options(dtype, attention)
+    if device_map is not None:
+        return chosen | _device_map(device_map)
+    device_of(device)
+    return chosen
+
+
+def precision_options(dtype: Any, attention: str | None) -> dict[str, Any]:
+    """Return the options of transformers for precision and attention.
+
+    Raises:
+        ModelError: the precision is unknown.
+    """
     known = DTYPES.get(str(dtype).removeprefix("torch."))
     if known is None:
         raise ModelError(f"got dtype {dtype!r}; allowed are {', '.join(DTYPES)}: dtype='float32'")
     chosen: dict[str, Any] = {"dtype": known}
     if attention is not None:
         chosen["attn_implementation"] = attention
-    if device_map is not None:
-        return chosen | _device_map(device_map)
-    device_of(device)
     return chosen
+
+
+def accelerators(device_map: str | Mapping[str, Any]) -> torch.device:
+    """Return the type of the devices over which weights that are not loaded are distributed.
+
+    Raises:
+        ModelError: a mapping, whose devices would have to be counted one by one.
+    """
+    if isinstance(device_map, str):
+        return torch.device("cuda")
+    raise ModelError(
+        f"got a mapping from {len(device_map)} modules to devices for a model without weights; "
+        f"allowed are {', '.join(MAPS)}, for all accelerators together: "
+        "td.ModelOptions(device_map='auto', weights=False)"
+    )
 
 
 def _device_map(device_map: Any) -> dict[str, Any]:

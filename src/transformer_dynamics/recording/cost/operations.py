@@ -8,8 +8,9 @@ tensors that live at one time, without weights. Cost: two passes of at most 64 t
 
 from __future__ import annotations
 
+import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,19 +18,20 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry, shape_wrapper
 
-from transformer_dynamics.model.hooks import evaluating
 from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.recording.plan import Plan
 
 LONGEST = 64
 FUSED_ATTENTION = (
-    "_scaled_dot_product_flash_attention_for_cpu",
-    "_scaled_dot_product_flash_attention",
-    "_scaled_dot_product_efficient_attention",
-    "_scaled_dot_product_cudnn_attention",
+    "aten::_scaled_dot_product_flash_attention_for_cpu",
+    "aten::_scaled_dot_product_flash_attention",
+    "aten::_scaled_dot_product_efficient_attention",
+    "aten::_scaled_dot_product_cudnn_attention",
 )
+GROUPED_PRODUCTS = ("aten::_grouped_mm", "transformers::grouped_mm_fallback")
+"""Products of sorted tokens `(token, unit)` with the matrices of experts `(expert, unit, unit)`."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,32 @@ def _fitted(lengths: list[int], costs: tuple[int, ...]) -> Quadratic:
 
 def _count(model: Model, tokens: tuple[int, ...]) -> tuple[int, int]:
     """Count operations and the peak of living bytes of a pass over one text."""
-    ids = torch.as_tensor([tokens], device=model.device)
-    live, counter = _LiveBytes(), FlopCounterMode(display=False, custom_mapping=_attention())
-    with evaluating(model.hf_model), counter, live:
-        model.trunk(input_ids=ids, use_cache=False)
-    return int(counter.get_total_flops()), live.peak
+    with model.passing() as run, _Counter() as counter:
+        run([tokens])
+    return counter.flops, counter.peak
 
 
-def _attention() -> dict[Any, Any]:
-    """Formula of the fused attentions.
+def operators(names: Sequence[str]) -> list[Any]:
+    """Operators of torch by namespace and name, those that this version has."""
+    found = (getattr(getattr(torch.ops, space), name, None) for space, name in map(_split, names))
+    return [operator for operator in found if operator is not None]
 
-    torch's counter lacks that of a CPU, and in version 2.11 refuses keys that several heads of
-    queries share.
+
+def _split(name: str) -> list[str]:
+    return name.split("::")
+
+
+def _formulas() -> dict[Any, Callable[..., int]]:
+    """Number of operations of each operator, from the shapes of its arguments.
+
+    torch lacks that of a CPU's attention and of the products of experts, and in version 2.11
+    refuses keys that several heads of queries share.
     """
-    kernels = (getattr(torch.ops.aten, name, None) for name in FUSED_ATTENTION)
-    return {kernel: _attention_flops for kernel in kernels if kernel is not None}
+    return {
+        **flop_registry,
+        **dict.fromkeys(operators(FUSED_ATTENTION), shape_wrapper(_attention_flops)),
+        **dict.fromkeys(operators(GROUPED_PRODUCTS), shape_wrapper(_grouped_flops)),
+    }
 
 
 def _attention_flops(
@@ -101,16 +114,35 @@ def _attention_flops(
     return 2 * n_texts * n_heads * n_queries * key[-2] * (n_units + value[-1])
 
 
-class _LiveBytes(TorchDispatchMode):
-    """Sum of the bytes of living tensors that operations returned, and its largest value."""
+def _grouped_flops(tokens: Sequence[int], weights: Sequence[int], *_: Any, **__: Any) -> int:
+    """Operations of the products of each token with the matrix of its expert.
+
+    >>> _grouped_flops((10, 4), (8, 4, 3))
+    240
+    """
+    return 2 * math.prod(tokens) * weights[-1]
+
+
+class _Counter(TorchDispatchMode):
+    """Operations of a pass, and the largest sum of bytes of living tensors that it returned."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.peak = 0
+        self.flops, self.peak = 0, 0
+        self._formulas = _formulas()
         self._sizes: dict[int, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        kwargs, formula = kwargs or {}, self._formulas.get(func._overloadpacket)
+        if formula is None and func.namespace == "aten":
+            # Under inference, products arrive inside larger operators such as `linear`.
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **kwargs)
+        if formula is not None:
+            self.flops += int(formula(*args, **kwargs, out_val=result))
         given = {_storage(each) for each in tree_leaves((args, kwargs)) if _is_tensor(each)}
         for each in tree_leaves(result):
             if _is_tensor(each) and _storage(each) not in given:  # a view takes no memory

@@ -20,7 +20,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import RecordingError
-from transformer_dynamics.model.loading import as_model
+from transformer_dynamics.model.language_model import Model
+from transformer_dynamics.model.loading import ModelOptions, as_model, load_model
 from transformer_dynamics.recording.cost.estimate import CostEstimate
 from transformer_dynamics.recording.cost.operations import pass_cost
 from transformer_dynamics.recording.cost.sizes import folder_bytes, peak_memory
@@ -87,7 +88,8 @@ def plan(
     """Estimate the cost of a recording; nothing of it is kept.
 
     Args:
-        model: A `td.Model`, or anything that `td.load_model` takes.
+        model: A `td.Model`, or anything that `td.load_model` takes. The weights of a model that is
+            named are not loaded where its throughput is stated.
         texts: Texts in any form that `td.record` takes.
         positions: Kept positions, as `td.record` takes them.
         out: Folder of the recording to be made. The speed of its disk is measured in the folder
@@ -108,11 +110,20 @@ def plan(
     """
     resources = Resources(workers, tokens_per_second, calibration_seconds)
     folder = _existing(local_path(out, RecordingError).absolute().parent)
-    loaded = as_model(model)
+    loaded = _planned_model(model, measured=tokens_per_second is None)
     start = time.perf_counter()
     job, template = prepare(loaded, texts, positions, options or RecordingOptions())
     setup = time.perf_counter() - start
     return estimated_cost(job, template, folder, resources, setup)
+
+
+def _planned_model(model: Any, *, measured: bool) -> Model:
+    """Model to be planned; weights of one that is named are loaded only to measure it."""
+    if measured:
+        return as_model(model)
+    if isinstance(model, str | Path):
+        return load_model(model, options=ModelOptions(weights=False))
+    return model if isinstance(model, Model) else as_model(model)
 
 
 def estimated_cost(

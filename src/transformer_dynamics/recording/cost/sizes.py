@@ -51,8 +51,9 @@ def _weight_bytes(model: Model) -> tuple[int, int]:
     sizes: dict[int, tuple[str, int]] = {}
     tensors: list[torch.Tensor] = [*model.hf_model.parameters(), *model.hf_model.buffers()]
     for tensor in tensors:
-        key = id(tensor) if tensor.device.type == "meta" else tensor.untyped_storage().data_ptr()
-        sizes[key] = (tensor.device.type, tensor.numel() * tensor.element_size())
+        kind = tensor.device.type if model.has_weights else model.device.type
+        size = tensor.numel() * tensor.element_size()
+        sizes[int(tensor.untyped_storage()._cdata)] = (kind, size)
     machine = sum(size for kind, size in sizes.values() if kind == "cpu")
     accelerator = sum(size for kind, size in sizes.values() if kind not in ("cpu", "meta"))
     return accelerator, machine
