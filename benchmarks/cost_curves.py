@@ -342,9 +342,10 @@ result. *Growth* is the memory added between the two largest numbers of samples,
 the added states in float32: 0 where memory does not depend on the samples, 1 where a copy of the
 recording is held. What a sample takes for labels and results counts here against 1.6 KiB of states;
 a sample of 61 sites and 576 units has 137 KiB. Measures that subsample hold 4096 samples and grow
-no further; `dimension.intrinsic_dimension` holds all samples of one site. Claims in memory hold the recording and its nulls, up to 4 GiB; *in blocks* they hold
-bootstrap weights, labels and values of each sample. `td.record` holds texts, tokens and labels in
-memory, some kilobytes for each text, and the states of one shard.""",
+no further; `dimension.intrinsic_dimension` holds all samples of one site. Claims in memory hold the
+recording and its nulls, up to 4 GiB; *in blocks* they hold bootstrap weights, labels and values of
+each sample. `td.record` holds texts, tokens and labels in memory, some kilobytes for each text, and
+the states of one shard.""",
 }
 
 
