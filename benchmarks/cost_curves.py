@@ -54,7 +54,7 @@ RECORD, MOMENTS = "td.record", "td.record, keep='moments'"
 CLAIM_TESTS, IN_BLOCKS = "td.evaluate_claims", "td.evaluate_claims, in blocks"
 CLAIMS_IN_BLOCKS = ["C1", "C2", "C3", "C4", "C7"]
 DRAWS = td.ClaimOptions(n_null=19, n_bootstrap=99, n_threads=1)
-# Every draw reads the recording as often as every other: a few show how the memory grows.
+# More draws take more time and no more memory.
 FEW_DRAWS = td.ClaimOptions(n_null=1, n_bootstrap=19, n_threads=1)
 
 Sizes = dict[str, int]

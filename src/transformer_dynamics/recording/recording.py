@@ -183,7 +183,7 @@ class Recording(States):
         elif self.in_memory:
             return self
         labels = self.dataset.drop_vars("activation").isel(sample=chosen)
-        return Recording(labels.assign(activation=(DIMS, self.rows(chosen))).load())
+        return Recording(labels.assign(activation=(DIMS, self._states_of(chosen))).load())
 
     @property
     def sublayers(self) -> Recording:

@@ -21,10 +21,12 @@ def plan(options: PlanFlags, output: Output) -> None:
     # Refused before the model is loaded.
     Resources(options.workers, options.tokens_per_second)
     local_path(options.out, RecordingError)
-    # A stated throughput needs no weights: a plan costs no download, and no memory of their size.
-    model = load_model_of(options, output, weights=options.tokens_per_second is None)
+    # Without weights, a plan needs neither their download nor their memory.
+    is_measured = options.tokens_per_second is None
+    model = load_model_of(options, output, weights=is_measured)
     texts = load_texts_of(options, output)
-    with output.stage("measure_throughput", "measurements"):
+    stage = "measure_throughput" if is_measured else "count_operations"
+    with output.stage(stage, "measurements"):
         cost = plan_recording(
             model,
             texts,

@@ -27,8 +27,7 @@ from transformer_dynamics.model.weights.architectures import auto_class
 from transformer_dynamics.model.weights.checkpoints import called, quiet_transformers
 from transformer_dynamics.model.weights.origin import locate
 
-# Widths of the small copy, where a configuration has them. The number of heads divides every
-# common number of groups of keys.
+# Widths of the small copy, where a configuration has them.
 N_HEADS, HEAD_UNITS, UNITS, INNER_UNITS = 4, 8, 32, 64
 GROUPS = "num_key_value_heads"
 WIDTHS = {
@@ -43,7 +42,6 @@ WIDTHS = {
     "ffn_dim": INNER_UNITS,
     "n_inner": INNER_UNITS,
 }
-
 
 REFUSAL = (
     "got a model without weights, of which only a recording is planned: td.plan(model, texts, "

@@ -98,12 +98,8 @@ class States(Labels):
         with self._naming_broken_chunks():
             return computed(self.activation.data[rows])
 
-    def rows(self, chosen: NDArray[np.intp]) -> NDArray[Any]:
-        """Read the states of some samples, one block at a time.
-
-        Args:
-            chosen: positions of the samples, ascending.
-        """
+    def _states_of(self, chosen: NDArray[np.intp]) -> NDArray[Any]:
+        """Read the states of samples, given by ascending positions, one block at a time."""
         if self.in_memory:
             return self.values[chosen]
         states = np.empty((len(chosen), *self.shape[1:]), dtype=self.activation.dtype)
