@@ -64,7 +64,8 @@ class Person:
         """File that a button under a plot saves, in an empty folder."""
         self.page.downloads(folder)
         self.script(f"document.querySelector('[data-plot={plot}] [data-save={kind}]').click()")
-        wait_until(lambda: any(path.suffix == f".{kind}" for path in folder.iterdir()))
+        # The browser's own temporary file may stay for a moment beside the finished one.
+        wait_until(lambda: [path.suffix for path in folder.iterdir()] == [f".{kind}"])
         (path,) = folder.iterdir()
         return path
 

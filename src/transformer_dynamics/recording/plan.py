@@ -20,6 +20,8 @@ from transformer_dynamics.recording.windows import Window, shared
 
 # Share of the tokens of a batch that are no padding, which costs as much as tokens do.
 LEAST_FILLED = 0.75
+# A batch of so few tokens takes hardly longer than a single text of it.
+SMALL_TOKENS = 128
 
 
 @dataclass(frozen=True)
@@ -150,16 +152,19 @@ class Plan:
 def _batch_lines(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[slice]:
     """Group texts, longest first, into batches of at most `batch_tokens` tokens with padding.
 
-    At most a quarter of a batch is padding. A text of more tokens runs alone.
+    At most a quarter of a batch is padding, unless it holds at most 128 tokens. A text of more
+    than `batch_tokens` tokens runs alone.
 
-    >>> list(_batch_lines(np.array([9, 8, 8, 3, 3, 2]), 40))
+    >>> list(_batch_lines(np.array([90, 80, 80, 30, 30, 20]), 400))
     [slice(0, 4, None), slice(4, 6, None)]
     """
     start = 0
     while start < len(lengths):
         tokens = lengths[start : start + max(1, batch_tokens // lengths[start])].cumsum()
-        filled = tokens / (lengths[start] * np.arange(1, len(tokens) + 1))  # never increases
-        stop = start + int((filled >= LEAST_FILLED).sum())
+        padded = lengths[start] * np.arange(1, len(tokens) + 1)
+        # The first texts meet either condition, and once neither holds, neither holds again.
+        kept = (padded <= SMALL_TOKENS) | (tokens >= LEAST_FILLED * padded)
+        stop = start + max(1, int(kept.sum()))
         yield slice(start, stop)
         start = stop
 
