@@ -245,7 +245,8 @@ def test_a_worker_killed_while_it_records_loses_its_shard_alone(client, folder, 
         """Kill a worker when the first shard is done, and note the files that are there."""
         if not stopped:
             process = workers.recording(growing, client)
-            before = {path: path.stat().st_ino for path in growing.rglob("c/*/0/0")}
+            finished = (growing / "recording.zarr").rglob("c/*/0/0")
+            before = {path: path.stat().st_ino for path in finished}
             os.kill(process, signal.SIGKILL)
             stopped.append(before)
 
