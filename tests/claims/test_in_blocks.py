@@ -1,13 +1,13 @@
 """Claims on a recording that is larger than the memory: the same numbers, and flat memory."""
 
-import gc
-import tracemalloc
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 
 import transformer_dynamics as td
+from memory import least_peak, peak
 from transformer_dynamics import synthetic
 from transformer_dynamics.claims import ClaimOptions
 from transformer_dynamics.claims.drawn_nulls import draws_of
@@ -136,33 +136,22 @@ def test_a_claim_that_ranks_samples_has_a_limit(small_memory, monkeypatch, tmp_p
 
 
 def test_memory_does_not_grow_with_the_number_of_samples(monkeypatch, tmp_path):
-    """The peak grows by less than a tenth of the added states: by weights and labels.
-
-    The thread that reads may hold a block a moment longer when the machine is busy, which only adds
-    to a peak: the least of several is compared. Memory that is kept is in all of them.
-    """
+    """The peak grows by less than a tenth of the added states: by weights and labels."""
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 2**18)
     monkeypatch.setattr(blocks, "SUMMED_BYTES", 2**20)
     profiles = [CLAIMS.get(name).profile for name in ("C1", "C7")]
 
-    def peak(n_samples):
+    def evaluate(n_samples):
         opened = open_recording(tmp_path / f"{n_samples}.zarr")
         weights = text_weights(np.arange(n_samples), 3)
-        gc.collect()
-        tracemalloc.start()
         for profile in profiles:
             profile(opened, weights)
         profiles[0](draws_of(random_walk, lambda source: source, opened)(0), weights[:1])
-        highest = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return highest
 
     for n_samples in (40, 100, 600):
         walk = synthetic.random_walk(n_samples=n_samples, n_sites=20, n_units=96, seed=0)
         walk.save(tmp_path / f"{n_samples}.zarr")
-    peak(40)  # imports what is imported late
-    allowed = min(peak(100), peak(100)) + 0.1 * 500 * 20 * 96 * walk.values.itemsize
-    large = []
-    while len(large) < 4 and (not large or min(large) >= allowed):
-        large.append(peak(600))
-    assert min(large) < allowed, large
+    evaluate(40)  # imports what is imported late
+    few = min(peak(partial(evaluate, 100)) for _ in range(2))
+    limit = few + 0.1 * 500 * 20 * 96 * walk.values.itemsize
+    assert least_peak(partial(evaluate, 600), limit) < limit

@@ -1,9 +1,6 @@
 """A recording on disk is measured some samples, sites or units at a time, with the same results."""
 
-import gc
-import tracemalloc
 import warnings
-from collections.abc import Callable
 from functools import partial
 
 import dask
@@ -12,6 +9,7 @@ import pytest
 import xarray as xr
 
 import transformer_dynamics as td
+from memory import least_peak, peak
 from transformer_dynamics.errors import UndefinedWarning
 from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.disk import chunks, states
@@ -95,17 +93,6 @@ MEASURED = {
 LARGE = (4000, 24, 192)
 
 
-def allocated_at_most(function: Callable[[], object]) -> int:
-    """The most bytes that Python and NumPy held at once for a call, whatever else runs."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-        function()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """74 MB on disk in 40 chunks."""
@@ -135,11 +122,10 @@ def test_a_recording_of_five_times_the_memory_limit_is_measured(name, large, sma
     recording = open_recording(large)
     MEASURED[name](recording.isel(sample=slice(0, 200)))  # modules that are imported late
     limit = recording.activation.nbytes // 5
-    assert allocated_at_most(lambda: MEASURED[name](recording)) < limit
+    assert least_peak(lambda: MEASURED[name](recording), limit) < limit
 
 
 def test_a_measure_that_loads_the_recording_exceeds_the_memory_limit(large, small_blocks):
     """The control: what the tests above would find if a measure read everything at once."""
     recording = open_recording(large)
-    loaded = allocated_at_most(lambda: td.units.correlation(recording.load()))
-    assert loaded > recording.activation.nbytes
+    assert peak(lambda: td.units.correlation(recording.load())) > recording.activation.nbytes

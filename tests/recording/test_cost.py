@@ -9,6 +9,7 @@ import pytest
 import tiny
 import transformer_dynamics as td
 from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.recording import job
 from transformer_dynamics.recording.cost.estimate import CostEstimate
 from transformer_dynamics.recording.cost.operations import pass_cost
 from transformer_dynamics.recording.job import make_job
@@ -45,6 +46,13 @@ def test_bytes_and_counts_are_those_of_the_recording(configuration, tmp_path):
     assert cost.n_shards == job.plan.n_shards
     assert cost.n_tokens >= sum(map(len, SIXTEEN))
     assert cost.seconds > 0
+
+
+@pytest.mark.skipif(tiny.DEVICE != "cpu", reason="a batch of a GPU has a fixed size")
+@pytest.mark.parametrize(("limits", "tokens"), [((4, 32), 8), ((12, 32), 12), ((4, 6), 6)])
+def test_a_batch_has_half_as_many_tokens_as_units_within_limits(limits, tokens, monkeypatch):
+    monkeypatch.setattr(job, "CPU_BATCH_TOKENS", limits)
+    assert job.make_job(tiny.model(), SIXTEEN).plan.batch_tokens == tokens
 
 
 def test_operations_are_those_of_the_matrices_and_of_attention(model):

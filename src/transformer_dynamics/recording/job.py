@@ -31,9 +31,10 @@ SHARD_SAMPLES = 256
 # With many rows per text a shard is as large as this, so that few texts lie in two shards and run
 # twice.
 SHARD_BYTES = 256 * 2**20
-# On two cores the forward pass is fastest with batches that stay within the cache; a GPU needs
-# larger batches.
-BATCH_TOKENS = {"cpu": 512, "cuda": 32768}
+# On two cores the forward pass is fastest with batches that stay within the cache, and of at least
+# half as many tokens as units, for which the weights are worth reading; a GPU needs larger batches.
+CPU_BATCH_TOKENS = (512, 2048)
+CUDA_BATCH_TOKENS = 32768
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,11 @@ def _batch_tokens(model: Model, options: RecordingOptions) -> int:
     """Number of tokens in a batch; 1 runs texts alone if texts of a batch change each other."""
     if not model.found_sites.independent:
         return 1
-    return options.batch_tokens or BATCH_TOKENS.get(model.device.type, BATCH_TOKENS["cpu"])
+    if options.batch_tokens:
+        return options.batch_tokens
+    if model.device.type == "cuda":
+        return CUDA_BATCH_TOKENS
+    return min(max(model.found_sites.n_units // 2, CPU_BATCH_TOKENS[0]), CPU_BATCH_TOKENS[1])
 
 
 def _token_lists(model: Model, inputs: Inputs, options: RecordingOptions) -> list[tuple[int, ...]]:

@@ -32,8 +32,8 @@ class RecordingOptions:
         storage: `"auto"` stores the computed precision (float32, or float64 for a float64 model);
             `"float16"` halves the size at a relative precision of 5e-4 and refuses magnitudes above
             65504.
-        batch_tokens: Number of tokens in a forward pass, padding included; by default it depends on
-            the device.
+        batch_tokens: Number of tokens in a forward pass, padding included; by default 32,768 on a
+            GPU, else half the number of units, at least 512 and at most 2048.
         shard_samples: Number of rows in a shard, the unit of resuming; rounded up to whole chunks.
         covariance: Products that `keep="moments"` keeps: `"full"` matrices over pairs of units, or
             each `"unit"` with itself.

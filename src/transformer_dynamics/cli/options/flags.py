@@ -154,7 +154,7 @@ class SharedFlags(ModelFlags, OutputFlags):
     ] = "refuse"
     batch_tokens: Annotated[
         int | None,
-        _recording(help="Number of tokens in a forward pass; the default depends on the device."),
+        _recording(help="Tokens in a forward pass; the default depends on device and units."),
     ] = None
 
 
