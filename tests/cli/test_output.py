@@ -68,6 +68,15 @@ def test_the_rate_is_that_of_the_last_marks():
     assert stage.seconds_left(151.0) == pytest.approx(50.0)
 
 
+def test_time_left_is_not_told_before_a_share_is_done():
+    stage = Stage("claims", "draws", now=0.0)
+    stage.advance(4, 9000)  # after preparations that no later draw needs
+    assert stage.rate(30.0) is not None
+    assert stage.seconds_left(30.0) is None
+    stage.advance(180, 9000)
+    assert stage.seconds_left(40.0) == pytest.approx(8820 / 4.5)
+
+
 def test_a_stage_that_stands_still_keeps_its_mean_rate():
     stage = Stage("test", "draws", now=0.0)
     stage.advance(50, 100)

@@ -71,6 +71,21 @@ def test_twins_are_reused_from_their_folder(model, recording, tmp_path):
     np.testing.assert_array_equal(more[2].values, in_memory.values)
 
 
+def test_progress_is_that_of_all_twins(model, recording):
+    seen = []
+    untrained_twins(
+        recording,
+        model=model,
+        seeds=range(3),
+        n_texts=4,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+    done, totals = zip(*seen, strict=True)
+    assert list(done) == sorted(done)
+    assert set(totals) == {done[-1]}
+    assert done[-1] % 3 == 0
+
+
 def test_the_registered_null_is_the_single_twin():
     assert NULLS.get("untrained").function is untrained
     assert "untrained_twins" not in NULLS.all()

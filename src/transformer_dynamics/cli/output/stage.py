@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+# Below this share of the work its rate is that of preparations, and says nothing of the rest.
+LEAST_SHARE = 0.02
+
 
 class Stage:
     """A stage in progress.
@@ -33,9 +36,11 @@ class Stage:
         return None
 
     def seconds_left(self, now: float) -> float | None:
-        """Expected seconds until the end; None before a rate is known."""
+        """Expected seconds until the end; None before `LEAST_SHARE` of the work is done."""
         rate = self.rate(now)
-        return None if rate is None else (self.total - self.done) / rate
+        if rate is None or self.done < LEAST_SHARE * self.total:
+            return None
+        return (self.total - self.done) / rate
 
 
 def clock_time(seconds: float) -> str:

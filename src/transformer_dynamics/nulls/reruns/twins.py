@@ -18,6 +18,7 @@ from transformer_dynamics.registry import null
 
 if TYPE_CHECKING:
     from transformer_dynamics.model.language_model import Model
+    from transformer_dynamics.recording.disk.shards import Progress
 
 
 @null(
@@ -56,6 +57,7 @@ def untrained_twins(
     seeds: Sequence[int] = range(8),
     n_texts: int | None = CONTROL_TEXTS,
     out: str | Path | None = None,
+    on_progress: Progress | None = None,
     **recording_arguments: Any,
 ) -> list[Recording]:
     """Recordings of several untrained twins over the same texts, as a null distribution.
@@ -71,7 +73,8 @@ def untrained_twins(
         n_texts: largest number of texts; all of them with `None`.
         out: folder that receives `untrained-<seed>.zarr` for every twin; a twin that it already
             holds is opened. In memory by default.
-        recording_arguments: `options` and `on_progress` of `td.record`.
+        on_progress: called with the number of tokens done and in all, over all twins.
+        recording_arguments: `options` of `td.record`.
 
     Returns:
         One recording per seed, with `untrained_seed` in the `origin` of its provenance.
@@ -91,10 +94,18 @@ def untrained_twins(
     lists, own_model = token_lists(subset), as_model(model)
     twins: list[Recording] = []
     findings: dict[str, Any] = {}
-    for seed in distinct:
+    for number, seed in enumerate(distinct):
         twin = own_model.untrained_twin(seed)
         twin.adopt(findings)
         path = None if folder is None else folder / f"untrained-{seed}.zarr"
-        twins.append(rerun(subset, twin, lists, path, **recording_arguments))
+        progress = _over_all(on_progress, number, len(distinct))
+        twins.append(rerun(subset, twin, lists, path, on_progress=progress, **recording_arguments))
         findings = twin.findings
     return twins
+
+
+def _over_all(on_progress: Progress | None, number: int, n_twins: int) -> Progress | None:
+    """Progress of one twin as progress of all of them, whose texts are the same."""
+    if on_progress is None:
+        return None
+    return lambda done, total: on_progress(number * total + done, n_twins * total)
