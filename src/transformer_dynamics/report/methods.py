@@ -17,7 +17,7 @@ METHODS = (
         "Nulls drawn from the recording have Monte Carlo p-values (Phipson and Smyth 2010): p = (1"
         " + number of draws at least as extreme as the recording) / (1 + number of draws). Drawing"
         " ends after 20 such draws, where p = 20 / number of draws (Besag and Clifford 1991), and"
-        " after 100 draws where the verdict does not depend on the null: it is only shown, or an"
+        " after 60 draws where the verdict does not depend on the null: it is only shown, or an"
         " interval or another null settles the verdict. Untrained twins of several seeds: Student's"
         " t of one new observation, with the variance over seeds and over texts. Nulls of one"
         " recording (shuffled tokens, zero update): Student's t of the paired difference over"
