@@ -58,11 +58,29 @@ def test_states_of_several_starts_follow_the_algebra():
     np.testing.assert_array_equal(kept["2.state"][:, 0], found["2.state"][:, -1])
 
 
-def test_a_linearized_step_of_known_weights():
-    flow = LinearFlowMap([np.array([[2.0, 5.0], [0.0, 3.0]])], [[1.0, 0.0]])
-    end, pull_back = flow.linearize("0.state", "1.state", at=[1.0, 1.0])
-    np.testing.assert_allclose(end, [8, 3])
-    np.testing.assert_allclose(pull_back(np.eye(2)), [[2, 5], [0, 3]])
+def test_linearized_steps_of_known_weights():
+    shear, diagonal = np.array([[2.0, 5.0], [0.0, 3.0]]), np.diag([2.0, 7.0])
+    flow = LinearFlowMap([shear, np.eye(2), diagonal], [[1.0, 0.0]] * 3)
+    steps = [("0.state", "1.state"), ("2.state", "3.state")]
+    ends, pull_back = flow.linearize_steps(steps, [[1.0, 1.0], [2.0, 3.0]])
+    np.testing.assert_allclose(ends, [[8, 3], [5, 21]])
+    np.testing.assert_allclose(pull_back(np.array([[0.0, 1.0], [1.0, 1.0]])), [[0, 3], [2, 7]])
+
+
+@pytest.mark.parametrize(
+    ("steps", "n_states"),
+    [
+        ([("0.state", "2.state"), ("1.state", "3.state")], 2),
+        ([("2.state", "3.state"), ("0.state", "1.state")], 2),
+        ([("0.state", "1.state")], 2),
+    ],
+)
+def test_steps_that_overlap_or_lack_a_state_are_refused(steps, n_states):
+    flow = LinearFlowMap(np.stack([np.eye(2)] * 3))
+    with pytest.raises(InputError, match="no step begins before the previous one ends"):
+        flow.linearize_steps(steps, np.ones((n_states, 2)))
+    with pytest.raises(InputError, match="ends behind its start"):
+        flow.linearize_steps([("1.state", "1.state")], np.ones((1, 2)))
 
 
 def test_a_jacobian_is_labeled_with_outputs_in_rows():

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -182,18 +183,65 @@ def test_a_shared_pass_begins_at_its_first_start():
     assert layers_run(model, lambda: flow.advance_many(states)) == [1, 2]
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "gemma2", "opt-350m", "mamba"])
-def test_a_linearized_step_has_the_end_and_the_products_of_the_step(family):
+@pytest.mark.parametrize("family", DECODERS)
+def test_linearized_steps_have_the_ends_and_the_products_of_each_step(family):
     flow = flow_of(family, 3)
-    start, stop = flow.sites[1], flow.sites[-1]
-    (state,) = states_at(flow, start, n_states=1)
-    end, pull_back = flow.linearize(start, stop, at=state)
-    assert relative(end, flow.advance(state[None], start)[0, -1]) < 1e-5
-    vectors = np.random.default_rng(0).standard_normal((4, flow.n_units))
-    by_copies = flow._pulled_back_by_copies(vectors, state, start, stop)
-    for rows in (slice(0, 1), slice(0, 4)):
-        for found in (pull_back(vectors[rows]), flow.vjp(vectors[rows], start, stop, at=state)):
-            np.testing.assert_allclose(found, by_copies[rows], atol=1e-5 * abs(by_copies).max())
+    entries = [site for site in flow.sites if not site.endswith("pre_mlp")]
+    steps = list(pairwise(entries))
+    states = np.concatenate([states_at(flow, start, n_states=1) for start, _ in steps])
+    vectors = np.random.default_rng(0).standard_normal(states.shape)
+    ends, pull_back = flow.linearize_steps(steps, states)
+    assert flow._runner.joins_steps
+    products = pull_back(vectors)
+    for row, (start, stop) in enumerate(steps):
+        end = flow.advance(states[row : row + 1], start, stop, keep=[stop])[0, 0]
+        assert relative(ends[row], end) < 1e-5
+        (expected,) = flow._pulled_back_by_copies(vectors[row : row + 1], states[row], start, stop)
+        np.testing.assert_allclose(products[row], expected, atol=1e-5 * abs(expected).max())
+
+
+def passes_of(flow, steps):
+    """Numbers of steps that are carried in each pass, with ends and products."""
+    numbers, run_steps = [], flow._runner.run_steps
+
+    def counted(context, steps, *arguments):
+        numbers.append(len(steps))
+        return run_steps(context, steps, *arguments)
+
+    flow._runner.run_steps = counted
+    states = np.concatenate([states_at(flow, start, n_states=1) for start, _ in steps])
+    ends, pull_back = flow.linearize_steps(steps, states)
+    return numbers, ends, pull_back(np.ones_like(states))
+
+
+def test_steps_within_one_layer_take_a_pass_each():
+    flow = tiny.model("llama").flow_map(TOKENS)
+    numbers, ends, products = passes_of(flow, list(pairwise(flow.sites[:4])))
+    assert numbers == [1, 1, 1]
+    flow = tiny.model("llama").flow_map(TOKENS)
+    for row, step in enumerate(pairwise(flow.sites[:4])):
+        _, end, product = passes_of(flow, [step])
+        np.testing.assert_allclose(end[0], ends[row], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(product[0], products[row], rtol=1e-4, atol=1e-5)
+
+
+def test_steps_of_layers_that_see_each_other_take_a_pass_each(monkeypatch):
+    """As with layers that read the keys of an earlier layer."""
+    steps = [("0.pre_attn", "1.pre_attn"), ("1.pre_attn", "2.pre_attn"), ("2.pre_attn", "final")]
+    numbers, ends, products = passes_of(tiny.model("llama").flow_map(TOKENS), steps)
+    assert numbers == [3, 3]  # the comparison and the pass itself
+    flow = tiny.model("llama").flow_map(TOKENS)
+    together = flow._runner.run_steps
+
+    def mixed(context, steps, states, *arguments):
+        found = together(context, steps, states, *arguments)
+        return [each + 0.1 * found[0] * (len(steps) > 1) for each in found]
+
+    monkeypatch.setattr(flow._runner, "run_steps", mixed)
+    numbers, own_ends, own_products = passes_of(flow, steps)
+    assert numbers == [3, 1, 1, 1]
+    np.testing.assert_allclose(own_ends, ends, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(own_products, products, rtol=1e-4, atol=1e-5)
 
 
 def test_batched_products_that_lack_a_term_are_replaced_by_copies(monkeypatch):

@@ -22,7 +22,9 @@ from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.labels import FINAL
 from transformer_dynamics.numerics.arrays import Floats
 
-# Function of vectors `(vector, unit)` at the end of a step: their products with its Jacobian.
+# Site where a step begins, and where it ends.
+Step = tuple[str, str]
+# Function of a vector at the end of every step, `(step, unit)`: products with the steps' Jacobians.
 Pullback = Callable[[Floats], Floats]
 
 
@@ -191,28 +193,35 @@ class FlowMap(ABC):
         """
         return self._differentiate(self._vjp, vectors, start, stop, at)
 
-    def linearize(
-        self, start: str, stop: str, *, at: ArrayLike | None = None
-    ) -> tuple[Floats, Pullback]:
-        """Carry one state, and give the derivative of its end as a function of vectors.
+    def linearize_steps(self, steps: Sequence[Step], at: ArrayLike) -> tuple[Floats, Pullback]:
+        """Carry one state through each of several steps, and give the steps' derivatives.
 
         Args:
-            start: site of the state.
-            stop: site of its end.
-            at: state at `start`, `(unit)`; by default the unperturbed one.
+            steps: sites where each step begins and ends, in order of depth; no step begins before
+                the previous one ends.
+            at: state at the beginning of each step, `(step, unit)`.
 
         Returns:
-            The state at `stop`, `(unit)`, and the function that computes the products u^T J for
-            vectors u at `stop`, `(vector, unit)`. A model runs forward once for both.
+            The states at the ends, `(step, unit)`, and the function that computes u^T J of every
+            step for one vector u at each end, `(step, unit)`. A model runs forward once for both,
+            and once for all steps if its layers allow.
 
         Raises:
-            InputError: as in `advance`.
+            InputError: as in `advance`, or the steps overlap.
         """
-        (base,) = self._states(self._base(start, stop, at)[np.newaxis])
-        if start == stop:
-            return base.copy(), lambda vectors: self._states(vectors).copy()
-        end, pull_back = self._linearize(base, start, stop)
-        return end, lambda vectors: pull_back(self._states(vectors))
+        return self._linearize_steps(*self._checked_steps(steps, at))
+
+    def jacobians(self, steps: Sequence[Step], at: ArrayLike) -> Floats:
+        """Jacobians of several steps, `(step, output unit, input unit)`.
+
+        Args:
+            steps: as in `linearize_steps`.
+            at: state at the beginning of each step, `(step, unit)`.
+
+        Raises:
+            InputError: as in `linearize_steps`.
+        """
+        return self._jacobians(*self._checked_steps(steps, at))
 
     def jvp(
         self, vectors: ArrayLike, start: str, stop: str, *, at: ArrayLike | None = None
@@ -246,6 +255,24 @@ class FlowMap(ABC):
     def _base(self, start: str, stop: str, at: ArrayLike | None) -> Floats:
         self._between(start, stop)
         return self.clean[self.sites.index(start)] if at is None else as_floats(at)
+
+    def _checked_steps(self, steps: Sequence[Step], at: ArrayLike) -> tuple[list[Step], Floats]:
+        """Steps that follow each other in depth, and the state at the beginning of each."""
+        states = self._states(at)
+        for start, stop in steps:
+            if len(self._between(start, stop)) < 2:
+                raise InputError(
+                    f"got start={start!r} and stop={stop!r}; a step ends behind its start: "
+                    f"steps=[({self.sites[0]!r}, {self.sites[1]!r})]"
+                )
+        places = [self.sites.index(site) for step in steps for site in step]
+        if places != sorted(places) or len(states) != len(steps):
+            raise InputError(
+                f"got {len(states)} states for the steps {list(steps)}; one state for each, and no "
+                "step begins before the previous one ends: flow.linearize_steps([(start, stop)], "
+                "[state])"
+            )
+        return list(steps), states
 
     def _between(self, start: str, stop: str) -> tuple[str, ...]:
         for label in (start, stop):
@@ -302,9 +329,27 @@ class FlowMap(ABC):
             start: self._advance(each, start, stop, keep[start]) for start, each in states.items()
         }
 
-    def _linearize(self, at: Floats, start: str, stop: str) -> tuple[Floats, Pullback]:
-        end = self._advance(at[np.newaxis], start, stop, (stop,))[0, 0]
-        return end, lambda vectors: self._vjp(vectors, at, start, stop)
+    def _linearize_steps(self, steps: list[Step], at: Floats) -> tuple[Floats, Pullback]:
+        ends = [
+            self._advance(state[np.newaxis], start, stop, (stop,))[0, 0]
+            for state, (start, stop) in zip(at, steps, strict=True)
+        ]
+
+        def pull_back(vectors: Floats) -> Floats:
+            return np.concatenate(
+                [
+                    self._vjp(vector[np.newaxis], state, *step)
+                    for vector, state, step in zip(vectors, at, steps, strict=True)
+                ]
+            )
+
+        return np.stack(ends), lambda vectors: pull_back(self._states(vectors))
+
+    def _jacobians(self, steps: list[Step], at: Floats) -> Floats:
+        units = np.eye(self.n_units)
+        return np.stack(
+            [self._vjp(units, state, *step) for state, step in zip(at, steps, strict=True)]
+        )
 
     @abstractmethod
     def _log_probabilities(self, states: Floats, start: str) -> Floats: ...

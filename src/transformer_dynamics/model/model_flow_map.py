@@ -14,6 +14,7 @@ Limits: no models that are not causal, no sites named by hand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from torch import Tensor
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.checks.derivatives import differentiating
 from transformer_dynamics.model.checks.states import relative_error
-from transformer_dynamics.model.flow_map import FlowMap, Pullback
+from transformer_dynamics.model.flow_map import FlowMap, Pullback, Step
 from transformer_dynamics.model.labels import FINAL, parse
 from transformer_dynamics.model.passes.batched_derivatives import batched_derivatives
 from transformer_dynamics.model.passes.joint import even_slices, joint_passes
@@ -139,40 +140,102 @@ class ModelFlowMap(FlowMap):
         return np.concatenate(pieces)
 
     def _vjp(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
-        if self.strategy == "shared" and self._runner.batches_derivatives and len(vectors) > 1:
-            try:
-                with batched_derivatives():
-                    state, end = self._differentiable(at, start, stop)
-                products = self._pulled_back(vectors, state, end)
-                if self._agrees(products, vectors, at, start, stop):
-                    return products
-            except FAILURES:
-                pass
-            self._runner.batches_derivatives = False
-        return self._pulled_back_by_copies(vectors, at, start, stop)
+        many = None
+        if len(vectors) > 1:
+            many = self._batched_products(vectors, [(start, stop)], at[np.newaxis])
+        if many is None:
+            return self._pulled_back_by_copies(vectors, at, start, stop)
+        products: Floats = many[0]
+        return products
 
-    def _agrees(self, products: Floats, vectors: Floats, at: Floats, start: str, stop: str) -> bool:
-        """Compare the sum of batched products with the product of the sum, one plain pass.
+    def _jacobians(self, steps: list[Step], at: Floats) -> Floats:
+        matrices = self._batched_products(np.eye(self.n_units), steps, at)
+        return super()._jacobians(steps, at) if matrices is None else matrices
 
-        A model whose attention hands over the state's key elsewhere than last would lose a term.
+    def _batched_products(self, vectors: Floats, steps: list[Step], at: Floats) -> Floats | None:
+        """Products u^T J of vectors with every step, `(step, vector, unit)`, many at once.
+
+        None if this model's backward pass does not take many vectors, or gives wrong products: the
+        sum over vectors is compared with the product of the vectors' sum, from a plain pass. A
+        model whose attention hands over the state's key elsewhere than last would lose a term.
         """
-        (expected,) = self._pulled_back_by_copies(vectors.sum(axis=0)[np.newaxis], at, start, stop)
-        error = np.linalg.norm(products.sum(axis=0) - expected)
-        sizes = np.linalg.norm(products, axis=1).sum()
-        return bool(error <= self._runner.tolerance * sizes)
+        if self.strategy != "shared" or not self._runner.batches_derivatives:
+            return None
+        try:
+            with batched_derivatives():
+                states, ends = self._differentiable_steps(steps, at)
+            products = np.empty((len(steps), *vectors.shape))
+            for step, (state, end) in enumerate(zip(states, ends, strict=True)):
+                products[step] = self._pulled_back(vectors, state, end)
+            _, pull_back = self._linearize_steps(steps, at)
+            expected = pull_back(np.repeat(vectors.sum(axis=0)[np.newaxis], len(steps), axis=0))
+            errors = np.linalg.norm(products.sum(axis=1) - expected, axis=1)
+            sizes = np.linalg.norm(products, axis=2).sum(axis=1)
+            if (errors <= self._runner.tolerance * sizes).all():
+                return products
+        except FAILURES:
+            pass
+        self._runner.batches_derivatives = False
+        return None
 
-    def _linearize(self, at: Floats, start: str, stop: str) -> tuple[Floats, Pullback]:
-        state, end = self._differentiable(at, start, stop)
-        return _as_numpy(end[0]), lambda vectors: self._pulled_back(vectors, state, end)
+    def _linearize_steps(self, steps: list[Step], at: Floats) -> tuple[Floats, Pullback]:
+        states, ends = self._differentiable_steps(steps, at)
 
-    def _differentiable(self, at: Floats, start: str, stop: str) -> tuple[Tensor, Tensor]:
-        """One state and its end, `(1, unit)`, as tensors of one graph."""
+        def pull_back(vectors: Floats) -> Floats:
+            with differentiating(self._runner.hf_model):
+                outputs = list(self._tensor(self._states(vectors))[:, None])
+                gradients = torch.autograd.grad(ends, states, outputs, retain_graph=True)
+            return _as_numpy(torch.cat(gradients))
+
+        return _as_numpy(torch.cat(ends)), pull_back
+
+    def _differentiable_steps(
+        self, steps: list[Step], at: Floats
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """State and end of every step, `(1, unit)`, as tensors of graphs that do not meet."""
         self._runner.require_derivatives()
+        runs = [slice(0, len(steps))]
+        if len(steps) > 1 and not self._joins(steps, at):
+            runs = [slice(index, index + 1) for index in range(len(steps))]
         with differentiating(self._runner.hf_model):
-            state = self._tensor(at)[np.newaxis].clone().requires_grad_(True)
-            keep = (stop,)
-            end = self._runner.run(self._context, state, start, keep, torch.enable_grad)[stop]
-        return state, end
+            states = [each.clone().requires_grad_(True) for each in self._tensor(at)[:, None]]
+            ends = [
+                end
+                for rows in runs
+                for end in self._runner.run_steps(
+                    self._context, steps[rows], states[rows], torch.enable_grad
+                )
+            ]
+        return states, ends
+
+    def _joins(self, steps: list[Step], at: Floats) -> bool:
+        """Return whether one pass can carry a state through each of these steps.
+
+        Compared once, on each step's state at the next step, with states of one step each: layers
+        that read what an earlier layer made of the state would take that of another step.
+        """
+        for (_, stop), (start, _) in pairwise(steps):
+            # A state between the branches of a layer takes the place of the layer's input.
+            meet = start == stop and parse(start)[1] != "pre_mlp"
+            if not meet and self._layer(start) <= self._layer(stop):
+                return False
+        if self._runner.joins_steps is None:
+            self._runner.joins_steps = self._agrees_joined(steps, np.roll(at, 1, axis=0))
+        return self._runner.joins_steps
+
+    def _agrees_joined(self, steps: list[Step], at: Floats) -> bool:
+        states = list(self._tensor(at)[:, None])
+        try:
+            joined = torch.cat(self._runner.run_steps(self._context, steps, states))
+        except FAILURES:
+            return False
+        alone = torch.cat(
+            [
+                self._runner.run(self._context, state, start, (stop,))[stop]
+                for state, (start, stop) in zip(states, steps, strict=True)
+            ]
+        )
+        return bool((relative_error(joined, alone) <= self._runner.tolerance).all())
 
     def _pulled_back(self, vectors: Floats, state: Tensor, end: Tensor) -> Floats:
         """Products u^T J from one pass, whose backward pass takes many vectors at once."""

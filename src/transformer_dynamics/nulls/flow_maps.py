@@ -15,7 +15,6 @@ step, about 6 D^3.
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
@@ -110,7 +109,7 @@ def _with_new_bases(task: tuple[Floats, Floats]) -> Floats:
     jacobian, drawn = task
     remainder, uniform = _parts(jacobian)
     left, right = (_orthogonal(each) for each in drawn)
-    matched: Floats = (left * scipy.linalg.svdvals(remainder)) @ right.T
+    matched: Floats = (left * np.linalg.svd(remainder, compute_uv=False)) @ right.T
     matched[np.diag_indices(len(matched))] += uniform
     return matched
 

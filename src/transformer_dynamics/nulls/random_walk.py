@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg
 
 from transformer_dynamics.nulls.in_blocks.step_moments import moves_in_blocks, root
 from transformer_dynamics.nulls.increments import States, accumulate, increments, working_dtype
@@ -80,10 +79,10 @@ def _matched_step(own: States, rng: np.random.Generator) -> States:
 def _square_factor(centered: States) -> States:
     """R `(unit, unit)` with R'R = E'E for E `(sample, unit)`: fewer rows, the same covariance."""
     try:
-        return np.asarray(linalg.cholesky(centered.T @ centered, check_finite=False))
-    except linalg.LinAlgError:
+        return np.asarray(np.linalg.cholesky(centered.T @ centered).T)
+    except np.linalg.LinAlgError:
         # Linearly dependent units; QR takes twice as long and needs no independence.
-        return np.asarray(linalg.qr(centered, mode="r", check_finite=False)[0][: centered.shape[1]])
+        return np.asarray(np.linalg.qr(centered, mode="r"))
 
 
 @dataclass(frozen=True)

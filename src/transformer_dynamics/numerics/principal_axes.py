@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import Floats, require_sites, site_states
-from transformer_dynamics.numerics.eigenvectors import leading_eigenvectors
+from transformer_dynamics.numerics.linalg.eigenvectors import leading_eigenvectors
 
 BLOCK_ROWS = 2048
 

@@ -17,7 +17,7 @@ from transformer_dynamics.measures.dynamics.linear.common_maps import (
 from transformer_dynamics.measures.dynamics.linear.regression import cross_validated_ridge
 from transformer_dynamics.measures.dynamics.linear.step_maps import fit_step
 from transformer_dynamics.measures.dynamics.linear_maps import linear_maps
-from transformer_dynamics.numerics.eigenvectors import leading_directions
+from transformer_dynamics.numerics.linalg.eigenvectors import leading_directions
 from transformer_dynamics.numerics.splits import text_folds
 from transformer_dynamics.plots.dynamics.linear_maps import draw_linear
 from transformer_dynamics.recording.recording import Recording

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from transformer_dynamics.perturbation.jacobians.normality import (
-    commutator_norm,
     henrici,
     schur_surrogate,
     symmetric_energy,
     traceless_symmetric_energy,
 )
+from transformer_dynamics.perturbation.jacobians.spectrum import spectrum
 
 RNG = np.random.default_rng(0)
 
@@ -19,6 +19,15 @@ ROTATION = np.array([[0.6, -0.8], [0.8, 0.6]])
 
 def eig(matrix):
     return np.linalg.eigvals(matrix)
+
+
+def commutator_norm(matrix):
+    norms = spectrum(matrix[np.newaxis])["commutator_norm"].sel(reading="step")
+    assert norms.item() == pytest.approx(
+        np.linalg.norm(matrix @ matrix.T - matrix.T @ matrix) / np.linalg.norm(matrix) ** 2,
+        abs=1e-12,
+    )
+    return norms.item()
 
 
 @pytest.mark.parametrize(

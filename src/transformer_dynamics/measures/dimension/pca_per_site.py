@@ -6,7 +6,6 @@ Source: ours. Cost: the leading eigenvalues of one matrix of size min(samples, u
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 import xarray as xr
 
 from transformer_dynamics.numerics.arrays import (
@@ -16,6 +15,7 @@ from transformer_dynamics.numerics.arrays import (
     site_states,
     warn_undefined,
 )
+from transformer_dynamics.numerics.linalg.lapack import top_eigvalsh
 from transformer_dynamics.numerics.principal_axes import require_components, require_finite
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
@@ -72,6 +72,5 @@ def _leading_variance(deviations: Floats, n_components: int) -> tuple[Floats, fl
     require_finite(deviations.sum(axis=0))
     n_samples, n_units = deviations.shape
     product = deviations @ deviations.T if n_samples < n_units else deviations.T @ deviations
-    leading = [len(product) - n_components, len(product) - 1]
-    values = scipy.linalg.eigh(product, eigvals_only=True, subset_by_index=leading)
+    values = top_eigvalsh(product, n_components)
     return np.maximum(values[::-1], 0.0) / n_samples, float(np.trace(product)) / n_samples

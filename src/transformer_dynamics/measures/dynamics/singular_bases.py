@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import scipy.linalg
 import scipy.optimize
 from numpy.typing import NDArray
 
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.linalg.lapack import top_eigh
 
 Matching = Literal["order", "followed"]
 
@@ -52,9 +52,7 @@ def singular_basis(states: Floats, n_components: int) -> SingularBasis:
     n_samples, n_units = states.shape
     wide = n_samples < n_units
     product = states @ states.T if wide else states.T @ states
-    last = len(product) - 1
-    leading = [max(0, last - n_components + 1), last]
-    squares, vectors = scipy.linalg.eigh(product, subset_by_index=leading)
+    squares, vectors = top_eigh(product, min(n_components, len(product)))
     squares, vectors = squares[::-1], vectors[:, ::-1]
     above_rounding = squares > len(product) * np.finfo(np.float64).eps * max(squares[0], 0.0)
     values, vectors = np.sqrt(squares[above_rounding]), vectors[:, above_rounding]

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import Floats, unit_frobenius
+from transformer_dynamics.numerics.linalg.lapack import top_eigh
 from transformer_dynamics.numerics.parallel import thread_pool
 
 FEWEST_SAMPLES = 4
@@ -98,8 +98,7 @@ def one_set(states: NDArray[Any], n_components: int) -> tuple[Floats, Floats, fl
     if not np.isfinite(gram).all():
         return gram * np.nan, np.full((n_samples, n_components), np.nan), np.nan
     product = gram if n_samples <= n_units else unit.T @ unit
-    leading = [len(product) - n_components, len(product) - 1]
-    variance, vectors = scipy.linalg.eigh(product, subset_by_index=leading)
+    variance, vectors = top_eigh(product, n_components)
     variance = np.maximum(variance, 0.0)
     scores = vectors * np.sqrt(variance) if n_samples <= n_units else unit @ vectors
     return u_centered(gram), scores / np.linalg.norm(scores), float(min(1.0, variance.sum()))

@@ -43,6 +43,8 @@ class Runner:
 
     Attributes:
         batches_derivatives: False once a backward pass of many vectors at once has failed.
+        joins_steps: whether one pass can carry a state through each of several steps; None before
+            it was tried.
     """
 
     def __init__(self, hf_model: Any, sites: Sites) -> None:
@@ -51,6 +53,7 @@ class Runner:
         self._sites = sites
         self._has_derivatives = False
         self.batches_derivatives = True
+        self.joins_steps: bool | None = None
         self._layers = [self._trunk.get_submodule(path) for path in layer_paths(sites)]
 
     @cached_property
@@ -141,6 +144,46 @@ class Runner:
                 self._trunk(**context.inputs(n_states))
         return carried
 
+    def run_steps(
+        self,
+        context: Context,
+        steps: Sequence[tuple[str, str]],
+        states: Sequence[Tensor],
+        mode: Callable[[], Any] = torch.inference_mode,
+    ) -> list[Tensor]:
+        """Carry a state through each of several steps that do not overlap, in one pass.
+
+        The stream is read where a step ends, and replaced where the next one begins.
+
+        Args:
+            context: context of all states.
+            steps: sites where each step begins and ends, in order of depth.
+            states: state at the beginning of each step, `(1, unit)`.
+            mode: state of autograd.
+
+        Returns:
+            State at the end of each step, `(1, unit)`.
+        """
+        stops = [stop for _, stop in steps]
+        ends: dict[str, Tensor] = {}
+
+        def read(label: str, stream: Tensor) -> None:
+            ends[label] = context.last_states(stream, 1).to(states[0].device)
+            if label == stops[-1]:
+                raise PassEnded
+
+        wanted = [site for site in self._sites.sites if site.label in stops]
+        with ExitStack() as stack:
+            stack.enter_context(self._evaluating_from(context, steps[0][0], mode))
+            # Hooks run in the order in which they are registered: reading comes first.
+            stack.enter_context(reading(self._trunk, wanted, read))
+            replace = context.replacement(slice(0, 1), 1)
+            for (start, _), state in zip(steps, states, strict=True):
+                stack.enter_context(injecting(self._trunk, self._sites, start, state, replace))
+            with suppress(PassEnded):
+                self._trunk(**context.inputs(1))
+        return [ends[stop] for stop in stops]
+
     def logits(self, context: Context, states: Tensor, start: str) -> Tensor:
         """Logits of the next token for states at `start`, `(state, token)`."""
         with self._injected(context, {start: states}, torch.inference_mode):
@@ -152,19 +195,27 @@ class Runner:
     def _injected(
         self, context: Context, states: Mapping[str, Tensor], mode: Callable[[], Any]
     ) -> Iterator[None]:
-        start = next(iter(states))
-        layer = len(self._layers) if start == FINAL else parse(start)[0]
         with ExitStack() as stack:
-            stack.enter_context(evaluating(self.hf_model, mode))
-            if context.cache is not None and all(map(passes_stream_alone, context.outputs)):
-                # Skipped layers write no keys of the states, and no later layer reads them.
-                stack.enter_context(skipping(self._layers[:layer], context.outputs[:layer]))
+            stack.enter_context(self._evaluating_from(context, next(iter(states)), mode))
             first, n_states = 0, sum(map(len, states.values()))
             for label, each in states.items():
                 rows = slice(first, first + len(each))
                 replace = context.replacement(rows, n_states)
                 stack.enter_context(injecting(self._trunk, self._sites, label, each, replace))
                 first = rows.stop
+            yield
+
+    @contextmanager
+    def _evaluating_from(
+        self, context: Context, start: str, mode: Callable[[], Any]
+    ) -> Iterator[None]:
+        """Prepare the model for one pass that begins at a site; layers before it do not run."""
+        layer = len(self._layers) if start == FINAL else parse(start)[0]
+        with ExitStack() as stack:
+            stack.enter_context(evaluating(self.hf_model, mode))
+            if context.cache is not None and all(map(passes_stream_alone, context.outputs)):
+                # Skipped layers write no keys of the states, and no later layer reads them.
+                stack.enter_context(skipping(self._layers[:layer], context.outputs[:layer]))
             yield
 
 

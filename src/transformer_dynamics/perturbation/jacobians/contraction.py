@@ -14,10 +14,10 @@ from itertools import pairwise
 import numpy as np
 
 from transformer_dynamics.errors import ModelError
-from transformer_dynamics.model.flow_map import FlowMap
+from transformer_dynamics.model.flow_map import FlowMap, Step
 from transformer_dynamics.numerics.arrays import Floats
-
-Step = tuple[str, str]
+from transformer_dynamics.numerics.parallel import map_in_threads
+from transformer_dynamics.perturbation.jacobians.ranks import singular_values_of_gram
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,12 @@ def contracting_shares(flow: FlowMap, starts: Sequence[str], horizon: int) -> Fl
         for run in passing:
             products[run] = matrix @ products[run] if run in products else matrix
     shares = np.full(len(starts), np.nan)
-    for run, product in products.items():
-        shares[run] = (np.linalg.svd(product, compute_uv=False) < 1).mean()
+    shares[list(products)] = map_in_threads(_contracting_share, products.values())
     return shares
+
+
+def _contracting_share(product: Floats) -> float:
+    return float((singular_values_of_gram(product.T @ product) < 1).mean())
 
 
 def _steps(flow: FlowMap, starts: Sequence[str], horizon: int) -> Iterator[tuple[Step, list[int]]]:

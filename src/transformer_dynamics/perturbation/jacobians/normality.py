@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from transformer_dynamics.numerics.arrays import Floats, ratio
+from transformer_dynamics.numerics.linalg.lapack import schur, top_eigvalsh
 from transformer_dynamics.numerics.parallel import map_in_threads
 
 Complex = NDArray[np.complex128]
@@ -78,22 +78,9 @@ def _traceless_symmetric_share(update: Floats) -> float:
     return float("nan") if is_zero else _symmetric_share(traceless)
 
 
-def commutator_norm(matrices: Floats) -> Floats:
-    """Norm of the commutator, |A A^T - A^T A| / |A|^2, `(...)`; zero for normal matrices."""
-    return ratio(commutator(matrices), frobenius_norm(matrices) ** 2)
-
-
-def commutator(matrices: Floats) -> Floats:
-    """Norm of A A^T - A^T A, `(...)`; the same for A and for A - I."""
-    return _of_each(lambda each: float(np.linalg.norm(each @ each.T - each.T @ each)), matrices)
-
-
 def numerical_abscissa(matrices: Floats) -> Floats:
     """Largest eigenvalue of the symmetric part, `(...)`."""
-    last = [matrices.shape[-1] - 1] * 2
-    return _of_each(
-        lambda each: scipy.linalg.eigvalsh((each + each.T) / 2, subset_by_index=last)[0], matrices
-    )
+    return _of_each(lambda each: float(top_eigvalsh((each + each.T) / 2, 1)[0]), matrices)
 
 
 def henrici(matrices: Floats, eigenvalues: Complex) -> Floats:
@@ -138,7 +125,7 @@ def schur_surrogate(matrix: Floats) -> Floats:
 
 def normal_part(matrix: Floats) -> tuple[Floats, Complex]:
     """Schur surrogate and eigenvalues of a matrix."""
-    triangle, vectors = scipy.linalg.schur(matrix, output="real")
+    triangle, vectors = schur(matrix)
     normal = np.diag(np.diag(triangle))
     eigenvalues = np.diag(triangle).astype(np.complex128)
     for at in np.flatnonzero(np.diag(triangle, -1)):

@@ -118,8 +118,8 @@ def _complete(matrices: Floats) -> xr.Dataset:
     """Spectra of steps, ranks of their product and of the product of their Schur surrogates."""
     surrogates, eigenvalues = zip(*map_in_threads(normal_part, matrices), strict=True)
     result = spectrum_from(matrices, np.stack(eigenvalues))
-    result = result.assign(labeled(composed_ranks(matrices)[0], ("step",)))
-    ranks = composed_ranks(surrogates)[0]
+    (of_steps, _), (ranks, _) = map_in_threads(composed_ranks, [matrices, surrogates])
+    result = result.assign(labeled(of_steps, ("step",)))
     return result.assign({f"surrogate_{name}": ("step", values) for name, values in ranks.items()})
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import xarray as xr
 
 from transformer_dynamics.errors import InputError
@@ -23,7 +22,6 @@ from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.perturbation.driver import stacked
 from transformer_dynamics.perturbation.jacobians.normality import (
     Complex,
-    commutator,
     complex_share,
     frobenius_norm,
     henrici,
@@ -32,6 +30,7 @@ from transformer_dynamics.perturbation.jacobians.normality import (
     random_complex_share,
     symmetric_energy,
 )
+from transformer_dynamics.perturbation.jacobians.ranks import singular_values_of_gram
 
 READINGS = ("step", "update")
 MEANINGS = {
@@ -100,12 +99,18 @@ def spectrum_from(given: Floats, eigenvalues: Complex) -> xr.Dataset:
 def _quantities(step: tuple[Floats, Complex]) -> list[dict[str, Any]]:
     """Quantities of one step and of its update, from the step and its eigenvalues."""
     matrix, eigenvalues = step
-    update = matrix - np.eye(len(matrix))
+    identity = np.eye(len(matrix))
+    update = matrix - identity
+    gram, outer = update.T @ update, update @ update.T
     # The identity does not change the commutator, and moves the abscissa by one.
-    of_commutator, abscissa = commutator(update), numerical_abscissa(update)
+    of_commutator, abscissa = frobenius_norm(outer - gram), numerical_abscissa(update)
+    of_step = identity + update + update.T + gram
     readings = []
-    for each, values, shift in ((matrix, eigenvalues, 1), (update, eigenvalues - 1, 0)):
-        singular, norm = scipy.linalg.svdvals(each), frobenius_norm(each)
+    for each, product, values, shift in (
+        (matrix, of_step, eigenvalues, 1),
+        (update, gram, eigenvalues - 1, 0),
+    ):
+        singular, norm = singular_values_of_gram(product), frobenius_norm(each)
         readings.append(
             {
                 "norm": norm,

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.depths import layer_sites
@@ -32,11 +33,14 @@ def step_jacobians(
     """
     chosen = layer_sites(flow.sites) if sites is None else tuple(sites)
     states = flow.clean if at is None else at
-    matrices = np.empty((len(chosen) - 1, flow.n_units, flow.n_units))
-    for step, (start, stop) in enumerate(pairwise(chosen)):
-        at_start = states[flow.sites.index(start)] if start in flow.sites else None
-        matrices[step] = flow.jacobian(start, stop, at=at_start).values
-    return matrices
+    steps = list(pairwise(chosen))
+    unknown = [site for site in chosen if site not in flow.sites]
+    if unknown or not steps:
+        raise InputError(
+            f"got sites={list(chosen)}; they are two or more of {', '.join(flow.sites[:4])}, ... "
+            f"{flow.sites[-1]}: step_jacobians(flow, sites={list(flow.sites[:2])})"
+        )
+    return flow.jacobians(steps, states[[flow.sites.index(start) for start, _ in steps]])
 
 
 def steps_of_text(system: System, text: int, sites: Sequence[str] | None = None) -> Floats:

@@ -50,45 +50,68 @@ def carried_log_ratios(
     ahead = flow.advance_many(flat, flow.sites[-1])
     for column, start in enumerate(plan.starts):
         first = flow.sites.index(start)
-        clean = flow.clean[first:]
-        unchanged = clean + (states[start] - clean[0])[..., np.newaxis, :]
-        carried = np.full_like(unchanged, np.nan)
+        clean, given = flow.clean[first:], states[start]
+        moved = given - clean[0]
+        logs[1, ..., column, first:] = log_ratios(*_of_zero_update(moved, clean), clean)
+        ends[1, :, column] = clean[-1] + moved[:, plan.unit]
+        initial[..., column] = initial_distance(moved, displacements.spread[start])
         if start in ahead:
-            carried = ahead.pop(start).reshape(unchanged.shape)
-        for system, paths in enumerate((carried, unchanged)):
-            logs[system, :, :, :, column, first:] = log_ratios(paths, clean)
-            ends[system, :, column] = paths[:, plan.unit, :, -1]
-        spread = displacements.spread[start]
-        initial[..., column] = initial_distance(carried[..., 0, :], clean[0], spread)
+            deviations = ahead.pop(start).reshape(*moved.shape[:-1], *clean.shape)
+            deviations -= clean
+            logs[0, ..., column, first:] = log_ratios(*_products(deviations, clean), clean)
+            ends[0, :, column] = clean[-1] + deviations[:, plan.unit, :, -1]
     # Zero by construction: the sum of state and displacement is rounded.
     logs[1, 0] *= 0.0
     return logs, initial, ends
 
 
-def log_ratios(carried: Floats, clean: Floats) -> Floats:
+def _products(deviations: Floats, clean: Floats) -> tuple[Floats, Floats]:
+    """Squared lengths of deviations `(..., site, unit)`, and their products with `clean`."""
+    squares = np.einsum("...u,...u->...", deviations, deviations)
+    products = np.einsum("...u,...u->...", deviations, clean)
+    return squares, products
+
+
+def _of_zero_update(moved: Floats, clean: Floats) -> tuple[Floats, Floats]:
+    """The same of deviations `(..., unit)` that are kept at all sites."""
+    products: Floats = moved @ clean.T
+    squares = (moved**2).sum(axis=-1, keepdims=True)
+    return np.broadcast_to(squares, products.shape), products
+
+
+def log_ratios(squares: Floats, products: Floats, clean: Floats) -> Floats:
     """Mean over states of both log ratios, `(reading, kind, size, site)`, in nats.
 
+    With the deviation d of a state x = c + d, the squared distance of x / |x| from c / |c| is
+    2 (1 - cos), computed from |d| so that small deviations lose no digits:
+
+        1 - cos = (|d|^2 |c|^2 - (d.c)^2) / (|x| |c| (|x| |c| + x.c))
+
     Args:
-        carried: perturbed states `(kind, size, state, site, unit)`, from their first site on.
-        clean: unperturbed trajectory from there on, `(site, unit)`.
+        squares: |d|^2 of perturbed states `(kind, size, state, site)`, from their first site on.
+        products: d.c, of the same shape.
+        clean: unperturbed trajectory c from there on, `(site, unit)`.
     """
-    distance = np.linalg.norm(carried - clean, axis=-1)
-    normalized = np.linalg.norm(_over_rms(carried) - _over_rms(clean), axis=-1)
+    clean_squares = (clean**2).sum(axis=-1)
+    inner = clean_squares + products
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = [np.log(each / each[..., :1]).mean(axis=2) for each in (distance, normalized)]
+        lengths = np.sqrt(np.maximum(inner + products + squares, 0.0) * clean_squares)
+        across = np.maximum(squares * clean_squares - products**2, 0.0)
+        angles = np.where(inner > 0, across / (lengths * (lengths + inner)), 1 - inner / lengths)
+        # The factors sqrt(2) and sqrt(units) cancel.
+        logs = [0.5 * np.log(each / each[..., :1]).mean(axis=2) for each in (squares, angles)]
     return np.stack(logs)
 
 
-def initial_distance(states: Floats, clean: Floats, spread: float) -> Floats:
+def initial_distance(moved: Floats, spread: float) -> Floats:
     """Geometric mean over states of the initial distance over the spread, `(kind, size)`.
 
     Args:
-        states: perturbed states `(kind, size, state, unit)`.
-        clean: clean state at the same site, `(unit)`.
+        moved: displacements `(kind, size, state, unit)`.
         spread: spread between texts there, in stream units; zero gives NaN.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(np.linalg.norm(states - clean, axis=-1)).mean(axis=2)
+        logs = np.log(np.linalg.norm(moved, axis=-1)).mean(axis=2)
         distance: Floats = np.exp(logs) / (spread or np.nan)
     return distance
 
@@ -112,10 +135,3 @@ def at_horizons(
             if site < len(sites):
                 values[:, :, row, column] = logs[:, :, row, site]
     return values
-
-
-def _over_rms(states: Floats) -> Floats:
-    """States divided by the root mean square of their units."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scaled: Floats = states / np.sqrt((states**2).mean(axis=-1, keepdims=True))
-    return scaled

@@ -20,10 +20,11 @@ import scipy.optimize
 import xarray as xr
 
 from transformer_dynamics.errors import InputError
-from transformer_dynamics.model.flow_map import FlowMap
+from transformer_dynamics.model.flow_map import FlowMap, Step
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.depths import layer_sites, step_names
 from transformer_dynamics.perturbation.driver import Experiment, Progress, chosen_texts, over_texts
+from transformer_dynamics.perturbation.lockstep import minimize_together
 from transformer_dynamics.perturbation.systems import System, model_and_one_twin
 from transformer_dynamics.registry import perturbation
 
@@ -50,26 +51,32 @@ def find_slow_points(
     Raises:
         InputError: as `FlowMap.advance`, or fewer than one iteration.
     """
+    first = np.atleast_2d(np.asarray(initial, dtype=np.float64))
+    step = (start, stop)
+    return xr.concat(
+        [_searched(flow, [step], state[np.newaxis], max_iterations) for state in first], "candidate"
+    )
+
+
+def _searched(
+    flow: FlowMap, steps: Sequence[Step], first: Floats, max_iterations: int
+) -> xr.Dataset:
+    """Slow points of steps that do not overlap, one from the state `(step, unit)` before each."""
     if max_iterations < 1:
         raise InputError(
             f"got max_iterations={max_iterations}; give one at least: "
             "find_slow_points(flow, start, stop, initial, max_iterations=200)"
         )
-    first = np.atleast_2d(np.asarray(initial, dtype=np.float64))
-    searches = [_search(flow, start, stop, state, max_iterations) for state in first]
-    states = np.stack([search.x for search in searches])
-    moved = np.linalg.norm(states - first, axis=1)
-    speed, initial_speed = (
-        np.linalg.norm(flow.advance(each, start, stop, keep=[stop])[:, 0] - each, axis=1)
-        for each in (states, first)
-    )
+    searches, states = _search(flow, steps, first, max_iterations)
+    ends = np.stack([flow.linearize_steps(steps, each)[0] for each in (states, first)])
+    speed, initial_speed = np.linalg.norm(ends - [states, first], axis=2)
     length = {"units": "stream units"}
     return xr.Dataset(
         {
             "state": (("candidate", "unit"), states, length),
             "speed": ("candidate", speed, {**length, "definition": "|F(x) - x|"}),
             "initial_speed": ("candidate", initial_speed, length),
-            "moved": ("candidate", moved, length),
+            "moved": ("candidate", np.linalg.norm(states - first, axis=1), length),
             "converged": ("candidate", [bool(search.success) for search in searches]),
             "iterations": ("candidate", [int(search.nit) for search in searches]),
         }
@@ -77,33 +84,28 @@ def find_slow_points(
 
 
 def _search(
-    flow: FlowMap, start: str, stop: str, state: Floats, max_iterations: int
-) -> scipy.optimize.OptimizeResult:
-    """Minimum of q from one state, computed in units of that state's norm."""
+    flow: FlowMap, steps: Sequence[Step], first: Floats, max_iterations: int
+) -> tuple[list[scipy.optimize.OptimizeResult], Floats]:
+    """Searches for the minimum of q of each step, and the states where they end.
+
+    Every search computes in units of the norm of its first state.
+    """
     # One tolerance then serves every depth, although the stream's norm grows.
-    scale = max(float(np.linalg.norm(state)), 1e-12)
+    scale = np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-12)
 
-    def objective(point: Floats) -> tuple[float, Floats]:
-        here = point * scale
-        end, pull_back = flow.linearize(start, stop, at=here)
-        change = (end - here) / scale
-        (pulled_back,) = pull_back(change[np.newaxis])
-        return float(change @ change) / 2, pulled_back - change
+    def evaluate(chosen: Sequence[int], points: Floats) -> tuple[Floats, Floats]:
+        here = points * scale[chosen]
+        ends, pull_back = flow.linearize_steps([steps[index] for index in chosen], here)
+        change = (ends - here) / scale[chosen]
+        return (change**2).sum(axis=1) / 2, pull_back(change) - change
 
-    _, gradient = objective(state / scale)
-    minimum = scipy.optimize.minimize(
-        objective,
-        state / scale,
-        jac=True,
-        method="L-BFGS-B",
-        options={
-            "maxiter": max_iterations,
-            "gtol": TOLERANCE * max(float(np.abs(gradient).max()), 1e-300),
-            "ftol": 0.0,
-        },
-    )
-    minimum.x = minimum.x * scale
-    return minimum
+    _, gradients = evaluate(range(len(steps)), first / scale)
+    options = [
+        {"maxiter": max_iterations, "gtol": TOLERANCE * max(float(size), 1e-300), "ftol": 0.0}
+        for size in np.abs(gradients).max(axis=1)
+    ]
+    searches = minimize_together(evaluate, first / scale, options)
+    return searches, np.stack([search.x for search in searches]) * scale
 
 
 @perturbation(
@@ -148,12 +150,9 @@ def slow_points(
 
 def _of_layers(flow: FlowMap, sites: Sequence[str], max_iterations: int) -> xr.Dataset:
     """Slow points of one text, searched for from its clean states, `(step)`."""
-    steps = []
-    for start, stop in pairwise(sites):
-        clean = flow.clean[flow.sites.index(start)]
-        points = find_slow_points(flow, start, stop, clean, max_iterations=max_iterations)
-        point = points.isel(candidate=0).drop_vars(["state", "iterations"])
-        point["speed_ratio"] = point["speed"] / point["initial_speed"]
-        point["moved_over_norm"] = point["moved"] / np.linalg.norm(clean)
-        steps.append(point)
-    return xr.concat(steps, "step")
+    clean = flow.clean[[flow.sites.index(site) for site in sites[:-1]]]
+    found = _searched(flow, list(pairwise(sites)), clean, max_iterations)
+    points = found.drop_vars(["state", "iterations"]).rename(candidate="step")
+    points["speed_ratio"] = points["speed"] / points["initial_speed"]
+    points["moved_over_norm"] = points["moved"] / np.linalg.norm(clean, axis=1)
+    return points

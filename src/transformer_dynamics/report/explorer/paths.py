@@ -18,7 +18,7 @@ from transformer_dynamics.measures.paths.kinematics import kinematics
 from transformer_dynamics.measures.units.correlation import correlation
 from transformer_dynamics.measures.units.information import mutual_information
 from transformer_dynamics.numerics.arrays import Floats, band, defined_mean
-from transformer_dynamics.numerics.eigenvectors import leading_eigenvectors
+from transformer_dynamics.numerics.linalg.eigenvectors import leading_eigenvectors
 from transformer_dynamics.numerics.principal_axes import PrincipalAxes, principal_axes
 from transformer_dynamics.recording.recording import Recording
 

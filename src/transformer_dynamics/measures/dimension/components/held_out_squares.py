@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.numerics.arrays import PIECE_ROWS, Floats, add_rows, row_pieces
-from transformer_dynamics.numerics.eigenvectors import (
+from transformer_dynamics.numerics.linalg.eigenvectors import (
     leading_directions,
     leading_eigenvectors,
     zero_where_constant,

@@ -24,7 +24,10 @@ from transformer_dynamics.measures.dimension.components.held_out_squares import 
 )
 from transformer_dynamics.measures.dimension.components.shares import ROUNDING
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.eigenvectors import leading_eigenvectors, zero_where_constant
+from transformer_dynamics.numerics.linalg.eigenvectors import (
+    leading_eigenvectors,
+    zero_where_constant,
+)
 from transformer_dynamics.numerics.principal_axes import (
     require_finite,
     summed_products,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from transformer_dynamics.measures.dynamics.linear.regression import AffineMap
 from transformer_dynamics.numerics.arrays import Floats, ratio
 from transformer_dynamics.numerics.by_site import SiteStates
-from transformer_dynamics.numerics.eigenvectors import leading_eigenvectors
+from transformer_dynamics.numerics.linalg.eigenvectors import leading_eigenvectors
 
 # A map per step, and the maps for all depths in the order of `one_maps`.
 MODELS = ("per_step", "one_map", "one_map_equal_weights", "one_map_of_deviations")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from transformer_dynamics.measures.dynamics.linear.step_maps import StepMap
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.eigenvectors import leading_directions
+from transformer_dynamics.numerics.linalg.eigenvectors import leading_directions
 
 RANKS = (1, 2, 4, 8, 16, 32)
 # Baselines: the mean path, persistence, and a constant deviation from the mean path.

@@ -21,7 +21,7 @@ from transformer_dynamics.measures.dynamics.linear.regression import (
     cross_validated_ridge,
 )
 from transformer_dynamics.numerics.arrays import Floats
-from transformer_dynamics.numerics.eigenvectors import leading_directions
+from transformer_dynamics.numerics.linalg.eigenvectors import leading_directions
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Decompositions of matrices: leading eigenvectors, Schur forms."""
