@@ -200,6 +200,21 @@ def test_linearized_steps_have_the_ends_and_the_products_of_each_step(family):
         np.testing.assert_allclose(products[row], expected, atol=1e-5 * abs(expected).max())
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "opt-350m", "mamba"])
+def test_changes_of_several_starts_are_carried_as_those_of_one(family):
+    flow = flow_of(family, 3)
+    starts, rng = flow.sites[:-1], np.random.default_rng(0)
+    stops = {start: flow.sites[min(at + 3, len(flow.sites) - 1)] for at, start in enumerate(starts)}
+    changes = {start: rng.standard_normal((2, flow.n_units)) for start in reversed(starts)}
+    found = flow.jvp_many(changes, stops)
+    assert set(found) == set(starts)
+    for start, change in changes.items():
+        expected = flow.jvp(change, start, stops[start])
+        np.testing.assert_allclose(found[start], expected, atol=1e-5 * abs(expected).max())
+    unmoved = flow.jvp_many({starts[0]: changes[starts[0]]}, {starts[0]: starts[0]})
+    np.testing.assert_array_equal(unmoved[starts[0]], changes[starts[0]])
+
+
 def passes_of(flow, steps):
     """Numbers of steps that are carried in each pass, with ends and products."""
     numbers, run_steps = [], flow._runner.run_steps

@@ -239,6 +239,27 @@ class FlowMap(ABC):
         """
         return self._differentiate(self._jvp, vectors, start, stop, at)
 
+    def jvp_many(
+        self, changes: Mapping[str, ArrayLike], stops: Mapping[str, str]
+    ) -> dict[str, Floats]:
+        """Compute J v along the unperturbed trajectory for several starts, in the same passes.
+
+        Args:
+            changes: vectors v, `(vector, unit)`, by the site where they start.
+            stops: site of the outputs, by start.
+
+        Returns:
+            By start, the result of `jvp`: `(vector, unit)`.
+
+        Raises:
+            InputError: as in `advance`.
+        """
+        for start in changes:
+            self._between(start, stops[start])
+        given = {start: self._states(each) for start, each in changes.items()}
+        moving = {start: each for start, each in given.items() if start != stops[start]}
+        return {**given, **self._jvp_many(moving, stops)}
+
     def _differentiate(
         self,
         derivative: Callable[[Floats, Floats, str, str], Floats],
@@ -328,6 +349,11 @@ class FlowMap(ABC):
         return {
             start: self._advance(each, start, stop, keep[start]) for start, each in states.items()
         }
+
+    def _jvp_many(
+        self, changes: Mapping[str, Floats], stops: Mapping[str, str]
+    ) -> dict[str, Floats]:
+        return {start: self.jvp(each, start, stops[start]) for start, each in changes.items()}
 
     def _linearize_steps(self, steps: list[Step], at: Floats) -> tuple[Floats, Pullback]:
         ends = [

@@ -14,12 +14,15 @@ Limits: no models that are not causal, no sites named by hand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.checks.derivatives import differentiating
@@ -37,6 +40,8 @@ from transformer_dynamics.numerics.arrays import Floats
 # often.
 STATES_PER_PASS = 192
 TOKENS_PER_PASS = 4096
+# Vectors of one backward pass, which do not see each other.
+VECTORS_PER_PASS = 1024
 NO_TOKENS = "got a text of no tokens; a flow map follows a text's last token"
 
 
@@ -241,7 +246,8 @@ class ModelFlowMap(FlowMap):
         """Products u^T J from one pass, whose backward pass takes many vectors at once."""
         result = np.empty_like(vectors)
         with differentiating(self._runner.hf_model):
-            for rows, batch in self._passes(vectors):
+            for rows in even_slices(len(vectors), VECTORS_PER_PASS):
+                batch = self._tensor(vectors[rows])
                 many = len(batch) > 1  # one vector needs no batched operations
                 outputs = batch[:, np.newaxis] if many else batch
                 (gradient,) = torch.autograd.grad(
@@ -263,23 +269,64 @@ class ModelFlowMap(FlowMap):
         return result
 
     def _jvp(self, vectors: Floats, at: Floats, start: str, stop: str) -> Floats:
-        from torch.autograd import forward_ad
-        from torch.nn.attention import SDPBackend, sdpa_kernel
-
-        self._runner.require_derivatives()
         result = np.empty_like(vectors)
+        with self._forward_derivatives():
+            for rows, batch in self._passes(vectors):
+                state = self._tensor(at).expand(len(batch), -1)
+                dual = forward_ad.make_dual(state.clone(), batch)
+                carried = self._runner.run(self._context, dual, start, (stop,), torch.enable_grad)
+                result[rows] = _tangent(carried[stop])
+        return result
+
+    def _jvp_many(
+        self, changes: Mapping[str, Floats], stops: Mapping[str, str]
+    ) -> dict[str, Floats]:
+        results: dict[str, Floats] = {}
+        for group in self._overlapping(changes, stops):
+            if len(group) == 1:
+                results |= super()._jvp_many({group[0]: changes[group[0]]}, stops)
+                continue
+            with self._forward_derivatives():
+                duals = {}
+                for start in group:
+                    state = self._context.clean[self.sites.index(start)]
+                    tangent = self._tensor(changes[start])
+                    dual = forward_ad.make_dual(state.expand(len(tangent), -1).clone(), tangent)
+                    duals[start] = dual
+                keep = tuple(stops[start] for start in group)
+                carried = self._runner.run_many(self._context, duals, keep, torch.enable_grad)
+                last = np.cumsum([len(changes[start]) for start in group])
+                for start, end in zip(group, last, strict=True):
+                    rows = slice(end - len(changes[start]), end)
+                    results[start] = _tangent(carried[stops[start]])[rows]
+        return results
+
+    def _overlapping(
+        self, changes: Mapping[str, Floats], stops: Mapping[str, str]
+    ) -> Iterator[list[str]]:
+        """Starts in order of depth, in groups whose first one does not stop before the others."""
+        group: list[str] = []
+        for start in sorted(changes, key=self.sites.index):
+            n_states = sum(len(changes[each]) for each in [*group, start])
+            is_apart = group and self._layer(start) >= self._layer(stops[group[0]])
+            if group and (is_apart or n_states > self._states_per_pass):
+                yield group
+                group = []
+            group.append(start)
+        if group:
+            yield group
+
+    @contextmanager
+    def _forward_derivatives(self) -> Iterator[None]:
+        """Let passes carry dual numbers inside the block."""
+        self._runner.require_derivatives()
         # The other attention kernels have no forward derivatives.
         with (
             differentiating(self._runner.hf_model),
             sdpa_kernel(SDPBackend.MATH),
             forward_ad.dual_level(),
         ):
-            for rows, batch in self._passes(vectors):
-                state = self._tensor(at).expand(len(batch), -1)
-                dual = forward_ad.make_dual(state.clone(), batch)
-                carried = self._runner.run(self._context, dual, start, (stop,), torch.enable_grad)
-                result[rows] = _as_numpy(forward_ad.unpack_dual(carried[stop]).tangent)
-        return result
+            yield
 
     def _tensor(self, states: Floats) -> Tensor:
         return torch.as_tensor(
@@ -295,6 +342,10 @@ class ModelFlowMap(FlowMap):
     def _passes(self, states: Floats) -> Iterator[tuple[slice, Tensor]]:
         for rows in even_slices(len(states), self._states_per_pass):
             yield rows, self._tensor(states[rows])
+
+
+def _tangent(dual: Tensor) -> Floats:
+    return _as_numpy(forward_ad.unpack_dual(dual).tangent)
 
 
 def _as_numpy(tensor: Tensor) -> Floats:

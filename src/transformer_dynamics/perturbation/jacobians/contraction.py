@@ -1,8 +1,7 @@
 """Jacobians of several layers together, applied to small displacements.
 
 The Jacobian over a horizon is the product of the Jacobians of its steps along the clean trajectory.
-Runs from several starts share their steps: a step's derivative is computed once, for all runs that
-pass it.
+Starts share their steps: the Jacobian of a step is computed once, for all horizons that it is in.
 """
 
 from __future__ import annotations
@@ -18,6 +17,9 @@ from transformer_dynamics.model.flow_map import FlowMap, Step
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.perturbation.jacobians.ranks import singular_values_of_gram
+
+# Steps whose Jacobians are computed together.
+STEPS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,15 @@ def carried_changes(flow: FlowMap, starts: Sequence[str], changes: Floats, horiz
         InputError: unknown sites.
         ModelError: the model has no derivatives.
 
-    Cost: one forward derivative per step, for the changes that pass it.
+    Cost: forward derivatives of passes that the changes of several starts share.
     """
-    carried = np.array(changes, dtype=np.float64)
-    ends = np.array([flow.sites.index(start) + horizon for start in starts])
-    carried[ends >= len(flow.sites)] = np.nan
-    for (here, there), passing in _steps(flow, starts, horizon):
-        moved = flow.jvp(carried[passing].reshape(-1, flow.n_units), here, there)
-        carried[passing] = moved.reshape(len(passing), *carried.shape[1:])
+    carried = np.full(np.shape(changes), np.nan)
+    ends = {start: flow.sites.index(start) + horizon for start in starts}
+    within = {start: flow.sites[end] for start, end in ends.items() if end < len(flow.sites)}
+    given = dict(zip(starts, changes, strict=True))
+    moved = flow.jvp_many({start: given[start] for start in within}, within)
+    for run, start in enumerate(starts):
+        carried[run] = moved.get(start, np.nan)
     return carried
 
 
@@ -99,10 +102,14 @@ def contracting_shares(flow: FlowMap, starts: Sequence[str], horizon: int) -> Fl
     Cost: the Jacobian of every step; per start a matrix product a step and one decomposition.
     """
     products: dict[int, Floats] = {}
-    for (here, there), passing in _steps(flow, starts, horizon):
-        matrix = flow.jacobian(here, there).values
-        for run in passing:
-            products[run] = matrix @ products[run] if run in products else matrix
+    steps = list(_steps(flow, starts, horizon))
+    for first in range(0, len(steps), STEPS_AT_ONCE):
+        some = steps[first : first + STEPS_AT_ONCE]
+        clean = flow.clean[[flow.sites.index(here) for (here, _), _ in some]]
+        matrices = flow.jacobians([step for step, _ in some], clean)
+        for matrix, (_, passing) in zip(matrices, some, strict=True):
+            for run in passing:
+                products[run] = matrix @ products[run] if run in products else matrix
     shares = np.full(len(starts), np.nan)
     shares[list(products)] = map_in_threads(_contracting_share, products.values())
     return shares
