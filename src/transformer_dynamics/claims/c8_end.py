@@ -17,11 +17,11 @@ from transformer_dynamics.claims.claim import UNTRAINED, Claim
 from transformer_dynamics.claims.figures import null_series, statistic_intervals
 from transformer_dynamics.claims.profiles import mean_over_middle
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.perturbation.states.recovery import READOUT_KIND
 from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.stats.bootstrap import uniform_weights
 
 KIND = "random"
-READOUT_KIND = "shift"
 
 
 def end_profile(result: xr.Dataset, weights: Floats) -> Floats:

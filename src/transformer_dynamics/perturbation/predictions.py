@@ -15,8 +15,9 @@ import numpy as np
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.numerics.arrays import Floats
 
-# States per pass: each has logits over the whole vocabulary.
-STATES_PER_PASS = 64
+# Log-probabilities of the states of one pass, which has at least `LEAST_STATES`.
+PASS_BYTES = 48 * 2**20
+LEAST_STATES = 8
 
 
 def divergences(flow: FlowMap, states: Floats, start: str) -> Floats:
@@ -38,8 +39,9 @@ def divergences(flow: FlowMap, states: Floats, start: str) -> Floats:
     expected = float(clean[chosen] @ probability)
     kl = np.full(len(states), np.nan)
     finite = np.flatnonzero(np.isfinite(states).all(axis=1))
-    for begin in range(0, finite.size, STATES_PER_PASS):
-        rows = finite[begin : begin + STATES_PER_PASS]
+    n_rows = max(LEAST_STATES, PASS_BYTES // clean.nbytes)
+    for begin in range(0, finite.size, n_rows):
+        rows = finite[begin : begin + n_rows]
         perturbed = flow.log_probabilities(states[rows], start)[:, chosen]
         kl[rows] = np.maximum(expected - perturbed @ probability, 0.0)
     return kl

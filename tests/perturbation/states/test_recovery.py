@@ -268,6 +268,20 @@ def test_twins_follow_the_first_texts(trained, followed):
     assert counts.sum("sample").values.tolist() == [5, 4, 4, 4, 4, 5]
 
 
+def test_predictions_of_further_twins_are_those_of_one_kind(trained, followed):
+    """The kind that the claim reads has the values that the twin has as the first one."""
+    names = ["kl", "kl_zero_update", "kl_ratio"]
+    later = followed[names].sel(system="untrained 1")
+    assert later.sel(kind="shift").notnull().all()
+    assert later.drop_sel(kind="shift").isnull().all()
+    assert followed[names].sel(system=["model", "untrained"]).notnull().all()
+    swapped = [trained[0], _renamed(trained[2], "untrained")]
+    alone = recovery(swapped, n_texts=5, n_states=3, sizes=(0.001, 1.0), seed=1)
+    for name in names:
+        first = alone[name].sel(system="untrained", kind="shift")
+        np.testing.assert_allclose(later[name].sel(kind="shift"), first, rtol=1e-5)
+
+
 def _renamed(of, name):
     return type(of)(name, of.recording, of.flow, of.load)
 

@@ -52,6 +52,8 @@ LINEAR_HORIZON = 12
 LEAST = 4
 # States per kind and start whose next token is predicted: logits over the vocabulary cost most.
 KL_STATES = 2
+# Kind whose next token is predicted for the second and later twins.
+READOUT_KIND = "shift"
 # Number of texts whose Jacobians over the horizon are computed.
 N_JACOBIANS = 2
 NO_DIFFERENCE = "where the states of the texts do not differ, a displacement has no size"
@@ -115,8 +117,8 @@ def recovery(
         `kl_ratio` `(system, sample, kind, start)`; `jvp_log_ratio` `(system, sample, start)` of
         the directions of `random`, and `contracting_share` `(sample, start)` of `N_JACOBIANS`
         texts, both of the first system; `spread` `(system, start)`. NaN beyond the last site, for
-        texts that are not followed, for other sizes than 1 of the second and later twins, and, with
-        one `UndefinedWarning`, if the texts do not differ.
+        texts that are not followed, for other sizes than 1 and `kl...` of other kinds than `shift`
+        of the second and later twins, and, with one `UndefinedWarning`, if the texts do not differ.
 
     Raises:
         InputError: unknown sites or kinds, sizes that are not positive or lack 1, too many texts.
@@ -155,6 +157,8 @@ def _of_text(
     flow, plan = system.flow(text), displacements.plan
     logs, initial, ends = carried_log_ratios(flow, displacements, (seed, text))
     ends = ends[..., : min(KL_STATES, plan.n_states), :]
+    if is_further_twin(system.name) and READOUT_KIND in plan.kinds:
+        ends[:, [kind != READOUT_KIND for kind in plan.kinds]] = np.nan
     divergence = relative_divergences(flow, ends) if system.predicts else [{}, {}]
     linear = share = undefined = np.full(len(plan.starts), np.nan)
     if linearization is not None:

@@ -27,8 +27,12 @@ KIND_NAMES = {
 
 
 def against_nulls(result: xr.Dataset, logs: xr.DataArray) -> list[Series]:
-    """Log values `(system, sample, start)` of the model, mean of the twins, and zero update."""
-    name, untrained = result["system"].values.tolist()[0], twins(result)
+    """Log values `(system, sample, start)` of the model, mean of the twins, and zero update.
+
+    Twins without values are left out.
+    """
+    name = result["system"].values.tolist()[0]
+    untrained = [twin for twin in twins(result) if logs.sel(system=twin).notnull().any()]
     series = [model_line(logs.sel(system=name), name)]
     if untrained:
         means = logs.sel(system=untrained).mean("sample").transpose("system", "start").values
