@@ -2,16 +2,17 @@
 
 A recording on disk holds all sites of a sample together, so that every look at one site reads all
 of it. It is therefore read once and copied, site after site, into a temporary file, which takes the
-bytes of its states in the folder of temporary files (`TMPDIR`). Not handled: threads.
+bytes of its states in the folder of temporary files (`TMPDIR`). Threads may read at the same time.
 """
 
 from __future__ import annotations
 
 import errno
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class SiteStates:
     shape: tuple[int, int, int]
     dtype: DTypeLike
     source: NDArray[Any] | IO[bytes]
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def site(self, site: int, rows: slice = slice(None)) -> NDArray[Any]:
         """States of a site, `(sample, unit)`, of all samples or of a slice of them."""
@@ -45,8 +47,9 @@ class SiteStates:
         n_samples, _, n_units = self.shape
         start, stop, _ = rows.indices(n_samples)
         states = np.empty((stop - start, n_units), dtype=self.dtype)
-        self.source.seek((site * n_samples + start) * states.itemsize * n_units)
-        n_read = self.source.readinto(states)  # type: ignore[attr-defined]
+        with self._lock:
+            self.source.seek((site * n_samples + start) * states.itemsize * n_units)
+            n_read = self.source.readinto(states)  # type: ignore[attr-defined]
         if n_read != states.nbytes:
             raise OSError(
                 f"the temporary file of states gave {n_read} of {states.nbytes} bytes of a site"

@@ -28,6 +28,7 @@ from transformer_dynamics.measures.dynamics.stretch.variables import LOG, fit_da
 from transformer_dynamics.measures.dynamics.subsample import N_SAMPLES, subsample
 from transformer_dynamics.numerics.arrays import Floats, require_sites, warn_undefined
 from transformer_dynamics.numerics.by_site import by_site
+from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import measure
 
@@ -120,11 +121,12 @@ def _fitted(
     """Variables of each fit; ln variance of the states themselves, and its growth."""
     groups, times = recording.groups, layer_times(recording)
     with by_site(recording) as states:
-        parts = []
-        for fit in fits:
+
+        def part(fit: str) -> xr.Dataset:
             pairs = pair_statistics(states, groups, fit, lags, n_components=most, seed=seed)
-            parts.append(fit_dataset(*pairs, times, recording.shape[2]))
-        return parts, *state_growth(states, times)
+            return fit_dataset(*pairs, times, recording.shape[2])
+
+        return map_in_threads(part, fits), *state_growth(states, times)
 
 
 def _with_states(

@@ -24,6 +24,7 @@ from transformer_dynamics.measures.orbits.recurrence import close_returns, encou
 from transformer_dynamics.measures.orbits.traces import relative, robust_scores
 from transformer_dynamics.nulls.trace_surrogates import flipped_signs, shared_phases
 from transformer_dynamics.numerics.arrays import Floats
+from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.stats.significance import monte_carlo_p
 
 EMBEDDINGS = (1, 2)
@@ -86,17 +87,18 @@ def surrogate_marks(
         Counts `(draw, ...)` by kind, and mean outward growth over samples `(draw, unit)`.
     """
     sized = relative(traces)
-    draws: dict[str, list[Marks]] = {name: [] for name in SURROGATES}
-    growths = []
-    for draw in range(n_surrogates):
+
+    def drawn(draw: int) -> tuple[Floats, Marks, Marks]:
         rng = np.random.default_rng([seed, draw])
         flipped = flipped_signs(traces, rng)
-        growths.append(trace_growth(flipped).mean(axis=0))
-        draws["sign_flipped_increments"].append(marks(flipped, max_time))
-        draws["shared_phases"].append(marks(shared_phases(sized, rng), max_time))
+        growth = trace_growth(flipped).mean(axis=0)
+        phases = shared_phases(sized, rng)
+        return growth, marks(flipped, max_time), marks(phases, max_time)
+
+    growths, *of_kinds = zip(*map_in_threads(drawn, range(n_surrogates)), strict=True)
     stacked = {
         name: Marks(*(np.stack(counts) for counts in zip(*of_kind, strict=True)))
-        for name, of_kind in draws.items()
+        for name, of_kind in zip(SURROGATES, of_kinds, strict=True)
     }
     return stacked, np.stack(growths)
 

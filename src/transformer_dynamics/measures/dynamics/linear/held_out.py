@@ -24,6 +24,7 @@ from transformer_dynamics.measures.dynamics.linear.folds import (
 from transformer_dynamics.measures.dynamics.linear.rolling import N_PATHS, RANKS, rolled_errors
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.numerics.by_site import SiteStates
+from transformer_dynamics.numerics.parallel import map_in_threads
 from transformer_dynamics.numerics.splits import text_folds
 
 
@@ -79,12 +80,15 @@ def held_out_errors(
     if np.unique(groups).size < 3:
         return HeldOut(step, reduced * np.nan, rolled * np.nan, kept * np.nan, penalty)
     centers = pooled_means(states, np.arange(n_folds)[:, np.newaxis] != folds)
-    for number in range(n_folds):
+
+    def errors(number: int) -> HeldOut:
         training = folds != number
         inner_folds = text_folds(groups[training], max(n_folds, 2), seed=seed)
         fold = Fold(states, training, inner_folds, centers[number], n_components)
-        of_fold = _fold_errors(fold, starts)
-        step[..., ~training], penalty[number] = of_fold.step, of_fold.penalty[0]
+        return _fold_errors(fold, starts)
+
+    for number, of_fold in enumerate(map_in_threads(errors, range(n_folds))):
+        step[..., folds == number], penalty[number] = of_fold.step, of_fold.penalty[0]
         reduced += of_fold.reduced
         rolled += of_fold.rolled
         kept += of_fold.kept
