@@ -16,12 +16,14 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import xarray as xr
 
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.numerics.parallel import blas_threads_for
 from transformer_dynamics.plots.backend import Drawing, default_drawings, variable_drawing
 from transformer_dynamics.stamping import in_blocks, stamped
 
@@ -228,6 +230,7 @@ def measure(
         (name, title, source, draw),
         lambda recording: {"recording": recording.description},
         choose,
+        lambda recording: blas_threads_for(recording.shape[-1]),
     )
 
 
@@ -314,6 +317,7 @@ def _register(
     names: tuple[str, str, str, Draw | None],
     describe: Callable[..., dict[str, Any]],
     choose: Callable[..., Callable[..., xr.Dataset]] | None = None,
+    around: Callable[..., AbstractContextManager[None]] | None = None,
 ) -> Callable[[Function], Function]:
     """Decorator that registers a function, with its results stamped.
 
@@ -323,12 +327,13 @@ def _register(
         names: its name, title, source and drawings.
         describe: of its subjects, entries for the result's attrs.
         choose: the function to call, given the function, its subjects and its parameters.
+        around: the context in which it is called, given its subjects.
     """
     name, title, source, draw = names
     title = title or name.rpartition(".")[2].replace("_", " ").capitalize()
 
     def decorate(function: Function) -> Function:
-        wrapped = stamped(function, (name, title, source), describe, choose)
+        wrapped = stamped(function, (name, title, source), describe, choose, around)
         registry.add(name, make(name, title, source, wrapped))
         if draw is not None:
             figure(name)(draw)

@@ -6,6 +6,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import xarray as xr
@@ -20,6 +21,7 @@ def stamped(
     names: tuple[str, str, str],
     describe: Callable[..., dict[str, Any]],
     choose: Callable[..., Callable[..., xr.Dataset]] | None = None,
+    around: Callable[..., AbstractContextManager[None]] | None = None,
 ) -> Callable[..., xr.Dataset]:
     """Wrap a function so that its results carry a stamp in their attrs.
 
@@ -28,6 +30,7 @@ def stamped(
         names: Registered name, title and source.
         describe: Function from the subjects to further entries of the attrs.
         choose: Function from `function`, subjects and parameters to the function that is called.
+        around: Function from the subjects to the context in which it is called.
     """
     signature = inspect.signature(function)
     n_subjects = len(inspect.signature(describe).parameters)
@@ -41,7 +44,8 @@ def stamped(
         parameters = dict(values[n_subjects:])
         parameters.pop("on_progress", None)
         called = function if choose is None else choose(function, *subjects, **parameters)
-        result = called(*args, **kwargs)
+        with nullcontext() if around is None else around(*subjects):
+            result = called(*args, **kwargs)
         name, title, source = names
         if not isinstance(result, xr.Dataset):
             raise InputError(

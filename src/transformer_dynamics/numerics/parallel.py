@@ -22,6 +22,9 @@ import threadpoolctl
 if TYPE_CHECKING:
     import distributed
 
+# From this size on two threads decompose a matrix faster than one.
+SMALL_UNITS = 1024
+
 
 class Workers(TypedDict, total=False):
     """Processes that compute, as a keyword of a function: `client=client`.
@@ -166,6 +169,20 @@ def thread_pool(n_threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
             pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def blas_threads_for(n_units: int) -> Iterator[None]:
+    """Run BLAS on one thread inside the block where matrices have fewer than `SMALL_UNITS` units.
+
+    The threads of a decomposition wait for each other at every column: on two cores that of a few
+    hundred units takes up to ten times as long as on one.
+    """
+    if n_units >= SMALL_UNITS:
+        yield
+        return
+    with _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
+        yield
+
+
 @lru_cache(maxsize=1)
 def _libraries(n_modules: int) -> threadpoolctl.ThreadpoolController:
     """Return the loaded BLAS libraries; they are searched again after further imports.
@@ -175,9 +192,11 @@ def _libraries(n_modules: int) -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController()
 
 
-def map_in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+def map_in_threads(
+    function: Callable[[Any], Any], items: Iterable[Any], *, n_threads: int | None = None
+) -> list[Any]:
     """Apply a function to every item in a `thread_pool`; results keep the order of the items."""
-    with thread_pool() as pool:
+    with thread_pool(n_threads) as pool:
         return list(pool.map(function, items))
 
 

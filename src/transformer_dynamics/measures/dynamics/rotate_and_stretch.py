@@ -126,7 +126,9 @@ def _fitted(
             pairs = pair_statistics(states, groups, fit, lags, n_components=most, seed=seed)
             return fit_dataset(*pairs, times, recording.shape[2])
 
-        return map_in_threads(part, fits), *state_growth(states, times)
+        # States on disk may be many: the bases of one fit at a time.
+        parts = map_in_threads(part, fits, n_threads=None if recording.in_memory else 1)
+        return parts, *state_growth(states, times)
 
 
 def _with_states(

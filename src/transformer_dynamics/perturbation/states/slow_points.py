@@ -5,7 +5,8 @@
 is minimized by L-BFGS. A minimum with q = 0 is a fixed point of the step; one with q > 0 is a slow
 point, reported with its residual speed |F(x) - x| and never called fixed.
 
-Cost: a forward and a backward pass of one state per evaluation. Source: Sussillo and Barak (2013).
+Cost: a forward and a backward pass of one state per evaluation, which the searches of all layers
+share. Source: Sussillo and Barak (2013).
 Limit: a network has other weights at every step, so that a fixed point of one step is none of the
 next. Documentation: docs/measures/perturbation.slow_points.md.
 """
