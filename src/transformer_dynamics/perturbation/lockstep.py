@@ -37,10 +37,10 @@ def minimize_together(
         Result of each search.
 
     >>> def bowls(searches, points):
-    ...     return (points**2).sum(axis=1) / 2, points
+    ...     return ((points - 1) ** 2).sum(axis=1) / 2, points - 1
     >>> found = minimize_together(bowls, np.array([[3.0], [4.0]]), [{}, {}])
     >>> [each.x.round(6).tolist() for each in found]
-    [[0.0], [0.0]]
+    [[1.0], [1.0]]
     """
     asked: SimpleQueue[tuple[int, Floats | None]] = SimpleQueue()
     answers: list[SimpleQueue[Any]] = [SimpleQueue() for _ in starts]

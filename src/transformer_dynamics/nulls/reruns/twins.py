@@ -101,6 +101,7 @@ def untrained_twins(
         progress = _over_all(on_progress, number, len(distinct))
         twins.append(rerun(subset, twin, lists, path, on_progress=progress, **recording_arguments))
         findings = twin.findings
+        del twin  # or its weights would stay while those of the next one are drawn
     return twins
 
 
