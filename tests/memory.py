@@ -1,4 +1,4 @@
-"""How much memory a call holds at once, as the allocator of Python and NumPy counts it."""
+"""Peak memory of a call: the bytes that Python and NumPy allocate, counted by tracemalloc."""
 
 import gc
 import tracemalloc

@@ -25,32 +25,32 @@ SLOW_CLAIMS = ("C12", "C13")
 # Seconds of a stage over the seconds of recording the same texts.
 OF_RECORDING = {
     "shuffled_tokens": 0.25,
-    "untrained": 2.6,
-    "claims": 2.1,
-    "dimension.autoencoder": 0.9,
-    "dimension.held_out_pca": 0.2,
-    "dimension.intrinsic_dimension": 0.3,
+    "untrained": 2.7,
+    "claims": 2.8,
+    "dimension.autoencoder": 1.1,
+    "dimension.held_out_pca": 0.1,
+    "dimension.intrinsic_dimension": 0.2,
     "dimension.pca_per_site": 0.1,
-    "dynamics.linear_maps": 0.5,
-    "dynamics.rotate_and_stretch": 0.7,
+    "dynamics.linear_maps": 0.3,
+    "dynamics.rotate_and_stretch": 0.5,
     "dynamics.rotation": 0.1,
     "massive.activations": 0.1,
-    "orbits.periodic_orbits": 0.4,
+    "orbits.periodic_orbits": 0.3,
     "similarity.between_recordings": 0.1,
     "similarity.between_sites": 0.2,
     "units.communities": 0.3,
 }
 # Seconds of a perturbation for each text that it follows, over those of recording one text.
 OF_ONE_TEXT = {
-    "perturbation.basin": 9.0,
-    "perturbation.community_gain": 400.0,
-    "perturbation.flow_field": 29.0,
-    "perturbation.jacobians": 250.0,
-    "perturbation.logit_lens": 2.8,
+    "perturbation.basin": 15.0,
+    "perturbation.community_gain": 630.0,
+    "perturbation.flow_field": 40.0,
+    "perturbation.jacobians": 300.0,
+    "perturbation.logit_lens": 3.1,
     "perturbation.recovery": 97.0,
     "perturbation.skip_and_swap": 120.0,
-    "perturbation.slow_points": 220.0,
-    "perturbation.spectra": 990.0,
+    "perturbation.slow_points": 210.0,
+    "perturbation.spectra": 850.0,
     "perturbation.teleport": 68.0,
     "perturbation.truncation": 42.0,
 }
@@ -68,7 +68,7 @@ def estimated_seconds(
         n_followed: number of texts that a perturbation follows.
 
     >>> estimated_seconds("perturbation.basin", 64.0, 512, 20)
-    22.5
+    37.5
     """
     if stage.startswith("perturbation."):
         share = OF_ONE_TEXT.get(stage)

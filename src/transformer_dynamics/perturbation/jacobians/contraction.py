@@ -72,7 +72,7 @@ def carried_changes(flow: FlowMap, starts: Sequence[str], changes: Floats, horiz
         InputError: unknown sites.
         ModelError: the model has no derivatives.
 
-    Cost: forward derivatives of passes that the changes of several starts share.
+    Cost: one forward derivative per start, over its horizon; neighboring starts share a pass.
     """
     carried = np.full(np.shape(changes), np.nan)
     ends = {start: flow.sites.index(start) + horizon for start in starts}
