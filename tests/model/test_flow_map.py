@@ -83,6 +83,12 @@ def test_steps_that_overlap_or_lack_a_state_are_refused(steps, n_states):
         flow.linearize_steps([("1.state", "1.state")], np.ones((1, 2)))
 
 
+def test_a_start_without_a_stop_is_refused():
+    flow = LinearFlowMap.contraction(4, 3, 0.5)
+    with pytest.raises(InputError, match=r"no stop for \['1.state'\]"):
+        flow.jvp_many({"1.state": STATES}, {"0.state": "2.state"})
+
+
 def test_a_jacobian_is_labeled_with_outputs_in_rows():
     flow = LinearFlowMap([np.array([[2.0, 5.0], [0.0, 3.0]])], name="shear")
     jacobian = flow.jacobian("0.state", "1.state")

@@ -252,8 +252,13 @@ class FlowMap(ABC):
             By start, the result of `jvp`: `(vector, unit)`.
 
         Raises:
-            InputError: as in `advance`.
+            InputError: as in `advance`, or a start has no stop.
         """
+        if missing := set(changes) - set(stops):
+            raise InputError(
+                f"got no stop for {sorted(missing)}; each start has one: "
+                f"flow.jvp_many({{start: vectors}}, {{start: {self.sites[-1]!r}}})"
+            )
         for start in changes:
             self._between(start, stops[start])
         given = {start: self._states(each) for start, each in changes.items()}
