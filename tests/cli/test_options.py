@@ -197,7 +197,7 @@ def test_command_line_over_file_over_preset_over_default(printed, tmp_path):
     assert config["bootstrap"] == quick["bootstrap"]
     assert config["texts"] == "wikipedia-sample"
     assert printed("--config", file)["samples"] == 20
-    assert printed("--config", file, "--preset", "standard")["twins"] == 8
+    assert printed("--config", file, "--preset", "standard")["twins"] == 5
     assert printed("--preset", "quick")["samples"] == quick["samples"]
 
 

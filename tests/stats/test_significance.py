@@ -13,6 +13,7 @@ from transformer_dynamics.stats.effect_size import effect_size
 from transformer_dynamics.stats.false_discovery import benjamini_hochberg
 from transformer_dynamics.stats.significance import (
     has_exceeded,
+    joint_error,
     monte_carlo_p,
     sequential_p,
     student_p,
@@ -254,3 +255,38 @@ def test_student_p_is_that_of_scipy_and_has_a_floor():
     assert student_p(0.0, 0.0, 8, least=0.01) == 1.0
     assert np.isnan(student_p(np.nan, 1.0, 8))
     assert np.isnan(student_p(1.0, 1.0, 0))
+
+
+def test_joint_errors_have_the_degrees_of_welch_s_test():
+    rng = np.random.default_rng(2)
+    one, other = 3 * rng.standard_normal(5) + 2, rng.standard_normal(40)
+    oracle = stats.ttest_ind(one, other, equal_var=False, alternative="greater")
+    parts = [
+        (values.std(ddof=1) / np.sqrt(len(values)), len(values) - 1) for values in (one, other)
+    ]
+    error, degrees = joint_error(*parts)
+    assert degrees == pytest.approx(oracle.df)
+    assert student_p(one.mean() - other.mean(), error, degrees) == pytest.approx(oracle.pvalue)
+
+
+def test_a_joint_error_of_one_part_has_its_degrees():
+    assert joint_error((2.0, 4), (0.0, 99)) == pytest.approx((2.0, 4))
+    assert joint_error((0.0, 4), (2.0, 99)) == pytest.approx((2.0, 99))
+    assert joint_error((0.0, 4), (0.0, 99)) == (0.0, 4)
+    assert joint_error((1.0, 4), (1.0, 0))[1] == 0
+    assert np.isnan(joint_error((np.nan, 4), (1.0, 99))[0])
+
+
+@pytest.mark.parametrize("share_of_texts", [0.0, 0.5, 2.0])
+def test_a_new_seed_among_five_is_rejected_at_its_level(share_of_texts):
+    rng, n_runs, n_texts = np.random.default_rng(3), 4000, 20
+    seeds = rng.standard_normal((n_runs, 6))
+    texts = share_of_texts * rng.standard_normal((n_runs, n_texts))
+    new, others = seeds[:, 0] + texts.mean(axis=1), seeds[:, 1:]
+    rejected = 0
+    for run in range(n_runs):
+        of_seeds = others[run].std(ddof=1) * np.sqrt(1 + 1 / 5), 4
+        of_texts = texts[run].std(ddof=1) / np.sqrt(n_texts), n_texts - 1
+        p = student_p(new[run] - others[run].mean(), *joint_error(of_seeds, of_texts))
+        rejected += p <= 0.05
+    assert stats.binom.ppf(0.001, n_runs, 0.04) <= rejected <= stats.binom.ppf(0.999, n_runs, 0.05)

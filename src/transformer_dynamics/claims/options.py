@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from transformer_dynamics.claims.verdict import LEVEL
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.labels import FINAL
+from transformer_dynamics.nulls.reruns import N_TWINS
 
 N_BOOTSTRAP = 999
-N_TWINS = 8
 LEAST_DRAWS = 199
 LEAST_SAMPLES, LEAST_SUBLAYERS = 3, 6
 

@@ -18,9 +18,9 @@ from transformer_dynamics.claims.truths import TRUTHS, Truth
 from transformer_dynamics.claims.truths_perturbed import PERTURBED, PerturbedTruth
 from transformer_dynamics.claims.verdict import LEVEL
 from transformer_dynamics.errors import InputError, UndefinedWarning
+from transformer_dynamics.nulls.reruns import N_TWINS
 from transformer_dynamics.registry import CLAIMS, NULLS
 
-N_TWINS = 8
 TRUE = "truth"
 QUICK = ClaimOptions(n_null=39, n_bootstrap=99, n_threads=1)
 # Seeds of twins are far from those of recordings.

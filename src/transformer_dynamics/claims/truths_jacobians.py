@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.claims.truths_recovery import N_TWINS, linear_system
+from transformer_dynamics.claims.truths_recovery import linear_system
 from transformer_dynamics.nulls.flow_maps import spectrum_matched_updates
+from transformer_dynamics.nulls.reruns import N_TWINS
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.jacobians.over_texts import jacobians
 

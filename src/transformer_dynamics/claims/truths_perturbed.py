@@ -25,10 +25,10 @@ from transformer_dynamics.claims.truths_jacobians import (
 from transformer_dynamics.claims.truths_recovery import (
     FACTOR,
     N_TEXTS,
-    N_TWINS,
     readout,
     unit_recovery,
 )
+from transformer_dynamics.nulls.reruns import N_TWINS
 from transformer_dynamics.recording.recording import Recording
 
 

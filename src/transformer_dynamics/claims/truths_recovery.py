@@ -14,13 +14,13 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.model.labels import transformer_labels
+from transformer_dynamics.nulls.reruns import N_TWINS
 from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.states.recovery import recovery
 from transformer_dynamics.perturbation.systems import System
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.synthetic.linear_flow_map import LinearFlowMap
 
-N_TWINS = 8
 N_TEXTS, N_UNITS, N_LAYERS = 12, 6, 12
 BAND, FACTOR = range(3, 7), 0.8
 

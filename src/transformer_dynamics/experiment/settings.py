@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from transformer_dynamics.claims.options import N_BOOTSTRAP, N_TWINS
+from transformer_dynamics.claims.options import N_BOOTSTRAP
 from transformer_dynamics.errors import TdynError
+from transformer_dynamics.nulls.reruns import N_TWINS
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS, Registry
 

@@ -102,11 +102,11 @@ def texts_followed(
 ) -> dict[str, list[int]]:
     """Texts that each system follows, by its name.
 
-    The first system follows all texts. The other systems share twice as many texts in all, each the
-    first few and at least `least`: their statistics are compared over systems, not over texts.
+    The first system follows all texts. The other systems share as many texts in all, each the first
+    few and at least `least`: their statistics are compared over systems, not over texts.
     """
     n_others = len(systems) - 1
-    n_each = min(len(texts), max(least, -(-2 * len(texts) // max(1, n_others))))
+    n_each = min(len(texts), max(least, -(-len(texts) // max(1, n_others))))
     return {
         system.name: list(texts if number == 0 else texts[:n_each])
         for number, system in enumerate(systems)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.nulls.reruns import (
+    N_TWINS,
     require_texts_of,
     require_weights_of,
     token_lists,
@@ -103,7 +104,7 @@ def systems(
     recording: Recording,
     *,
     twins: Sequence[Recording] = (),
-    n_twins: int = 8,
+    n_twins: int = N_TWINS,
     seed: int = 0,
 ) -> tuple[System, ...]:
     """Make the system of the model and one of each untrained twin.

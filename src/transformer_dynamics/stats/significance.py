@@ -7,11 +7,13 @@
 The observed value counts as one of the draws: p is never 0, and a test at level alpha rejects a
 true null with probability at most alpha for any B. p-values below 1/(1 + B) cannot be resolved.
 `scipy.stats.monte_carlo_test` draws the null itself and does not stop early. Sources: Phipson and
-Smyth (arXiv 1603.05766); for stopping, Besag and Clifford (Biometrika 78, 301, 1991).
+Smyth (arXiv 1603.05766); for stopping, Besag and Clifford (Biometrika 78, 301, 1991); for degrees
+of freedom of joint errors, Satterthwaite (Biometrics Bulletin 2, 110, 1946).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import numpy as np
@@ -155,6 +157,30 @@ def student_p(
     if standard_error <= 0:
         return least if signed > 0 else 1.0
     return max(least, float(stats.t.sf(signed / standard_error, degrees)))
+
+
+def joint_error(*parts: tuple[float, float]) -> tuple[float, float]:
+    """Combine independent standard errors of a sum, with Welch and Satterthwaite's degrees.
+
+    Args:
+        parts: standard error and its degrees of freedom, of each term.
+
+    Returns:
+        Standard error of the sum, and its degrees of freedom; the fewest of the parts where the
+        error is zero or undefined, or a part has none.
+
+    >>> joint_error((3.0, 4), (4.0, 127))[0]
+    5.0
+    >>> round(joint_error((3.0, 4), (4.0, 127))[1], 1)
+    28.0
+    """
+    error = math.hypot(*(part for part, _ in parts))
+    fewest = min(degrees for _, degrees in parts)
+    if not 0 < error < math.inf or fewest <= 0:
+        return error, fewest
+    shares = [((part / error) ** 4, degrees) for part, degrees in parts]
+    total = sum(share / degrees for share, degrees in shares if share > 0)
+    return error, 1 / total
 
 
 def aligned(

@@ -276,7 +276,7 @@ class PerturbFlags(SharedFlags):
     ] = None
     twins: Annotated[
         int, _experiment(min=2, help="Number of untrained twins, each with its own seed.")
-    ] = 8
+    ] = 5
 
 
 def _preset_names() -> list[str]:

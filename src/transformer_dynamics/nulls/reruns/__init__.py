@@ -7,6 +7,7 @@ in the same order, also where samples or sites were selected. Cost: one recordin
 from transformer_dynamics.nulls.reruns.requirements import require_texts_of, require_weights_of
 from transformer_dynamics.nulls.reruns.same_samples import (
     CONTROL_TEXTS,
+    N_TWINS,
     text_subset,
     token_lists,
 )
@@ -15,6 +16,7 @@ from transformer_dynamics.nulls.reruns.twins import untrained, untrained_twins
 
 __all__ = [
     "CONTROL_TEXTS",
+    "N_TWINS",
     "require_texts_of",
     "require_weights_of",
     "shuffled_tokens",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.nulls.reruns.same_samples import (
     CONTROL_TEXTS,
+    N_TWINS,
     rerun,
     text_subset,
     token_lists,
@@ -54,7 +55,7 @@ def untrained_twins(
     recording: Recording,
     *,
     model: Model,
-    seeds: Sequence[int] = range(8),
+    seeds: Sequence[int] = range(N_TWINS),
     n_texts: int | None = CONTROL_TEXTS,
     out: str | Path | None = None,
     on_progress: Progress | None = None,
@@ -86,7 +87,7 @@ def untrained_twins(
     if not distinct or len(set(distinct)) < len(distinct):
         raise InputError(
             f"got seeds={distinct}; each twin has a seed of its own: "
-            "untrained_twins(recording, model=model, seeds=range(8))"
+            "untrained_twins(recording, model=model, seeds=range(5))"
         )
     from transformer_dynamics.model.loading import as_model
 

@@ -43,7 +43,7 @@ from transformer_dynamics.perturbation.jacobians.rank_correlation import (
     rank_correlation,
 )
 from transformer_dynamics.perturbation.jacobians.steps import steps_of_text
-from transformer_dynamics.perturbation.systems import System
+from transformer_dynamics.perturbation.systems import System, model_and_one_twin
 from transformer_dynamics.registry import perturbation
 
 # Horizon of arXiv 2502.12131 for a perturbed state.
@@ -106,7 +106,7 @@ def community_gain(
     """Correlate each unit's position between communities with its gain, at several depths.
 
     Args:
-        systems: the model first, then its untrained twins.
+        systems: the model first, then its untrained twins, of which the first is followed.
         n_texts: number of texts that give Jacobians; communities are those of the whole recording.
         starts: first sites of layers; by default six at even distances over depth.
         neighbors: number of strongest correlations that each unit keeps as edges.
@@ -128,6 +128,7 @@ def community_gain(
         TdynError: `method` is leiden and leidenalg is not installed.
     """
     texts, sites = chosen_texts(systems, n_texts, seed), systems[0].sites
+    systems = model_and_one_twin(systems)
     chosen = _checked(sites, starts, n_permutations)
     communities: dict[str, xr.Dataset] = {}
 

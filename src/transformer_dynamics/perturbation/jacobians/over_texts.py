@@ -67,7 +67,7 @@ def jacobians(
     """Compute symmetric energy of steps, ranks of their product and Lyapunov spectrum.
 
     Args:
-        systems: the model first, then its untrained twins, which together follow twice as many
+        systems: the model first, then its untrained twins, which together follow as many
             texts (see `texts_followed`). Random and spectrum-matched updates, drawn from the
             model's own steps, are added.
         n_texts: number of texts, drawn from the texts of the recording.

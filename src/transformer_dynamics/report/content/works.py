@@ -219,6 +219,14 @@ CATALOG = {
         "76",
         "4705--4708",
     ),
+    "satterthwaite1946": Work(
+        "Satterthwaite, Franklin E.",
+        "An approximate distribution of estimates of variance components",
+        "1946",
+        "Biometrics Bulletin",
+        "2",
+        "110--114",
+    ),
     "song2012": Work(
         "Song, Le and Smola, Alex and Gretton, Arthur and Bedo, Justin and Borgwardt, Karsten",
         "Feature selection via dependence maximization",
