@@ -1,21 +1,9 @@
-"""The main job: record, run the nulls, measure, perturb, test the claims, report."""
+"""The main job: record, run the nulls, measure, perturb, test the claims, report.
 
-from transformer_dynamics.experiment.experiment import Experiment
-from transformer_dynamics.experiment.figures import SavedFigures, save_figures
-from transformer_dynamics.experiment.page import report_run
-from transformer_dynamics.experiment.reporter import Reporter, Silent
-from transformer_dynamics.experiment.settings import Selection, Settings, select
-from transformer_dynamics.experiment.verdicts import load_verdicts
+Names are fetched when they are first used, so that the command can speak before it computes. They
+and their types stand in `__init__.pyi`.
+"""
 
-__all__ = [
-    "Experiment",
-    "Reporter",
-    "SavedFigures",
-    "Selection",
-    "Settings",
-    "Silent",
-    "load_verdicts",
-    "report_run",
-    "save_figures",
-    "select",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

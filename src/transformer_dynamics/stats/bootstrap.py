@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from transformer_dynamics.errors import InputError
 
@@ -196,11 +196,11 @@ def corrected_interval(
     below = ((values < value).sum() + 0.5 * (values == value).sum()) / len(values)
     if not np.isfinite(without).all() or not 0 < below < 1 or not np.isfinite([low, high]).all():
         return low, high
-    bias, deviations = stats.norm.ppf(below), without.mean() - without
+    bias, deviations = special.ndtri(below), without.mean() - without
     spread = (deviations**2).sum()
     acceleration = (deviations**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
-    tails = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    shares = stats.norm.cdf(bias + tails / (1 - acceleration * tails))
+    tails = bias + special.ndtri([(1 - level) / 2, (1 + level) / 2])
+    shares = special.ndtr(bias + tails / (1 - acceleration * tails))
     low, high = np.quantile(values, shares)
     return float(low), float(high)
 

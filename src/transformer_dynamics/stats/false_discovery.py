@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from transformer_dynamics.errors import InputError
 
@@ -37,5 +36,7 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
             f"got the p-value {outside[0]}; p-values lie between 0 and 1, or are NaN where a test "
             "could not be made: benjamini_hochberg([0.01, 0.04])"
         )
+    from scipy import stats  # takes a second to import
+
     values[made] = stats.false_discovery_control(family) if family.size else family
     return values

@@ -1,0 +1,10 @@
+from .experiment import Experiment as Experiment
+from .figures import SavedFigures as SavedFigures
+from .figures import save_figures as save_figures
+from .page import report_run as report_run
+from .reporter import Reporter as Reporter
+from .reporter import Silent as Silent
+from .settings import Selection as Selection
+from .settings import Settings as Settings
+from .settings import select as select
+from .verdicts import load_verdicts as load_verdicts
