@@ -2,12 +2,13 @@
 
 `td.perturbation` rests on the flow map, whose cost is that of one token per state, whatever the
 text's length. Its own clean run of the text is counted wherever the re-runs have none. Peak memory
-is that of a process of its own while it advances, model included (on Linux).
+is that of a forked process while it advances, model included (on Linux).
 """
 
 from __future__ import annotations
 
 import copy
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -226,12 +227,10 @@ def _bare(model: Model, tokens: Sequence[int], n_tokens: int, cache: Any) -> tor
 def memory_line(quick: bool) -> str:
     """Peak memory of processes that advance states over each of the two contexts."""
     sizes, rounds = (QUICK, 1) if quick else (FULL, MEMORY_ROUNDS)
-    peaks = np.empty((rounds, 2))
-    for index in np.ndindex(*peaks.shape):
-        length = sizes.contexts[index[1]]
-        command = [sys.executable, __file__, str(length), *(["--quick"] if quick else [])]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peaks[index] = float(done.stdout)
+    lengths = [str(length) for _ in range(rounds) for length in sizes.contexts]
+    command = [sys.executable, __file__, *lengths, *(["--quick"] if quick else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    peaks = np.array([float(line) for line in done.stdout.splitlines()]).reshape(rounds, 2)
     few, many = sizes.contexts
     less, more = np.median(peaks, axis=0)
     return (
@@ -322,5 +321,19 @@ def _scaled(size: dict[str, int], rounds: int) -> Timings:
     return interleaved(tasks, rounds)
 
 
+def _print_peaks(lengths: Sequence[int], quick: bool) -> None:
+    """Print the peak of each length, on a line, from a process forked for it.
+
+    No thread of torch runs here before the forks.
+    """
+    for length in lengths:
+        process = os.fork()
+        if process == 0:
+            print(_peak(length, quick), flush=True)
+            os._exit(0)
+        if os.waitpid(process, 0)[1]:
+            raise RuntimeError(f"the process that advances states over {length} tokens failed")
+
+
 if __name__ == "__main__":
-    print(_peak(int(sys.argv[1]), "--quick" in sys.argv))
+    _print_peaks([int(word) for word in sys.argv[1:] if word.isdigit()], "--quick" in sys.argv)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -81,7 +80,7 @@ def evaluate_claims(
     sublayers = recording.sublayers
     subjects = {claim.id: subject_of(claim, sublayers, paired, results) for claim in tested}
     plan = DrawPlan(options.draws(len(tested)), seed)
-    with task_pool(options.n_threads or os.cpu_count() or 1, client) as pool:
+    with task_pool(options.n_threads, client) as pool:
         handles = Handles(pool)
         numbers: dict[str, Any] = {"n_bootstrap": options.n_bootstrap, "plan": plan}
         numbers["on_progress"] = on_progress

@@ -7,6 +7,7 @@ joblib: it drops pending tasks after an error.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 # From this size on two threads decompose a matrix faster than one.
 SMALL_UNITS = 1024
+
+
+def n_cores() -> int:
+    """Number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Workers(TypedDict, total=False):
@@ -136,7 +144,7 @@ def task_pool(n_threads: int | None = None, client: Any = None) -> Iterator[Pool
     After an error or Ctrl-C no further task starts.
 
     Args:
-        n_threads: number of threads; by default the standard library's choice.
+        n_threads: number of threads; by default one per processor.
         client: a `distributed.Client`, whose workers run the tasks in place of threads.
 
     Raises:
@@ -159,10 +167,11 @@ def thread_pool(n_threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
     After an error or Ctrl-C the running tasks finish and no further task starts.
 
     Args:
-        n_threads: number of threads; by default the standard library's choice.
+        n_threads: number of threads; by default one per processor: more of them hold more memory
+            and push each other's arrays out of the cache.
     """
     with _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
-        pool = ThreadPoolExecutor(n_threads)
+        pool = ThreadPoolExecutor(n_threads or n_cores())
         try:
             yield pool
         finally:

@@ -9,7 +9,6 @@ Cost: one SHA-256 pass over all weights, with tensors in parallel threads.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from transformer_dynamics.errors import ModelError
 from transformer_dynamics.model.checks.wrappers import unwrapped
+from transformer_dynamics.numerics.parallel import n_cores
 
 
 def weight_hash(hf_model: Any) -> str:
@@ -44,7 +44,7 @@ def _digests(hf_model: Any) -> Iterator[tuple[str, str]]:
                 yield from ((name, _digest(name, tensor)) for name, tensor in tensors)
             else:
                 resident += tensors
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(n_cores()) as pool:
         yield from pool.map(lambda item: (item[0], _digest(*item)), resident)
 
 

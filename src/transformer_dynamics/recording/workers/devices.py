@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.numerics.parallel import n_cores
 
 # Number of a process on its machine, as torchrun and SLURM give it; the first that is set counts.
 RANKS = ("LOCAL_RANK", "SLURM_LOCALID")
@@ -78,13 +78,6 @@ def worker_environments(
         {VISIBLE: names[number % n_devices], "LOCAL_RANK": str(number)}
         for number in range(n_workers)
     ]
-
-
-def n_cores() -> int:
-    """Number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _number(workers: str) -> int:
