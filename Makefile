@@ -43,7 +43,7 @@ screenshots: $(STAMPS)/dev
 	$(BIN)/python benchmarks/screenshots.py --out docs/_build/screenshots
 
 docs: $(STAMPS)/docs
-	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W -j auto -b html docs docs/_build/html
 
 clean:
 	rm -rf $(STAMPS) $(VENV) web/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \

@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from transformer_dynamics.claims.profiles import thirds
 from transformer_dynamics.claims.truths import TRUTHS
 from transformer_dynamics.claims.turning import total_turning
 from transformer_dynamics.claims.verdict import NullComparison, largest_p
+from transformer_dynamics.nulls.reruns import N_TWINS
 from transformer_dynamics.recording.record import record
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS, NULLS
@@ -43,7 +45,7 @@ def walk():
     return synthetic.random_walk(n_samples=30, n_sites=18, n_units=10, seed=3)
 
 
-def twins_of(claim, n=8):
+def twins_of(claim, n=N_TWINS):
     return {"untrained": [TRUTHS[claim].twin(1000 + seed) for seed in range(n)]}
 
 
@@ -101,14 +103,13 @@ def test_settling_beyond_the_walk_is_supported():
     sizes = np.arange(1, 25)[:, None]
     early = generator.standard_normal((40, 24, 12)) * np.linspace(2.0, 0.0, 24)[:, None]
     recording = Recording.from_array((directions * sizes * 0.6 + early).astype(np.float32))
-    twins = [
-        synthetic.random_walk(n_samples=40, n_sites=24, n_units=12, seed=seed) for seed in range(8)
-    ]
+    walk = partial(synthetic.random_walk, n_samples=40, n_sites=24, n_units=12)
+    twins = [walk(seed=seed) for seed in range(N_TWINS)]
     found = verdict(recording, "C4", model_nulls={"untrained": twins})
     assert found.verdict == "supported", found.why
     assert found.nulls["random_walk"].p == pytest.approx(1 / 20)
     assert found.nulls["untrained"].spread == "seeds"
-    assert found.nulls["untrained"].count == 8
+    assert found.nulls["untrained"].count == N_TWINS
 
 
 def test_a_walk_settles_but_not_beyond_its_null(walk):
@@ -416,7 +417,7 @@ def test_model_nulls_are_recorded_and_compared_text_by_text():
     found = evaluate(recording, model=model, claims=["C4"])[0]
     assert {"untrained", "shuffled_tokens"} <= set(found.nulls)
     assert found.nulls["untrained"].decides
-    assert found.nulls["untrained"].count == 8
+    assert found.nulls["untrained"].count == N_TWINS
     # Figure and table show the same number.
     shown = found.evidence["null_mean"].sel(null="untrained").item()
     assert shown == found.nulls["untrained"].mean

@@ -41,7 +41,6 @@ def test_a_null_that_is_not_exceeded_settles_the_verdict():
     assert found.nulls["untrained"].p > 0.05
     assert {found.nulls[name].count for name in ("random_walk", "permuted_units")} == {N_SHOWN}
     walk = verdict("C4", TRUTHS["C4"].twin(77))
-    assert walk.nulls["random_walk"].count < N_SHOWN
     assert walk.nulls["random_walk"].estimator == "sequential"
 
 

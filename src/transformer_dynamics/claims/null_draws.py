@@ -29,7 +29,7 @@ from transformer_dynamics.stats.significance import has_exceeded, sequential_p
 # p is then known to about a fifth of its value.
 N_EXCEEDING = 20
 # Enough for mean and spread where the verdict does not depend on the null.
-N_SHOWN = 60
+N_SHOWN = 40
 BATCH = 20
 
 Progress = Callable[[int, int], None]

@@ -22,7 +22,7 @@ class ClaimOptions:
 
     Attributes:
         n_null: largest number of draws of each null. Drawing ends earlier where 20 draws exceed the
-            recording, and after 60 draws where the verdict does not depend on the null: it is only
+            recording, and after 40 draws where the verdict does not depend on the null: it is only
             shown, or an interval or another null settles the verdict. The smallest possible p-value
             is 1/(n_null + 1). By default the number with which a single claim among those
             tested together can be supported after adjustment.

@@ -17,7 +17,7 @@ METHODS = (
         "Nulls drawn from the recording have Monte Carlo p-values (Phipson and Smyth 2010): p = (1"
         " + number of draws at least as extreme as the recording) / (1 + number of draws). Drawing"
         " ends after 20 such draws, where p = 20 / number of draws (Besag and Clifford 1991), and"
-        " after 60 draws where the verdict does not depend on the null: it is only shown, or an"
+        " after 40 draws where the verdict does not depend on the null: it is only shown, or an"
         " interval or another null settles the verdict. Untrained twins of several seeds: Student's"
         " t of one new observation, with the variance over seeds and over texts and"
         " approximate degrees of freedom (Satterthwaite 1946). Nulls of one recording (shuffled"
