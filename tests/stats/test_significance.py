@@ -13,7 +13,7 @@ from transformer_dynamics.stats.effect_size import effect_size
 from transformer_dynamics.stats.false_discovery import benjamini_hochberg
 from transformer_dynamics.stats.significance import (
     has_exceeded,
-    joint_error,
+    joint_student_p,
     monte_carlo_p,
     sequential_p,
     student_p,
@@ -257,36 +257,45 @@ def test_student_p_is_that_of_scipy_and_has_a_floor():
     assert np.isnan(student_p(1.0, 1.0, 0))
 
 
-def test_joint_errors_have_the_degrees_of_welch_s_test():
-    rng = np.random.default_rng(2)
-    one, other = 3 * rng.standard_normal(5) + 2, rng.standard_normal(40)
-    oracle = stats.ttest_ind(one, other, equal_var=False, alternative="greater")
-    parts = [
-        (values.std(ddof=1) / np.sqrt(len(values)), len(values) - 1) for values in (one, other)
-    ]
-    error, degrees = joint_error(*parts)
-    assert degrees == pytest.approx(oracle.df)
-    assert student_p(one.mean() - other.mean(), error, degrees) == pytest.approx(oracle.pvalue)
+def test_a_joint_p_solves_the_equation_of_cochran_and_cox():
+    parts = [(1.5, 4), (0.7, 39)]
+    error = np.hypot(1.5, 0.7)
+    for p in (0.4, 0.05, 0.003, 1e-6):
+        quantiles = [stats.t.isf(p, degrees) for _, degrees in parts]
+        difference = np.average(quantiles, weights=[1.5**2, 0.7**2]) * error
+        assert joint_student_p(difference, parts) == pytest.approx(p, rel=1e-6)
+        assert joint_student_p(-difference, parts) == pytest.approx(1 - p, rel=1e-6)
+        assert joint_student_p(-difference, parts, direction="less") == pytest.approx(p, rel=1e-6)
+    assert joint_student_p(0.0, parts) == pytest.approx(0.5)
+    assert joint_student_p(1e6, parts, least=0.001) == pytest.approx(0.001)
 
 
-def test_a_joint_error_of_one_part_has_its_degrees():
-    assert joint_error((2.0, 4), (0.0, 99)) == pytest.approx((2.0, 4))
-    assert joint_error((0.0, 4), (2.0, 99)) == pytest.approx((2.0, 99))
-    assert joint_error((0.0, 4), (0.0, 99)) == (0.0, 4)
-    assert joint_error((1.0, 4), (1.0, 0))[1] == 0
-    assert np.isnan(joint_error((np.nan, 4), (1.0, 99))[0])
+def test_a_joint_p_of_one_part_or_of_equal_degrees_is_student_s():
+    assert joint_student_p(1.3, [(0.5, 6)]) == student_p(1.3, 0.5, 6)
+    assert joint_student_p(1.3, [(0.5, 6), (0.0, 0)]) == student_p(1.3, 0.5, 6)
+    equal = joint_student_p(1.3, [(0.3, 6), (0.4, 6)])
+    assert equal == pytest.approx(student_p(1.3, 0.5, 6), rel=1e-9)
+    assert joint_student_p(1.0, [(0.0, 4), (0.0, 0)], least=0.01) == 0.01
+    assert joint_student_p(0.0, [(0.0, 4), (0.0, 0)], least=0.01) == 1.0
+    assert np.isnan(joint_student_p(1.0, [(np.nan, 4), (1.0, 99)]))
+    assert np.isnan(joint_student_p(1.0, [(1.0, 4), (1.0, 0)]))
 
 
-@pytest.mark.parametrize("share_of_texts", [0.0, 0.5, 2.0])
-def test_a_new_seed_among_five_is_rejected_at_its_level(share_of_texts):
-    rng, n_runs, n_texts = np.random.default_rng(3), 4000, 20
-    seeds = rng.standard_normal((n_runs, 6))
-    texts = share_of_texts * rng.standard_normal((n_runs, n_texts))
-    new, others = seeds[:, 0] + texts.mean(axis=1), seeds[:, 1:]
-    rejected = 0
-    for run in range(n_runs):
-        of_seeds = others[run].std(ddof=1) * np.sqrt(1 + 1 / 5), 4
-        of_texts = texts[run].std(ddof=1) / np.sqrt(n_texts), n_texts - 1
-        p = student_p(new[run] - others[run].mean(), *joint_error(of_seeds, of_texts))
-        rejected += p <= 0.05
-    assert stats.binom.ppf(0.001, n_runs, 0.04) <= rejected <= stats.binom.ppf(0.999, n_runs, 0.05)
+@pytest.mark.parametrize("error_of_texts", [0.05, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("level", [0.05, 0.004])
+def test_a_new_seed_among_five_is_rejected_at_most_at_its_level(error_of_texts, level):
+    rng, n_runs, n_seeds, n_texts = np.random.default_rng(3), 100_000, 5, 64
+    seeds = rng.standard_normal((n_runs, n_seeds + 1))
+    of_texts = error_of_texts * np.sqrt(rng.chisquare(n_texts - 1, n_runs) / (n_texts - 1))
+    difference = seeds[:, 0] - seeds[:, 1:].mean(axis=1)
+    difference += error_of_texts * rng.standard_normal(n_runs)
+    of_seeds = seeds[:, 1:].std(axis=1, ddof=1) * np.sqrt(1 + 1 / n_seeds)
+    # Rejected is what lies beyond the quantile of the level; a few by the function itself.
+    quantiles = [stats.t.isf(level, degrees) for degrees in (n_seeds - 1, n_texts - 1)]
+    squares = np.stack([of_seeds**2, of_texts**2])
+    limit = (squares * np.array(quantiles)[:, None]).sum(axis=0) / np.sqrt(squares.sum(axis=0))
+    rejected = difference >= limit
+    assert rejected.sum() <= stats.binom.ppf(0.999, n_runs, level)
+    for run in [*np.flatnonzero(rejected)[:20], *range(20)]:
+        parts = [(of_seeds[run], n_seeds - 1), (of_texts[run], n_texts - 1)]
+        assert (joint_student_p(difference[run], parts) <= level) == rejected[run]

@@ -13,9 +13,8 @@ from transformer_dynamics.claims.null_draws import N_EXCEEDING
 from transformer_dynamics.claims.verdict import NullComparison
 from transformer_dynamics.stats.significance import (
     has_exceeded,
-    joint_error,
+    joint_student_p,
     sequential_p,
-    student_p,
 )
 
 # A standard error below this share of the values is rounding.
@@ -43,12 +42,11 @@ def _comparison(claim: Claim, null: NullEvidence, *, decides: bool, least: float
     else:
         n_groups = null.n_groups
         error = _sd(null.differences, null.own) * math.sqrt(n_groups / max(1, n_groups - 1))
-        sd, degrees = error * math.sqrt(n_groups), float(n_groups - 1)
+        sd, parts = error * math.sqrt(n_groups), [(error, n_groups - 1)]
         if null.spread == "seeds":
             sd = _sd(null.statistics, null.own)
-            of_seeds = sd * math.sqrt(1 + 1 / count), count - 1
-            error, degrees = joint_error(of_seeds, (error, degrees))
-        p = student_p(difference, error, degrees, direction=claim.direction, least=least)
+            parts.append((sd * math.sqrt(1 + 1 / count), count - 1))
+        p = joint_student_p(difference, parts, direction=claim.direction, least=least)
         count, estimator = count if null.spread == "seeds" else n_groups, "student"
     effect = difference / sd if sd > 0 else math.nan
     return NullComparison(mean, sd, p, effect, decides, null.spread, count, null.own, estimator)

@@ -19,10 +19,11 @@ METHODS = (
         " ends after 20 such draws, where p = 20 / number of draws (Besag and Clifford 1991), and"
         " after 40 draws where the verdict does not depend on the null: it is only shown, or an"
         " interval or another null settles the verdict. Untrained twins of several seeds: Student's"
-        " t of one new observation, with the variance over seeds and over texts and"
-        " approximate degrees of freedom (Satterthwaite 1946). Nulls of one recording (shuffled"
-        " tokens, zero update): Student's t of the paired difference over texts. The effect is the"
-        " difference in standard deviations over draws, seeds or texts, as the table states."
+        " t of one new observation, with the variance over seeds and over texts; its quantile is"
+        " the mean of those of both, with these variances as weights (Cochran 1964). Nulls of one"
+        " recording (shuffled tokens, zero update): Student's t of the paired difference over"
+        " texts. The effect is the difference in standard deviations over draws, seeds or texts, as"
+        " the table states."
     ),
     (
         "A claim is supported if its whole interval lies beyond its threshold and it exceeds every"
@@ -41,7 +42,7 @@ WORKS = {
     "Efron 1987": "Efron (1987), Journal of the American Statistical Association 82, 171",
     "Phipson and Smyth 2010": "Phipson and Smyth (2010), arXiv 1603.05766",
     "Besag and Clifford 1991": "Besag and Clifford (1991), Biometrika 78, 301",
-    "Satterthwaite 1946": "Satterthwaite (1946), Biometrics Bulletin 2, 110",
+    "Cochran 1964": "Cochran (1964), Biometrics 20, 191",
     "Benjamini and Hochberg 1995": (
         "Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57, 289"
     ),

@@ -7,13 +7,14 @@
 The observed value counts as one of the draws: p is never 0, and a test at level alpha rejects a
 true null with probability at most alpha for any B. p-values below 1/(1 + B) cannot be resolved.
 `scipy.stats.monte_carlo_test` draws the null itself and does not stop early. Sources: Phipson and
-Smyth (arXiv 1603.05766); for stopping, Besag and Clifford (Biometrika 78, 301, 1991); for degrees
-of freedom of joint errors, Satterthwaite (Biometrics Bulletin 2, 110, 1946).
+Smyth (arXiv 1603.05766); for stopping, Besag and Clifford (Biometrika 78, 301, 1991); for joint
+errors, Cochran (Biometrics 20, 191, 1964).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -159,28 +160,56 @@ def student_p(
     return max(least, float(special.stdtr(degrees, -signed / standard_error)))
 
 
-def joint_error(*parts: tuple[float, float]) -> tuple[float, float]:
-    """Combine independent standard errors of a sum, with Welch and Satterthwaite's degrees.
+def joint_student_p(
+    difference: float,
+    parts: Sequence[tuple[float, float]],
+    *,
+    direction: Direction = "greater",
+    least: float = 1e-12,
+) -> float:
+    """Compute the one-sided p-value of a difference whose error is a sum of independent errors.
+
+    After Cochran and Cox: the quantile of the difference over its standard error is the mean of the
+    quantiles of Student's t of the parts, weighted with their variances. From five observations of
+    each part on, a true null is rejected at most at the level; degrees of freedom after
+    Satterthwaite would reject it up to twice as often at a level of 0.4 %. With two observations of
+    a part the level of 1 % is up to 1.7 %.
 
     Args:
-        parts: standard error and its degrees of freedom, of each term.
+        difference: observed value less the value of the null.
+        parts: standard error of each part, in the same unit, and its degrees of freedom.
+        direction: claimed side, `greater` or `less`.
+        least: smallest p-value that is returned, above 0.
 
     Returns:
-        Standard error of the sum, and its degrees of freedom; the fewest of the parts where the
-        error is zero or undefined, or a part has none.
+        p as of `student_p`, which it is for one part, and for parts with the same degrees.
 
-    >>> joint_error((3.0, 4), (4.0, 127))[0]
-    5.0
-    >>> round(joint_error((3.0, 4), (4.0, 127))[1], 1)
-    28.1
+    >>> round(joint_student_p(2.0, [(1.0, 7), (0.0, 99)]), 3)
+    0.043
+    >>> round(joint_student_p(2.0, [(0.8, 4), (0.6, 99)]), 3)
+    0.048
     """
-    error = math.hypot(*(part for part, _ in parts))
-    fewest = min(degrees for _, degrees in parts)
-    if not 0 < error < math.inf or fewest <= 0:
-        return error, fewest
-    shares = [((part / error) ** 4, degrees) for part, degrees in parts]
-    total = sum(share / degrees for share, degrees in shares if share > 0)
-    return error, 1 / total
+    given = [each for each in parts if each[0] != 0]
+    error = math.hypot(*(part for part, _ in given))
+    degrees = min((each for _, each in given), default=max(each for _, each in parts))
+    signed = difference if direction == "greater" else -difference
+    plain = student_p(signed, error, degrees, least=least)
+    if len(given) < 2 or not np.isfinite(plain):
+        return plain
+    weights = [((part / error) ** 2, each) for part, each in given]
+
+    def quantile(p: float) -> float:
+        return -sum(weight * float(special.stdtrit(each, p)) for weight, each in weights)
+
+    # Bisection of the logarithm: more digits of a p-value than its test can use.
+    low, high = math.log(least), math.log(0.5)
+    for _ in range(60):
+        middle = (low + high) / 2
+        if quantile(math.exp(middle)) > abs(signed) / error:
+            low = middle
+        else:
+            high = middle
+    return math.exp(high) if signed >= 0 else 1 - math.exp(high)
 
 
 def aligned(

@@ -157,6 +157,14 @@ CATALOG = {
         "487",
         "51--56",
     ),
+    "cochran1964": Work(
+        "Cochran, William G.",
+        "Approximate significance levels of the Behrens-Fisher test",
+        "1964",
+        "Biometrics",
+        "20",
+        "191--195",
+    ),
     "efron1987": Work(
         "Efron, Bradley",
         "Better bootstrap confidence intervals",
@@ -218,14 +226,6 @@ CATALOG = {
         "Physical Review Letters",
         "76",
         "4705--4708",
-    ),
-    "satterthwaite1946": Work(
-        "Satterthwaite, Franklin E.",
-        "An approximate distribution of estimates of variance components",
-        "1946",
-        "Biometrics Bulletin",
-        "2",
-        "110--114",
     ),
     "song2012": Work(
         "Song, Le and Smola, Alex and Gretton, Arthur and Bedo, Justin and Borgwardt, Karsten",
