@@ -58,10 +58,11 @@ def test_a_system_is_prepared_once_and_before_the_next_one():
 
 def test_twins_share_as_many_texts_as_the_model_follows():
     counts = {name: len(texts) for name, texts in texts_followed(SYSTEMS, range(6)).items()}
-    assert counts == {"model": 6, "untrained": 3, "untrained 1": 3}
+    assert counts == {"model": 6, "untrained": 4, "untrained 1": 4}
     many = [SYSTEMS[0], *(contraction(0.9, f"untrained {number}") for number in range(5))]
-    assert [len(texts) for texts in texts_followed(many, range(6)).values()] == [6, *[2] * 5]
-    assert [len(texts) for texts in texts_followed(many, range(6), least=4).values()][1:] == [4] * 5
+    assert [len(texts) for texts in texts_followed(many, range(30)).values()] == [30, *[6] * 5]
+    assert [len(texts) for texts in texts_followed(many, range(6)).values()] == [6, *[4] * 5]
+    assert [len(texts) for texts in texts_followed(many, range(3)).values()] == [3] * 6
 
 
 def test_texts_are_drawn_without_replacement_and_in_order():

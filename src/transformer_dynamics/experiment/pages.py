@@ -45,7 +45,7 @@ class Pages:
         run = self._run
         run.ledger.note(pending=pending)
         self._shown = self._stages()
-        with run.reporter.stage(REPORT, "pages"), run.ledger.timed(REPORT, self._inputs()):
+        with run.stage(REPORT, "pages", self._inputs()):
             self._page.write()
 
     def _pending(self, name: str) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from transformer_dynamics.claims.options import draws_needed
-from transformer_dynamics.environment import system_information
+from transformer_dynamics.environment import return_memory, system_information
 from transformer_dynamics.experiment.ledger import Ledger
-from transformer_dynamics.experiment.reporter import Reporter, Silent
+from transformer_dynamics.experiment.reporter import Progress, Reporter, Silent
 from transformer_dynamics.experiment.settings import Settings, select
 from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.model.loading import as_model
@@ -57,6 +59,22 @@ class Run:
     def ledger(self) -> Ledger:
         """Ledger of the finished stages."""
         return Ledger(self.out / "run.json")
+
+    @contextmanager
+    def stage(self, name: str, unit: str, inputs: Any = None) -> Iterator[Progress | None]:
+        """Report a stage, and note it in the ledger if it ends without an error.
+
+        Args:
+            name: Name of the stage.
+            unit: What its progress counts, in the plural.
+            inputs: What its result depends on.
+
+        Yields:
+            Receiver of the progress.
+        """
+        with self.reporter.stage(name, unit) as progress, self.ledger.timed(name, inputs):
+            yield progress
+        return_memory()
 
     def note_provenance(self, recording: Recording) -> None:
         """Write model, texts, settings and versions to the ledger; keep what is known of stages."""

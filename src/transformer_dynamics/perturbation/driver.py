@@ -14,10 +14,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from transformer_dynamics.environment import return_memory
 from transformer_dynamics.errors import InputError
 from transformer_dynamics.model.flow_map import FlowMap
 from transformer_dynamics.nulls.flow_maps import zero_update
 from transformer_dynamics.perturbation.systems import ZERO_UPDATE, System
+
+# Fewest texts of a further system: the model is compared with it on these texts, and a difference
+# over two texts has one degree of freedom.
+LEAST_TEXTS = 4
 
 Progress = Callable[[int, int], None]
 Experiment = Callable[[int], Mapping[str, xr.Dataset]]
@@ -61,6 +66,7 @@ def over_texts(
             n_done += 1
             if on_progress is not None:
                 on_progress(n_done, n_in_all)
+        return_memory()
     return along_samples(results, texts, systems[0].recording.groups_of(texts))
 
 
@@ -97,16 +103,14 @@ def flow_and_zero_update(system: System, text: int) -> dict[str, FlowMap]:
     return {system.name: flow, ZERO_UPDATE: zero_update(flow)}
 
 
-def texts_followed(
-    systems: Sequence[System], texts: Sequence[int], *, least: int = 2
-) -> dict[str, list[int]]:
+def texts_followed(systems: Sequence[System], texts: Sequence[int]) -> dict[str, list[int]]:
     """Texts that each system follows, by its name.
 
     The first system follows all texts. The other systems share as many texts in all, each the first
-    few and at least `least`: their statistics are compared over systems, not over texts.
+    few and at least `LEAST_TEXTS`: their statistics are compared over systems first.
     """
     n_others = len(systems) - 1
-    n_each = min(len(texts), max(least, -(-len(texts) // max(1, n_others))))
+    n_each = min(len(texts), max(LEAST_TEXTS, -(-len(texts) // max(1, n_others))))
     return {
         system.name: list(texts if number == 0 else texts[:n_each])
         for number, system in enumerate(systems)

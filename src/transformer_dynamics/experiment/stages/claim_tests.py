@@ -83,7 +83,7 @@ class ClaimTests:
     def _test(self, stage: str, claims: Sequence[str], perturbed: Mapping[str, xr.Dataset]) -> None:
         run, inputs = self._run, self._inputs(claims)
         settings = run.settings
-        with run.reporter.stage(stage, "draws") as progress, run.ledger.timed(stage, inputs):
+        with run.stage(stage, "draws", inputs) as progress:
             verdicts = evaluate_claims(
                 self._recording,
                 # A perturbation's result holds its own nulls.

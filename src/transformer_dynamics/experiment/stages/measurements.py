@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from transformer_dynamics.environment import version
+from transformer_dynamics.environment import return_memory, version
 from transformer_dynamics.experiment.run import Run, identity
 from transformer_dynamics.numerics.parallel import task_pool, timed
 from transformer_dynamics.recording import Recording
@@ -35,6 +35,7 @@ def measure(run: Run, recording: Recording, names: Sequence[str] | None = None) 
             measured(recording, pending, client=run.settings.client)
         ):
             save_result(run.store, name, result)
+            return_memory()
             run.ledger.finished(f"measure {name}", inputs, seconds)
             if progress is not None:
                 progress(n_before + 1, len(pending))
@@ -84,7 +85,7 @@ def compare(run: Run, recording: Recording, twin: Recording) -> None:
         return
     shared = np.isin(recording.text_index, twin.text_index)
     function = partial(_compared, COMPARISONS.get(COMPARISON).function, run.settings.seed)
-    with run.reporter.stage(COMPARISON, "recordings"), run.ledger.timed(COMPARISON, inputs):
+    with run.stage(COMPARISON, "recordings", inputs):
         both = recording.isel(sample=shared), twin
         if run.settings.client is None:
             result = function(*both)

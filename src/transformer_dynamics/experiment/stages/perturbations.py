@@ -78,7 +78,7 @@ def inputs_of(
 
 def _result(run: Run, name: str, perturbed: Sequence[System], inputs: dict[str, Any]) -> xr.Dataset:
     function, n_texts = PERTURBATIONS.get(name).function, inputs["n_texts"]
-    with run.reporter.stage(name, "texts") as progress, run.ledger.timed(name, inputs):
+    with run.stage(name, "texts", inputs) as progress:
         result: xr.Dataset = function(
             perturbed, on_progress=progress, n_texts=n_texts, seed=run.settings.seed
         )

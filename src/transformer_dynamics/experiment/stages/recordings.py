@@ -35,7 +35,7 @@ def record_model(run: Run) -> Recording:
     if path.exists():
         run.reporter.skipped("record")
         return make()
-    with run.reporter.stage("record", "tokens") as progress, run.ledger.timed("record", None):
+    with run.stage("record", "tokens") as progress:
         return make(on_progress=progress)
 
 
@@ -69,7 +69,7 @@ def record_nulls(run: Run, recording: Recording, named: set[str]) -> dict[str, l
             run.reporter.skipped(name)
             made = make()
         else:
-            with run.reporter.stage(name, "tokens") as progress, run.ledger.timed(name, None):
+            with run.stage(name, "tokens") as progress:
                 made = make(on_progress=progress)
         recordings[name] = [made] if isinstance(made, Recording) else list(made)
     return recordings

@@ -44,6 +44,7 @@ from transformer_dynamics.perturbation.systems import (
     RANDOM_UPDATES,
     SPECTRUM_MATCHED_UPDATES,
     System,
+    model_and_one_twin,
 )
 from transformer_dynamics.registry import perturbation
 
@@ -80,19 +81,21 @@ def jacobians(
         `effective_rank`, `participation_ratio`, `stable_rank` of the product of the first steps up
         to this one, and `traceless_symmetric_energy` of the update without its mean diagonal, NaN,
         with one `UndefinedWarning`, if an update is a multiple of the identity; `(system, sample,
-        exponent)`: `lyapunov_exponent` in nats per step, `composed_singular_value`.
+        exponent)`: `lyapunov_exponent` in nats per step, NaN for the second and later twins,
+        `composed_singular_value`.
 
     Raises:
         InputError: unknown sites or too many texts.
     """
     texts = chosen_texts(systems, n_texts, seed)
     chosen = layer_sites(systems[0].sites) if sites is None else tuple(sites)
+    shown = model_and_one_twin(systems)
 
     def prepare(system: System) -> Experiment:
         def experiment(text: int) -> dict[str, xr.Dataset]:
             matrices = steps_of_text(system, text, chosen)
             drawn = DRAWN if system is systems[0] else {}
-            return {system.name: _chain(matrices)} | {
+            return {system.name: _chain(matrices, is_shown=system in shown)} | {
                 name: _chain(draw(matrices, seed=text_seed(seed, text)))
                 for name, draw in drawn.items()
             }
@@ -105,10 +108,11 @@ def jacobians(
     return result.assign_coords(step=step_names(chosen))
 
 
-def _chain(matrices: Floats) -> xr.Dataset:
-    """Quantities of one text's steps that need no eigenvalues."""
+def _chain(matrices: Floats, *, is_shown: bool = True) -> xr.Dataset:
+    """Quantities of one text's steps that need no eigenvalues; exponents if figures show them."""
     # The chain of QR factorizations takes one core, the ranks the others.
-    tasks: list[Callable[[Floats], Any]] = [lyapunov_exponents, composed_ranks]
+    exponents_of = lyapunov_exponents if is_shown else _undefined
+    tasks: list[Callable[[Floats], Any]] = [exponents_of, composed_ranks]
     exponents, (ranks, values) = map_in_threads(lambda task: task(matrices), tasks)
     norms, energies, traceless = zip(*map_in_threads(_sizes, matrices), strict=True)
     readings = {
@@ -124,6 +128,10 @@ def _chain(matrices: Floats) -> xr.Dataset:
     shares = {"units": "1", "denominator": "the largest singular value of the whole product"}
     result["composed_singular_value"] = ("exponent", values, shares)
     return result
+
+
+def _undefined(matrices: Floats) -> Floats:
+    return np.full(matrices.shape[-1], np.nan)
 
 
 def _sizes(matrix: Floats) -> tuple[list[float], list[float], float]:

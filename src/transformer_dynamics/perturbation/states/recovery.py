@@ -48,8 +48,6 @@ HORIZONS = (2, 6, 12)
 END = "end"
 # Horizon of arXiv 2502.12131, for the Jacobians.
 LINEAR_HORIZON = 12
-# Fewest texts of a twin: two to find a band on, two to measure it on.
-LEAST = 4
 # States per kind and start whose next token is predicted: logits over the vocabulary cost most.
 KL_STATES = 2
 # Kind whose next token is predicted for the second and later twins.
@@ -135,7 +133,7 @@ def recovery(
         linear = linearization if system is model else None
         return lambda text: _of_text(system, text, displacements, seed, linear)
 
-    followed = texts_followed(systems, texts, least=LEAST)
+    followed = texts_followed(systems, texts)
     whole = over_texts(systems, texts, prepare, followed=followed, on_progress=on_progress)
     names = [*(system.name for system in systems), ZERO_UPDATE]
     whole = whole.sel(system=names, size=list(plan.sizes))
