@@ -13,6 +13,7 @@ from transformer_dynamics.model import layer_edits
 from transformer_dynamics.model.layer_edits import LayerEdits
 from transformer_dynamics.nulls.layer_updates import moved_displacement, turned_updates
 from transformer_dynamics.perturbation import skip_and_swap
+from transformer_dynamics.perturbation.layers import SHOWN_TEXTS
 
 FAMILIES = ("llama", "gpt2", "gpt_neox", "gemma2", "olmo2", "mixtral")
 TOKENS = tiny.token_lists(1)[0]
@@ -136,6 +137,27 @@ def test_agreement_and_divergence_by_hand():
     for drawing in result.td.drawings:
         assert drawing.figure().data
         assert any(series.name == "model, moved" for series in drawing.series)
+
+
+def test_what_no_claim_compares_is_made_in_the_first_texts():
+    model = tiny.model()
+    recording = td.record(model, tiny.token_lists(SHOWN_TEXTS + 2))
+    pair = td.perturbation.systems(model, recording, n_twins=1)
+    result = skip_and_swap(pair, n_texts=SHOWN_TEXTS + 2, n_tokens=6)
+    shown, others = result.isel(sample=slice(SHOWN_TEXTS)), result.isel(sample=slice(-2, None))
+    assert shown["agreement"].isel(layer=0).notnull().all()
+    of_model = others["agreement"].sel(system="model")
+    assert of_model.sel(edit=["skip", "moved"]).notnull().all()
+    assert others["kl"].sel(edit=["swap", "turned"]).isnull().all()
+    of_twin = others["kl"].sel(system="untrained")
+    assert of_twin.sel(edit="skip").notnull().all()
+    assert of_twin.sel(edit="moved").isnull().all()
+    (verdict,) = td.evaluate_claims(
+        recording, claims=["C11"], perturbed={"perturbation.skip_and_swap": result}
+    )
+    assert np.isfinite(verdict.nulls["turned_updates"].p)
+    for drawing in result.td.drawings:
+        assert all(np.isfinite(series.y).all() for series in drawing.series)
 
 
 def test_further_twins_are_skipped_alone():

@@ -24,10 +24,10 @@ QUICK_MEASURES = (
 SLOW_CLAIMS = ("C12", "C13")
 # Seconds of a stage over the seconds of recording the same texts.
 OF_RECORDING = {
-    "shuffled_tokens": 0.25,
-    "untrained": 2.7,
-    "claims": 2.8,
-    "dimension.autoencoder": 1.1,
+    "shuffled_tokens": 0.3,
+    "untrained": 2.0,
+    "claims": 2.4,
+    "dimension.autoencoder": 1.2,
     "dimension.held_out_pca": 0.1,
     "dimension.intrinsic_dimension": 0.2,
     "dimension.pca_per_site": 0.1,
@@ -42,17 +42,17 @@ OF_RECORDING = {
 }
 # Seconds of a perturbation for each text that it follows, over those of recording one text.
 OF_ONE_TEXT = {
-    "perturbation.basin": 15.0,
-    "perturbation.community_gain": 630.0,
-    "perturbation.flow_field": 40.0,
+    "perturbation.basin": 13.0,
+    "perturbation.community_gain": 120.0,
+    "perturbation.flow_field": 35.0,
     "perturbation.jacobians": 300.0,
-    "perturbation.logit_lens": 3.1,
-    "perturbation.recovery": 97.0,
-    "perturbation.skip_and_swap": 120.0,
-    "perturbation.slow_points": 210.0,
-    "perturbation.spectra": 850.0,
-    "perturbation.teleport": 68.0,
-    "perturbation.truncation": 42.0,
+    "perturbation.logit_lens": 2.9,
+    "perturbation.recovery": 79.0,
+    "perturbation.skip_and_swap": 110.0,
+    "perturbation.slow_points": 150.0,
+    "perturbation.spectra": 670.0,
+    "perturbation.teleport": 93.0,
+    "perturbation.truncation": 50.0,
 }
 
 
@@ -68,7 +68,7 @@ def estimated_seconds(
         n_followed: number of texts that a perturbation follows.
 
     >>> estimated_seconds("perturbation.basin", 64.0, 512, 20)
-    37.5
+    32.5
     """
     if stage.startswith("perturbation."):
         share = OF_ONE_TEXT.get(stage)

@@ -5,9 +5,10 @@
     turned   layer l's update points in a random direction, with its norm at every position
     moved    layer l's update is kept, and a random displacement of its norm is added
 
-`moved` is the control matched to `skip` in size. Cost: 2 L passes over the tokens of every text,
-and L / 2 for a twin that is only skipped. Source: arXiv 2406.19384; random controls and untrained
-twin: ours. Documentation: docs/measures/perturbation.skip_and_swap.md.
+`moved` is the control matched to `skip` in size. Cost: 2 L passes over the tokens of each of the
+first six texts, L of the others, L / 2 of those of a twin that is only skipped. Source: arXiv
+2406.19384; random controls and untrained twin: ours. Documentation:
+docs/measures/perturbation.skip_and_swap.md.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ from transformer_dynamics.perturbation.systems import System, model_and_one_twin
 from transformer_dynamics.registry import perturbation
 
 EDITS = ("skip", "swap", "turned", "moved")
+# Edits that a claim compares, those of twins the first one. The others are only shown, for the
+# first few texts.
+COMPARED = ("skip", "moved")
+SHOWN_TEXTS = 6
 AGREEMENT = {"units": "1", "denominator": "positions; whether the most likely next token stays"}
 DIVERGENCE = {"units": "nats", "definition": "KL of the unedited next-token distribution from it"}
 
@@ -61,8 +66,8 @@ def skip_and_swap(
 
     Returns:
         `agreement` and `kl` `(system, sample, edit, layer)`; NaN for swapping the last layer, which
-        no layer follows, and for all edits but `skip` of the second and later twins, whose other
-        edits no figure and no claim shows.
+        no layer follows, for `swap` and `turned` beyond the first six texts, and for all edits but
+        `skip` of the twins, except those of the first twin in the first six texts.
 
     Raises:
         InputError: too many texts, no tokens, or a system without a model.
@@ -74,10 +79,15 @@ def skip_and_swap(
     shown = model_and_one_twin(systems)
 
     def prepare(system: System) -> Experiment:
-        kinds = EDITS if system in shown else EDITS[:1]
-        return lambda text: {
-            system.name: _edited(system, system.tokens(text)[:n_tokens], seed + text, kinds)
-        }
+        compared = COMPARED if system is systems[0] else COMPARED[:1]
+
+        def experiment(text: int) -> dict[str, xr.Dataset]:
+            is_shown = system in shown and text in texts[:SHOWN_TEXTS]
+            kinds = EDITS if is_shown else compared
+            tokens = system.tokens(text)[:n_tokens]
+            return {system.name: _edited(system, tokens, seed + text, kinds)}
+
+        return experiment
 
     followed = texts_followed(systems, texts)
     return over_texts(systems, texts, prepare, followed=followed, on_progress=on_progress)

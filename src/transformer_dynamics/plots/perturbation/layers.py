@@ -6,7 +6,7 @@ from typing import Literal
 
 import xarray as xr
 
-from transformer_dynamics.perturbation.layers import EDITS
+from transformer_dynamics.perturbation.layers import EDITS, SHOWN_TEXTS
 from transformer_dynamics.perturbation.systems import shown_systems
 from transformer_dynamics.plots.backend import Drawing, Lines
 from transformer_dynamics.plots.backend.bands import text_series
@@ -61,7 +61,8 @@ def _lines(
         caption=system_caption(
             result,
             f"{quantity}, when one layer is skipped, swapped with the next, or its update turned "
-            "or moved at random (turned moves the state 1.41 times as far), mean over texts",
+            "or moved at random (turned moves the state 1.41 times as far), mean over texts; "
+            f"swapped and turned in the first {SHOWN_TEXTS} of them",
         ),
         interpretation=(
             "Learned robustness keeps predictions better when a layer is skipped than when the "
