@@ -94,7 +94,7 @@ def test_the_registered_null_is_the_single_twin():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seeds": []}, r"got seeds=\[\]; .*seeds=range\(8\)"),
+        ({"seeds": []}, r"got seeds=\[\]; .*seeds=range\(5\)"),
         ({"seeds": [1, 1]}, r"got seeds=\[1, 1\]; each twin has a seed of its own"),
         ({"n_texts": 0}, "got n_texts=0; .*n_texts=128"),
     ],
