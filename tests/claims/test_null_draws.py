@@ -8,7 +8,7 @@ import pytest
 import transformer_dynamics as td
 from transformer_dynamics.claims import ClaimOptions
 from transformer_dynamics.claims.drawn_nulls import draw_seed, drawn_nulls, draws_of
-from transformer_dynamics.claims.null_draws import N_SHOWN
+from transformer_dynamics.claims.null_draws import BATCH, N_EXCEEDING, N_SHOWN
 from transformer_dynamics.claims.truths import TRUTHS
 from transformer_dynamics.registry import CLAIMS, NULLS
 from transformer_dynamics.stats.bootstrap import uniform_weights
@@ -40,8 +40,10 @@ def test_a_null_that_is_not_exceeded_settles_the_verdict():
     assert found.verdict == "reproduced, not beyond null"
     assert found.nulls["untrained"].p > 0.05
     assert {found.nulls[name].count for name in ("random_walk", "permuted_units")} == {N_SHOWN}
-    walk = verdict("C4", TRUTHS["C4"].twin(77))
-    assert walk.nulls["random_walk"].estimator == "sequential"
+    walk = verdict("C4", TRUTHS["C4"].twin(77)).nulls["random_walk"]
+    assert walk.estimator == "sequential"
+    # The round of the twentieth draw that exceeds is the last one.
+    assert walk.count - BATCH < N_EXCEEDING / walk.p <= walk.count
 
 
 def test_an_interval_short_of_the_threshold_settles_the_verdict():

@@ -11,11 +11,7 @@ from transformer_dynamics.claims.claim import Claim
 from transformer_dynamics.claims.evidence import Gathered, NullEvidence
 from transformer_dynamics.claims.null_draws import N_EXCEEDING
 from transformer_dynamics.claims.verdict import NullComparison
-from transformer_dynamics.stats.significance import (
-    has_exceeded,
-    joint_student_p,
-    sequential_p,
-)
+from transformer_dynamics.stats.significance import has_exceeded, joint_student_p, sequential_p
 
 # A standard error below this share of the values is rounding.
 ROUNDING = 1e-9

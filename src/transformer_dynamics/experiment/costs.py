@@ -48,7 +48,7 @@ OF_ONE_TEXT = {
     "perturbation.jacobians": 300.0,
     "perturbation.logit_lens": 2.9,
     "perturbation.recovery": 79.0,
-    "perturbation.skip_and_swap": 110.0,
+    "perturbation.skip_and_swap": 120.0,
     "perturbation.slow_points": 150.0,
     "perturbation.spectra": 670.0,
     "perturbation.teleport": 93.0,

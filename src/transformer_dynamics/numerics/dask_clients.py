@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformer_dynamics.errors import InputError
+from transformer_dynamics.numerics.parallel import n_cores
 
 if TYPE_CHECKING:
     import distributed
@@ -81,7 +81,7 @@ def _distributed() -> Any:
 def _local(n_workers: str | None) -> Iterator[dict[str, Any]]:
     """Worker processes of one thread each, without a limit on their memory."""
     cluster = _distributed().LocalCluster(
-        n_workers=int(n_workers or os.cpu_count() or 1),
+        n_workers=int(n_workers or n_cores()),
         threads_per_worker=1,
         memory_limit=None,
         dashboard_address=":0",

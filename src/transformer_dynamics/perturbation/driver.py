@@ -107,7 +107,7 @@ def texts_followed(systems: Sequence[System], texts: Sequence[int]) -> dict[str,
     """Texts that each system follows, by its name.
 
     The first system follows all texts. The other systems share as many texts in all, each the first
-    few and at least `LEAST_TEXTS`: their statistics are compared over systems first.
+    few and at least `LEAST_TEXTS`: as a null they vary over systems and not over texts alone.
     """
     n_others = len(systems) - 1
     n_each = min(len(texts), max(LEAST_TEXTS, -(-len(texts) // max(1, n_others))))

@@ -30,7 +30,7 @@ from transformer_dynamics.perturbation.driver import (
     over_texts,
     texts_followed,
 )
-from transformer_dynamics.perturbation.systems import System, model_and_one_twin
+from transformer_dynamics.perturbation.systems import System, is_further_twin
 from transformer_dynamics.registry import perturbation
 
 EDITS = ("skip", "swap", "turned", "moved")
@@ -76,13 +76,11 @@ def skip_and_swap(
         raise InputError(f"got n_tokens={n_tokens}; give one at least: n_tokens=32")
     texts = chosen_texts(systems, n_texts, seed)
 
-    shown = model_and_one_twin(systems)
-
     def prepare(system: System) -> Experiment:
         compared = COMPARED if system is systems[0] else COMPARED[:1]
 
         def experiment(text: int) -> dict[str, xr.Dataset]:
-            is_shown = system in shown and text in texts[:SHOWN_TEXTS]
+            is_shown = text in texts[:SHOWN_TEXTS] and not is_further_twin(system.name)
             kinds = EDITS if is_shown else compared
             tokens = system.tokens(text)[:n_tokens]
             return {system.name: _edited(system, tokens, seed + text, kinds)}

@@ -44,6 +44,18 @@ def test_steps_of_a_linear_flow_are_its_matrices():
     np.testing.assert_allclose(step_jacobians(LinearFlowMap(matrices)), matrices)
 
 
+def test_exponents_are_those_of_the_model_and_one_twin():
+    names = ["model", "untrained", "untrained 1"]
+    systems = [system(np.eye(4) + 0.3 * RNG.standard_normal((5, 4, 4)), name) for name in names]
+    result = jacobians(systems, n_texts=3)
+    exponents = result["lyapunov_exponent"]
+    assert exponents.sel(system=["model", "untrained"]).notnull().all()
+    assert exponents.sel(system="untrained 1").isnull().all()
+    # What claims compare is there for every twin.
+    for name in ("effective_rank", "traceless_symmetric_energy"):
+        assert result[name].notnull().all()
+
+
 def test_jacobians_of_known_systems():
     matrices = np.eye(4) + 0.3 * RNG.standard_normal((5, 4, 4))
     result = jacobians([system(matrices)], n_texts=3)

@@ -81,7 +81,7 @@ _PRESETS = (
     Preset(
         STANDARD,
         "The default: 512 texts, and draws enough to support a single claim.",
-        "about 26",
+        "about 27",
         {},
     ),
     Preset(

@@ -44,7 +44,7 @@ from transformer_dynamics.perturbation.systems import (
     RANDOM_UPDATES,
     SPECTRUM_MATCHED_UPDATES,
     System,
-    model_and_one_twin,
+    is_further_twin,
 )
 from transformer_dynamics.registry import perturbation
 
@@ -89,13 +89,13 @@ def jacobians(
     """
     texts = chosen_texts(systems, n_texts, seed)
     chosen = layer_sites(systems[0].sites) if sites is None else tuple(sites)
-    shown = model_and_one_twin(systems)
 
     def prepare(system: System) -> Experiment:
         def experiment(text: int) -> dict[str, xr.Dataset]:
             matrices = steps_of_text(system, text, chosen)
             drawn = DRAWN if system is systems[0] else {}
-            return {system.name: _chain(matrices, is_shown=system in shown)} | {
+            is_shown = not is_further_twin(system.name)
+            return {system.name: _chain(matrices, is_shown=is_shown)} | {
                 name: _chain(draw(matrices, seed=text_seed(seed, text)))
                 for name, draw in drawn.items()
             }

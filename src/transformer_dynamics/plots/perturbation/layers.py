@@ -45,7 +45,7 @@ def _lines(
     y_label: str,
     y_scale: Literal["linear", "log"] = "linear",
 ) -> Lines:
-    series = []
+    series, has_more = [], result.sizes["sample"] > SHOWN_TEXTS
     for system in shown_systems(result):
         for edit in EDITS:
             values = result[name].sel(system=system, edit=edit).transpose("sample", ...)
@@ -61,8 +61,8 @@ def _lines(
         caption=system_caption(
             result,
             f"{quantity}, when one layer is skipped, swapped with the next, or its update turned "
-            "or moved at random (turned moves the state 1.41 times as far), mean over texts; "
-            f"swapped and turned in the first {SHOWN_TEXTS} of them",
+            "or moved at random (turned moves the state 1.41 times as far), mean over texts"
+            + (f"; swapped and turned in {SHOWN_TEXTS} of them" if has_more else ""),
         ),
         interpretation=(
             "Learned robustness keeps predictions better when a layer is skipped than when the "
