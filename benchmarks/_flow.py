@@ -8,10 +8,8 @@ is that of a forked process while it advances, model included (on Linux).
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from _forking import in_fork
 from _timing import Row, Task, Timings, interleaved, relative_difference
 from numpy.typing import NDArray
 from rich.table import Table
@@ -224,13 +223,20 @@ def _bare(model: Model, tokens: Sequence[int], n_tokens: int, cache: Any) -> tor
     return torch.cat(pieces)
 
 
-def memory_line(quick: bool) -> str:
-    """Peak memory of processes that advance states over each of the two contexts."""
+def memory_line(quick: bool, apart: Executor) -> str:
+    """Peak memory of processes that advance states over each of the two contexts.
+
+    Args:
+        quick: small sizes.
+        apart: runs in a process in which no thread of torch runs, so that it can be forked.
+    """
     sizes, rounds = (QUICK, 1) if quick else (FULL, MEMORY_ROUNDS)
-    lengths = [str(length) for _ in range(rounds) for length in sizes.contexts]
-    command = [sys.executable, __file__, *lengths, *(["--quick"] if quick else [])]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    peaks = np.array([float(line) for line in done.stdout.splitlines()]).reshape(rounds, 2)
+    peaks = np.array(
+        [
+            [apart.submit(_peak_of_fork, length, quick).result() for length in sizes.contexts]
+            for _ in range(rounds)
+        ]
+    )
     few, many = sizes.contexts
     less, more = np.median(peaks, axis=0)
     return (
@@ -238,6 +244,11 @@ def memory_line(quick: bool) -> str:
         f"{more:.0f} MB over {many} tokens, {less:.0f} MB over {few}, ratio {more / less:.3f} "
         "(goal: at most 1.1)"
     )
+
+
+def _peak_of_fork(length: int, quick: bool) -> float:
+    """Peak of a process forked for it, in MB."""
+    return in_fork(lambda: _peak(length, quick))
 
 
 def _peak(length: int, quick: bool) -> float:
@@ -319,21 +330,3 @@ def _scaled(size: dict[str, int], rounds: int) -> Timings:
     }
     interleaved(tasks, 1)  # the first call of each allocates
     return interleaved(tasks, rounds)
-
-
-def _print_peaks(lengths: Sequence[int], quick: bool) -> None:
-    """Print the peak of each length, on a line, from a process forked for it.
-
-    No thread of torch runs here before the forks.
-    """
-    for length in lengths:
-        process = os.fork()
-        if process == 0:
-            print(_peak(length, quick), flush=True)
-            os._exit(0)
-        if os.waitpid(process, 0)[1]:
-            raise RuntimeError(f"the process that advances states over {length} tokens failed")
-
-
-if __name__ == "__main__":
-    _print_peaks([int(word) for word in sys.argv[1:] if word.isdigit()], "--quick" in sys.argv)

@@ -1,25 +1,21 @@
 """Workers on one machine: throughput of one and of two, and what their coordination costs.
 
-A process of its own loads the model once and forks the workers, which wait for each task: loading
+A process of its own loads the model and forks the workers, which wait for each task: loading
 is not counted, and seconds run from the start of a task until its last worker has the open
 recording. One process with two threads is the baseline; each worker has one thread. Coordination is
 what a shard costs whose states need no model, less the writing of its file: listing the folder,
 claim, heartbeat, publication and release.
-
-`python benchmarks/_workers.py --help` runs it alone; it prints JSON.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -42,13 +38,16 @@ SHARD_SAMPLES = 16
 TRIVIAL_SHARDS = 200
 
 
-def workers_table(rounds: int, n_texts: int, *, quick: bool) -> Table:
-    """Measure in a process of its own; one row per task, and one for the coordination."""
-    command = [sys.executable, __file__, "--rounds", str(rounds), "--texts", str(n_texts)]
-    ran = subprocess.run(
-        command + ["--quick"] * quick, stdout=subprocess.PIPE, text=True, check=True
-    )
-    found = json.loads(ran.stdout.splitlines()[-1])
+def workers_table(rounds: int, n_texts: int, apart: Executor, *, quick: bool) -> Table:
+    """One row per task, and one for the coordination.
+
+    Args:
+        rounds: interleaved rounds.
+        n_texts: texts to record.
+        apart: runs in a process in which no thread of torch runs, so that it can be forked.
+        quick: a tiny random model.
+    """
+    found = apart.submit(_measured, rounds, n_texts, quick).result()
     seconds = {name: np.array(each) for name, each in found["seconds"].items()}
     table = Table(title=f"Workers: {found['tokens']} tokens in {found['shards']} shards")
     table.add_column("what")
@@ -74,36 +73,30 @@ def workers_table(rounds: int, n_texts: int, *, quick: bool) -> Table:
     return table
 
 
-def main() -> None:
-    """Measure, and print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--texts", type=int, default=250)
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    torch.set_num_threads(1)  # no thread runs before the workers are forked
-    model, token_lists = (tiny_texts if options.quick else bundled_texts)(options.texts)
+def _measured(rounds: int, n_texts: int, quick: bool) -> dict[str, Any]:
+    """Seconds of each task and of the coordination `(round,)`, tokens and shards."""
+    model, token_lists = (tiny_texts if quick else bundled_texts)(n_texts)
     model.sites, model.weight_hash  # noqa: B018
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         workers = [_Forked(n_threads, model, token_lists) for n_threads in THREADS]
         seconds: dict[str, list[float]] = {task: [] for task in TASKS}
-        for index in range(options.rounds + 1):
+        for index in range(rounds + 1):
             for task, chosen in TASKS.items():
                 out = folder / f"{index}.zarr"
                 spent = _together([workers[number] for number in chosen], str(out))
                 shutil.rmtree(out)
                 if index:  # the first round warms up
                     seconds[task].append(spent)
-        coordination = [
-            float(workers[1].ask(f"coordination {folder}")) for _ in range(options.rounds)
-        ]
+        coordination = [float(workers[1].ask(f"coordination {folder}")) for _ in range(rounds)]
         for worker in workers:
             worker.end()
-    tokens = sum(map(len, token_lists))
-    n_shards = -(-len(token_lists) // SHARD_SAMPLES)
-    found = {"tokens": tokens, "shards": n_shards, "seconds": seconds}
-    print(json.dumps(found | {"coordination": coordination}))
+    return {
+        "tokens": sum(map(len, token_lists)),
+        "shards": -(-len(token_lists) // SHARD_SAMPLES),
+        "seconds": seconds,
+        "coordination": coordination,
+    }
 
 
 class _Forked:
@@ -192,7 +185,3 @@ def _coordination(folder: Path) -> float:
         td.record(model, token_lists, out=folder / "trivial.zarr", options=options)
     shutil.rmtree(folder / "trivial.zarr")
     return (spent["run"] - spent["write"]) / TRIVIAL_SHARDS
-
-
-if __name__ == "__main__":
-    main()

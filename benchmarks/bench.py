@@ -17,11 +17,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
 import torch
 from _flow import FULL, QUICK, flow_rows, memory_line, scaling_table
+from _forking import process_apart
 from _measures import measure_rows, walk
 from _page import page_table
 from _recording import bundled_texts, missing_peers, peer_rows, recording_rows, tiny_texts
@@ -45,6 +47,11 @@ FILE_WIDTH = 220
 def main() -> None:
     """Measure, then print."""
     options = _options()
+    with process_apart() as apart:
+        _print_sections(options, apart)
+
+
+def _print_sections(options: argparse.Namespace, apart: Executor) -> None:
     console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
     console.print(_machine(options.rounds), highlight=False)
     sections, lines = [], []
@@ -64,14 +71,14 @@ def main() -> None:
         lines += [f"{peer} is not installed and was not measured" for peer in missing_peers()]
     if "flow" in options.only:
         sections.append(flow_rows(model, QUICK if options.quick else FULL, options.rounds))
-        lines.append(memory_line(options.quick))
+        lines.append(memory_line(options.quick, apart))
     if sections:
         console.print(_table(*sections))
     if "scaling" in options.only:
         console.print(scaling_table(options.rounds, quick=options.quick))
     if "workers" in options.only:
         n_texts = max(1, options.texts // WORKER_SHARE)
-        console.print(workers_table(options.rounds, n_texts, quick=options.quick))
+        console.print(workers_table(options.rounds, n_texts, apart, quick=options.quick))
     if "run" in options.only:
         texts = texts_of_run(token_lists, options.texts, quick=options.quick)
         settings = settings_of_run(options.perturbed, quick=options.quick)
