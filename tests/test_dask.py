@@ -80,9 +80,12 @@ def require_equal_measures(client, recording, names):
                 np.testing.assert_array_equal(theirs, ours, err_msg=name)
 
 
-def test_workers_of_draws_and_measures_have_not_imported_torch(client):
-    # A lambda travels by value; a function of this module would import all that it imports.
-    assert not any(client.run(lambda: "torch" in __import__("sys").modules).values())
+def test_workers_of_draws_and_measures_do_not_import_torch(stored):
+    with workers.cluster(1, method="spawn") as client:
+        td.evaluate_claims(stored, claims=["C2"], options=OPTIONS, client=client)
+        assert len(list(measured(stored, MEASURED, client=client))) == len(MEASURED)
+        # A lambda travels by value; a function of this module would import all that it imports.
+        assert not any(client.run(lambda: "torch" in __import__("sys").modules).values())
 
 
 def files(path):
@@ -261,7 +264,6 @@ def test_a_worker_killed_while_it_records_loses_its_shard_alone(client, folder, 
 
 
 def test_all_measures_of_a_default_run_equal_those_of_one_process(client, tmp_path):
-    """After the tests of workers without torch, which some measures import."""
     td.synthetic.random_walk(n_samples=40, n_sites=7, n_units=12).save(tmp_path / "walk.zarr")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedWarning)

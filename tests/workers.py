@@ -9,6 +9,7 @@ from pathlib import Path
 import dask
 import distributed
 import xarray as xr
+from distributed.utils import get_mp_context
 
 from transformer_dynamics.errors import InputError, UndefinedWarning
 from transformer_dynamics.recording.workers.progress import list_claims
@@ -18,21 +19,44 @@ from transformer_dynamics.registry import MEASURES, measure
 PATIENCE, SHORT = 300, 5
 
 
+# What all workers import, once, in a process that they are forked from.
+IMPORTS = (
+    "distributed.nanny",
+    "sklearn.linear_model",
+    "sklearn.neighbors",
+    "transformers.models.llama.modeling_llama",
+    "transformer_dynamics.experiment.experiment",
+)
+
+
 @contextmanager
-def cluster(n_workers=3):
-    """A client of workers of this machine."""
-    with (
-        dask.config.set({"distributed.scheduler.worker-ttl": f"{PATIENCE}s"}),
-        distributed.LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            memory_limit=None,
-            dashboard_address=":0",
-            silence_logs=50,
-        ) as local,
-        distributed.Client(local) as client,
+def cluster(n_workers=3, method="forkserver"):
+    """A client of workers of this machine.
+
+    Args:
+        n_workers: their number.
+        method: "forkserver" forks them from a process of `IMPORTS`; "spawn" imports nothing before.
+    """
+    with dask.config.set(
+        {
+            "distributed.scheduler.worker-ttl": f"{PATIENCE}s",
+            "distributed.worker.multiprocessing-method": method,
+        }
     ):
-        yield client
+        context = get_mp_context()
+        if method == "forkserver":
+            context.set_forkserver_preload(list(IMPORTS))
+        with (
+            distributed.LocalCluster(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                memory_limit=None,
+                dashboard_address=":0",
+                silence_logs=50,
+            ) as local,
+            distributed.Client(local) as client,
+        ):
+            yield client
 
 
 def wait_once(folder):

@@ -83,16 +83,19 @@ def _averaged(gathered: xr.Dataset) -> list[str]:
 
 
 def merge_statistics(one: xr.Dataset, two: xr.Dataset) -> xr.Dataset:
-    """Merge the statistics of two sets of samples."""
-    variables: dict[str, xr.DataArray] = {}
+    """Merge the statistics of two sets of samples, which have the same coordinates."""
+    # Variables without their coordinates: aligning those takes ten times as long as the sums.
+    own, other = one.variables, two.variables
+    merged: dict[str, xr.Variable] = {}
     for name in _averaged(one):
-        n, m = one[f"{name}_count"], two[f"{name}_count"]
+        n, m = own[f"{name}_count"], other[f"{name}_count"]
         total = n + m
-        shift = two[name] - one[name]
+        shift = other[name] - own[name]
         part = (m / total.where(total > 0)).fillna(0.0)
-        variables[name] = (one[name] + shift * part).assign_attrs(one[name].attrs)
-        variables[f"{name}_squares"] = (
-            one[f"{name}_squares"] + two[f"{name}_squares"] + shift**2 * n * part
+        merged[name] = own[name] + shift * part
+        merged[name].attrs = own[name].attrs
+        merged[f"{name}_squares"] = (
+            own[f"{name}_squares"] + other[f"{name}_squares"] + shift**2 * n * part
         )
-        variables[f"{name}_count"] = total
-    return xr.Dataset(variables)
+        merged[f"{name}_count"] = total
+    return one.assign(merged)
