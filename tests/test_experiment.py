@@ -212,6 +212,25 @@ def test_what_changed_is_done_again_and_nothing_else(small, model, texts, tmp_pa
     assert set(told.begun) == {"claims", SLOW_CLAIM_TESTS, *FEW_CLAIMS_OF, "report"}
 
 
+def test_claims_are_tested_again_where_their_result_is_another(small, model, texts, tmp_path):
+    out, name = tmp_path / "replaced", "perturbation.recovery"
+    shutil.copytree(small, out)
+    store, before = out / "results.zarr", load_verdicts(small)
+    result = load_result(store, name)
+    moved = {each: values + 1.0 for each, values in result.items() if values.dtype.kind == "f"}
+    save_result(store, name, result.assign(moved))
+    told = Told()
+    replaced = Experiment(model, texts, out, FEW, told).run()
+    assert told.begun == [CLAIMS_OF[name], "report"]
+    values = [{each.id: each.value for each in verdicts} for verdicts in (before, replaced)]
+    assert values[0]["C8"] != values[1]["C8"]
+    shutil.rmtree(store / name)
+    told = Told()
+    made = Experiment(model, texts, out, FEW, told).run()
+    assert told.begun == [name, CLAIMS_OF[name], "report"]
+    assert [each.as_json() for each in made] == [each.as_json() for each in before]
+
+
 def test_a_result_that_somebody_added_is_on_the_next_page(small, model, texts, tmp_path):
     out, told = tmp_path / "added", Told()
     shutil.copytree(small, out)

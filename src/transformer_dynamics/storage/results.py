@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import xarray as xr
@@ -55,6 +56,18 @@ def result_stamp(store: Path, name: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
+
+
+def result_digest(store: Path, name: str) -> str | None:
+    """SHA-256 of the files of a stored result; None if there is none."""
+    if result_stamp(store, name) is None:
+        return None
+    hasher = hashlib.sha256()
+    for path in sorted((store / name).rglob("*")):
+        if path.is_file():
+            hasher.update(f"{path.relative_to(store).as_posix()}\0".encode())
+            hasher.update(hashlib.sha256(path.read_bytes()).digest())
+    return hasher.hexdigest()
 
 
 def saved_names(store: Path) -> list[str]:

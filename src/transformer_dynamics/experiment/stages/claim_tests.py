@@ -23,7 +23,7 @@ from transformer_dynamics.experiment.verdicts import (
 from transformer_dynamics.recording import Recording
 from transformer_dynamics.registry import CLAIMS
 from transformer_dynamics.storage.files import write_json
-from transformer_dynamics.storage.results import save_result
+from transformer_dynamics.storage.results import result_digest, save_result
 
 
 class ClaimTests:
@@ -116,7 +116,10 @@ class ClaimTests:
         """Inputs of the verdicts on the claims of a stage."""
         run, settings = self._run, self._run.settings
         need = _perturbation_of(claims)
-        perturbed = need and inputs_of(run, need, self._recording, self._nulls["untrained"])
+        perturbed = need and {
+            **inputs_of(run, need, self._recording, self._nulls["untrained"]),
+            "result": result_digest(run.store, need),
+        }
         return {
             "recording": identity(self._recording),
             "nulls": {
