@@ -47,6 +47,21 @@ def test_low_rank_latents_in_noise_are_supported():
     assert "About the mean of all sites" in found.why
 
 
+def test_twins_of_fewer_texts_are_compared_on_the_components_that_these_allow():
+    few = [twin.isel(sample=np.arange(0, 80, 4)) for twin in twins()["untrained"]]
+    found = verdict(planted(), model_nulls={"untrained": few})
+    assert found.verdict == "supported", found.why
+    profiles = found.evidence["null_profile"].sel(null="untrained")
+    assert profiles.sizes["n_components"] == len(c12.counts_of(planted()))
+    # Ten fitted texts have nine components: 1, 2, 3 and 5 of those that are tested.
+    assert np.isfinite(profiles).sum("n_components").values.tolist() == [4] * 6
+    own = planted().isel(sample=np.arange(0, 80, 4))
+    statistic = c12.summary(c12.profile(own.sublayers, np.ones((1, 20))))
+    assert found.nulls["untrained"].value == pytest.approx(statistic[0])
+    for drawing in CLAIMS.get("C12").draw(found.evidence):
+        assert drawing.title
+
+
 def test_isotropic_walks_and_states_are_not():
     for made in (synthetic.random_walk, synthetic.independent_states):
         found = verdict(made(n_samples=80, n_sites=18, n_units=60))

@@ -123,9 +123,12 @@ def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset
     bands = [percentile_interval(null.band) for null in nulls]
     null_dims = ("null", *claim.dims)
 
-    def stacked(parts: list[Any]) -> Floats:
-        return np.stack(parts) if parts else np.empty((0, *gathered.plain.shape))
+    def stacked(parts: Sequence[NDArray[Any]]) -> Floats:
+        # A null of fewer samples may have a shorter profile, as C12 of fewer components.
+        return _filled(parts, gathered.plain.shape)
 
+    shown = [null.shown for null in nulls]
+    most_shown = max(map(len, shown), default=0)
     evidence = xr.Dataset(
         {
             "profile": (claim.dims, gathered.plain),
@@ -140,7 +143,7 @@ def as_dataset(claim: Claim, gathered: Gathered, subject: Subject) -> xr.Dataset
             "statistic_high": gathered.estimate.interval[1],
             "null_mean": ("null", [null.statistics.mean() for null in nulls]),
             "null_spread": ("null", np.array([null.spread for null in nulls], dtype=object)),
-            "null_statistic": (("null", "draw"), _padded([null.shown for null in nulls])),
+            "null_statistic": (("null", "draw"), _filled(shown, (most_shown,))),
         },
         coords={"null": np.array(names, dtype=object), **claim.coordinates(subject.data)},
         attrs=plain_attributes(DESCRIBED | _described(claim, subject)),
@@ -166,9 +169,9 @@ def _described(claim: Claim, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _padded(rows: Sequence[NDArray[Any]]) -> Floats:
-    """Rows of unequal length as one array, filled up with NaN."""
-    padded = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan)
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    return padded
+def _filled(parts: Sequence[NDArray[Any]], shape: tuple[int, ...]) -> Floats:
+    """Stack arrays of at most this shape; what they lack is NaN."""
+    filled = np.full((len(parts), *shape), np.nan)
+    for index, part in enumerate(parts):
+        filled[(index, *map(slice, part.shape))] = part
+    return filled
