@@ -20,6 +20,7 @@ from transformer_dynamics.experiment.run import Run
 from transformer_dynamics.experiment.stages import claim_tests, recordings
 from transformer_dynamics.experiment.stages.measurements import COMPARISON
 from transformer_dynamics.experiment.verdicts import SLOW_CLAIM_TESTS
+from transformer_dynamics.model.language_model import Model
 from transformer_dynamics.recording import open_recording
 from transformer_dynamics.recording.options import RecordingOptions
 from transformer_dynamics.registry import CLAIMS, MEASURES, PERTURBATIONS
@@ -210,6 +211,38 @@ def test_what_changed_is_done_again_and_nothing_else(small, model, texts, tmp_pa
     told = Told()
     Experiment(model, texts, out, replace(FEW, n_null=7), told).run()
     assert set(told.begun) == {"claims", SLOW_CLAIM_TESTS, *FEW_CLAIMS_OF, "report"}
+
+
+def test_twins_that_the_ledger_knows_are_not_built_again(
+    small, model, texts, tmp_path, monkeypatch
+):
+    out = tmp_path / "t"
+    shutil.copytree(small, out)
+    nothing = replace(FEW, claims=["C1"], measures=[], perturbations=[])
+
+    def built(*_):
+        raise AssertionError("a twin was built")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "untrained_twin", built)
+        Experiment(model, texts, out, nothing).run()
+        patch.setattr(recordings, "system_information", lambda: {"torch": "another"})
+        with pytest.raises(AssertionError, match="a twin was built"):
+            Experiment(model, texts, out, nothing).run()
+    # Another twin's recording under this name is compared with the model, and refused.
+    one, other = (out / "nulls" / f"untrained-{seed}.zarr" for seed in (4, 5))
+    shutil.rmtree(one)
+    shutil.copytree(other, one)
+    with pytest.raises(TdynError, match="another recording"):
+        Experiment(model, texts, out, nothing).run()
+    # A missing chunk is made again.
+    shutil.rmtree(one)
+    shutil.copytree(small / "nulls" / one.name, one)
+    chunk = next(path for path in (one / "activation" / "c").rglob("*") if path.is_file())
+    before = chunk.read_bytes()
+    chunk.unlink()
+    Experiment(model, texts, out, nothing).run()
+    assert chunk.read_bytes() == before
 
 
 def test_claims_are_tested_again_where_their_result_is_another(small, model, texts, tmp_path):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from transformer_dynamics.experiment.run import Run
+from transformer_dynamics.environment import system_information
+from transformer_dynamics.errors import RecordingError
+from transformer_dynamics.experiment.run import Run, identity
 from transformer_dynamics.nulls.reruns import CONTROL_TEXTS, text_subset, untrained_twins
-from transformer_dynamics.recording import Recording
+from transformer_dynamics.recording import Recording, open_recording
 from transformer_dynamics.recording.record import record
 from transformer_dynamics.registry import CLAIMS, NULLS
 
@@ -55,7 +58,10 @@ def nulls_to_record(run: Run, recording: Recording, named: set[str]) -> list[str
 
 
 def record_nulls(run: Run, recording: Recording, named: set[str]) -> dict[str, list[Recording]]:
-    """Record those of the named nulls that run a model.
+    """Record those of the named nulls that run a model, or open them.
+
+    Recordings that the ledger knows are opened as they are: to compare them with the model again,
+    every twin would be built. Others are compared with it.
 
     Returns:
         Name of the null to its recordings, one, or one per seed.
@@ -65,14 +71,42 @@ def record_nulls(run: Run, recording: Recording, named: set[str]) -> dict[str, l
         if not null.needs_model or name not in named:
             continue
         paths, make = _recorder(run, recording, name)
+        inputs = _inputs(run, recording, paths)
         if all(path.exists() for path in paths):
             run.reporter.skipped(name)
-            made = make()
+            known = _known(run, name, paths, inputs)
+            recordings[name] = _listed(make()) if known is None else known
         else:
-            with run.stage(name, "tokens") as progress:
-                made = make(on_progress=progress)
-        recordings[name] = [made] if isinstance(made, Recording) else list(made)
+            with run.stage(name, "tokens", inputs) as progress:
+                recordings[name] = _listed(make(on_progress=progress))
+                inputs["made"] = [identity(each) for each in recordings[name]]
     return recordings
+
+
+def _inputs(run: Run, recording: Recording, paths: Sequence[Path]) -> dict[str, Any]:
+    """Inputs of the recordings of a null; a seed means other weights in another environment."""
+    return {
+        "recording": identity(recording),
+        "seed": run.settings.seed,
+        "names": [path.name for path in paths],
+        "environment": system_information(),
+    }
+
+
+def _known(
+    run: Run, name: str, paths: Sequence[Path], inputs: Mapping[str, Any]
+) -> list[Recording] | None:
+    """Recordings that a finished stage left with the same inputs; None if there are others."""
+    try:
+        opened = [open_recording(path) for path in paths]
+    except RecordingError:  # broken; making them again repairs them
+        return None
+    made = [identity(each) for each in opened]
+    return opened if run.ledger.is_done(name, {**inputs, "made": made}) else None
+
+
+def _listed(made: Recording | Sequence[Recording]) -> list[Recording]:
+    return [made] if isinstance(made, Recording) else list(made)
 
 
 def _recorder(run: Run, recording: Recording, name: str) -> tuple[list[Any], Callable[..., Any]]:

@@ -7,9 +7,9 @@ import xarray as xr
 
 from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.plots.backend.bands import Band, band_series
-from transformer_dynamics.plots.backend.captions import caption, n_samples
+from transformer_dynamics.plots.backend.captions import caption
 from transformer_dynamics.plots.backend.depth import SITE_LABEL, names_of
-from transformer_dynamics.plots.perturbation.systems import role_of, system_caption
+from transformer_dynamics.plots.perturbation.systems import n_texts, role_of, system_caption
 from transformer_dynamics.registry import figure
 
 CORRELATIONS = {"spearman": "Spearman", "partial_spearman": "partial"}
@@ -86,7 +86,7 @@ def _over_depth(result: xr.Dataset, horizon: str) -> Lines:
             "Rank correlation over units of boundary position and gain, positive where units "
             "between communities are amplified more; partial: log variance and strength "
             "regressed out",
-            n=n_samples(result, "texts"),
+            n=n_texts(result),
             interval="middle 95 % of permutations",
             null=", ".join(["permuted units", *nulls]),
         ),

@@ -84,13 +84,3 @@ def shown_horizon(result: xr.Dataset) -> str:
 def after(horizon: str) -> str:
     """A horizon in words."""
     return f"after {horizon} sublayers" if horizon.isdigit() else "at the last site"
-
-
-def n_texts(result: xr.Dataset) -> str:
-    """Numbers of texts of the model and of each untrained network."""
-    text, untrained = f"{result.sizes['sample']} texts", twins(result)
-    if not untrained:
-        return text
-    followed = result["log_ratio"].sel(system=untrained[0]).notnull()
-    dims = [dim for dim in followed.dims if dim != "sample"]
-    return f"{text} for the model, {int(followed.any(dims).sum())} for each untrained network"

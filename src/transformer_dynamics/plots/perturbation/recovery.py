@@ -18,11 +18,11 @@ from transformer_dynamics.plots.perturbation.displacements import (
     layers,
     leading_kind,
     model_line,
-    n_texts,
     shown_horizon,
     zero_update,
 )
 from transformer_dynamics.plots.perturbation.recovery_maps import depth_maps
+from transformer_dynamics.plots.perturbation.systems import n_texts
 from transformer_dynamics.registry import figure
 
 UNIT_SIZE = 1.0

@@ -13,9 +13,9 @@ from transformer_dynamics.plots.perturbation.displacements import (
     LAYER,
     layer_of,
     leading_kind,
-    n_texts,
     twins,
 )
+from transformer_dynamics.plots.perturbation.systems import n_texts
 
 # A factor of two ends the color scale, unless nearly all ratios are closer to one.
 LARGEST = float(np.log(2.0))

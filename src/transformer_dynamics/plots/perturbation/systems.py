@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from transformer_dynamics.perturbation.jacobians.spectrum import MEANINGS
-from transformer_dynamics.perturbation.systems import MODEL, shown_systems
+from transformer_dynamics.perturbation.systems import MODEL, UNTRAINED, shown_systems
 from transformer_dynamics.plots.backend import Lines, Role
 from transformer_dynamics.plots.backend.bands import text_series
 from transformer_dynamics.plots.backend.captions import BOOTSTRAP, caption, n_samples, words
@@ -24,7 +24,23 @@ def system_caption(result: xr.Dataset, quantity: str, *, interval: str = BOOTSTR
     """A caption with the number of texts, whose null models are the other systems drawn."""
     nulls = [name.replace("_", " ") for name in shown_systems(result) if name != MODEL]
     null = ", ".join(nulls) or "none"
-    return caption(quantity, n=n_samples(result, "texts"), interval=interval, null=null)
+    return caption(quantity, n=n_texts(result), interval=interval, null=null)
+
+
+def n_texts(result: xr.Dataset) -> str:
+    """Number of texts of the model, and of each untrained network where it follows fewer."""
+    text = n_samples(result, "texts")
+    if "sample" not in result.sizes or UNTRAINED not in result["system"]:
+        return text
+    untrained = result.sel(system=UNTRAINED)
+    followed = np.zeros(result.sizes["sample"], dtype=bool)
+    for values in untrained.data_vars.values():
+        if "sample" in values.dims:
+            defined = values.notnull()
+            followed |= defined.any([dim for dim in defined.dims if dim != "sample"]).values
+    if followed.all():
+        return text
+    return f"{text} for the model, {followed.sum()} for each untrained network"
 
 
 def depth_lines(

@@ -9,9 +9,9 @@ from transformer_dynamics.perturbation.states.truncation import KINDS
 from transformer_dynamics.perturbation.systems import MODEL
 from transformer_dynamics.plots.backend import Drawing, Lines, Series
 from transformer_dynamics.plots.backend.bands import text_series
-from transformer_dynamics.plots.backend.captions import BOOTSTRAP, caption, n_samples, words
+from transformer_dynamics.plots.backend.captions import BOOTSTRAP, caption, words
 from transformer_dynamics.plots.backend.depth import level
-from transformer_dynamics.plots.perturbation.systems import role_of
+from transformer_dynamics.plots.perturbation.systems import n_texts, role_of
 from transformer_dynamics.registry import figure
 
 ANOTHER_TEXT = "another text's prediction"
@@ -40,7 +40,7 @@ def _lines(result: xr.Dataset, start: str) -> Lines:
         caption=caption(
             "KL divergence of the next-token distribution when the state keeps K directions, mean "
             "over texts",
-            n=n_samples(result, "texts"),
+            n=n_texts(result),
             interval=BOOTSTRAP,
             null=", ".join([*controls, *nulls, ANOTHER_TEXT]),
         ),
