@@ -46,6 +46,13 @@ def test_blocks_cover_the_recording_in_whole_chunks(stored):
     assert opened.digest == Recording.from_array(whole, sites=opened.sites).digest
 
 
+def test_loading_leaves_the_recording_on_disk(stored):
+    loaded = stored.load()
+    assert loaded.in_memory
+    assert not stored.in_memory
+    np.testing.assert_array_equal(loaded.values, stored.values)
+
+
 def test_what_is_in_memory_is_one_block():
     recording = Recording.from_array(np.ones((3, 4, 5)))
     for blocks in (recording.blocks(), recording.unit_blocks(), recording.site_blocks()):

@@ -173,5 +173,6 @@ def _filled(parts: Sequence[NDArray[Any]], shape: tuple[int, ...]) -> Floats:
     """Stack arrays of at most this shape; what they lack is NaN."""
     filled = np.full((len(parts), *shape), np.nan)
     for index, part in enumerate(parts):
-        filled[(index, *map(slice, part.shape))] = part
+        place: tuple[int | slice, ...] = (index, *map(slice, part.shape))
+        filled[place] = part
     return filled

@@ -209,9 +209,9 @@ class Recording(States):
         return _with_provenance(self.dataset.assign(group_variable(names)), origin)
 
     def load(self) -> Recording:
-        """Return the same recording with everything in memory."""
+        """Return the same recording with everything in memory; this one stays where it is."""
         with self._naming_broken_chunks():
-            return Recording(self.dataset.load(scheduler=scheduler()))
+            return Recording(self.dataset.compute(scheduler=scheduler()))
 
     def load_if_small(self) -> Recording:
         """Load at most 4 GiB; return a larger recording unchanged, to be read block by block."""

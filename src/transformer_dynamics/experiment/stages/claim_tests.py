@@ -84,10 +84,10 @@ class ClaimTests:
         run, inputs = self._run, self._inputs(claims)
         settings = run.settings
         with run.stage(stage, "draws", inputs) as progress:
+            recording, nulls = self._data(claims)
             verdicts = evaluate_claims(
-                self._recording,
-                # A perturbation's result holds its own nulls.
-                model_nulls=None if _perturbation_of(claims) else self._nulls,
+                recording,
+                model_nulls=nulls,
                 perturbed=perturbed,
                 claims=claims,
                 options=ClaimOptions(n_null=self._n_null, n_bootstrap=settings.n_bootstrap),
@@ -99,6 +99,17 @@ class ClaimTests:
                 save_result(run.store, f"claims/{verdict.id}", verdict.evidence)
             self._verdicts |= {verdict.id: verdict for verdict in verdicts}
             self._write(len(self._chosen) - len(self._verdicts))
+
+    def _data(self, claims: Sequence[str]) -> tuple[Recording, dict[str, list[Recording]] | None]:
+        """Recording and nulls that the claims of a stage read; workers open them themselves."""
+        if _perturbation_of(claims):  # its result holds its own nulls
+            return self._recording, None
+        if self._run.settings.client is not None:
+            return self._recording, dict(self._nulls)
+        nulls = {
+            name: [each.load_if_small() for each in drawn] for name, drawn in self._nulls.items()
+        }
+        return self._recording.load_if_small(), nulls
 
     def _write(self, n_to_come: int) -> None:
         """Adjust the verdicts so far as one family, and write them in the order of the claims."""

@@ -85,19 +85,24 @@ def spectra(
     averages: dict[str, xr.Dataset] = {}
 
     def prepare(system: System) -> Experiment:
-        sums: list[Floats] = [np.zeros(())] * len(MODES)
+        n_units = system.recording.shape[2]
+        means = np.zeros((len(MODES), len(chosen) - 1, n_units, n_units))
 
         def experiment(text: int) -> dict[str, xr.Dataset]:
-            matrices = list(_of_both_modes(system, text, chosen))
-            sums[:] = [total + each / n_texts for total, each in zip(sums, matrices, strict=True)]
+            # A chain of Jacobians takes much memory: one mode after the other.
+            completed: dict[str, list[xr.Dataset]] = {}
+            for mean, jacobians in zip(means, (steps_of_text, _of_token_alone), strict=True):
+                matrices = jacobians(system, text, chosen)
+                for total, matrix in zip(mean, matrices, strict=True):
+                    total += matrix / n_texts
+                completed.setdefault(system.name, []).append(_complete(matrices))
+                if system is systems[0] and RANDOM_UPDATES not in completed:
+                    matrices = random_updates(matrices, seed=text_seed(seed, text))
+                    completed[RANDOM_UPDATES] = [_complete(matrices)]
+                del matrices
             if text == texts[-1]:
-                averages[system.name] = _by_mode([spectrum(total) for total in sums])
-            isolated = _complete(matrices.pop())  # a chain of Jacobians takes much memory
-            results = {system.name: _by_mode([_complete(matrices[0]), isolated])}
-            if system is systems[0]:
-                drawn = random_updates(matrices.pop(), seed=text_seed(seed, text))
-                results[RANDOM_UPDATES] = _by_mode([_complete(drawn)])
-            return results
+                averages[system.name] = _by_mode([spectrum(mean) for mean in means])
+            return {name: _by_mode(results) for name, results in completed.items()}
 
         return experiment
 
@@ -107,11 +112,10 @@ def spectra(
     return result.merge(mean, join="outer").assign_coords(step=step_names(chosen))
 
 
-def _of_both_modes(system: System, text: int, sites: Sequence[str]) -> tuple[Floats, Floats]:
-    """Step Jacobians of one text in context and isolated."""
-    in_context = steps_of_text(system, text, sites)
+def _of_token_alone(system: System, text: int, sites: Sequence[str]) -> Floats:
+    """Step Jacobians at the states of one text, in a text of its last token alone."""
     alone = system.require_model().flow_map(system.tokens(text)[-1:], bos="never")
-    return in_context, step_jacobians(alone, sites, at=system.flow(text).clean)
+    return step_jacobians(alone, sites, at=system.flow(text).clean)
 
 
 def _complete(matrices: Floats) -> xr.Dataset:

@@ -29,7 +29,6 @@ from transformer_dynamics.perturbation.driver import (
     over_texts,
 )
 from transformer_dynamics.perturbation.states.displacement import (
-    in_memory,
     spread_of,
     states_at,
     unit_vectors,
@@ -136,7 +135,7 @@ def basin(
     steps = {start: sites[min(sites.index(start) + n_sites, len(sites) - 1)] for start in chosen}
 
     def prepare(system: System) -> Experiment:
-        recording = in_memory(system.recording)
+        recording = system.recording.load_if_small()
         spread = {start: spread_of(states_at(recording, start)) for start in chosen}
 
         def experiment(text: int) -> dict[str, xr.Dataset]:

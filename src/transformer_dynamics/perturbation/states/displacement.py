@@ -157,14 +157,6 @@ def unit_vectors(vectors: Floats) -> Floats:
     return scaled
 
 
-def in_memory(recording: Recording) -> Recording:
-    """Copy of a recording in memory unless it is large; the given one stays where it is.
-
-    States at many sites would otherwise read the store once for each site.
-    """
-    return recording.isel(sample=slice(None)).load_if_small()
-
-
 def states_at(recording: Recording, site: str) -> Floats:
     """States of all samples at one site, `(sample, unit)`, float64."""
     states: Floats = recording.activation.sel(site=site).values.astype(np.float64)

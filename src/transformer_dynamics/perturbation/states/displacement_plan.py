@@ -18,7 +18,6 @@ from transformer_dynamics.numerics.arrays import Floats
 from transformer_dynamics.perturbation.states.displacement import (
     KINDS,
     grid_scores,
-    in_memory,
     on_plane,
     plane_of,
     spread_of,
@@ -72,7 +71,7 @@ class Displacements:
 
     def __init__(self, system: System, plan: Plan) -> None:
         self.plan = plan
-        recording = in_memory(system.recording)
+        recording = system.recording.load_if_small()
         self._axes = plane_of(recording)
         self._states = {start: states_at(recording, start) for start in plan.starts}
         self.spread = {start: spread_of(states) for start, states in self._states.items()}

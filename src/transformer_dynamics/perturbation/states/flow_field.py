@@ -25,7 +25,6 @@ from transformer_dynamics.perturbation.driver import (
 )
 from transformer_dynamics.perturbation.states.displacement import (
     grid_scores,
-    in_memory,
     in_plane,
     plane_of,
     states_at,
@@ -75,7 +74,7 @@ def flow_field(
     _check(n_sites, sites)
 
     def prepare(system: System) -> Experiment:
-        recording = in_memory(system.recording)
+        recording = system.recording.load_if_small()
         axes = plane_of(recording)
         grids = {
             site: grid_scores(axes.project(states_at(recording, site)), n)

@@ -32,7 +32,6 @@ from transformer_dynamics.perturbation.states.displacement import (
     KINDS,
     displaced,
     grid_scores,
-    in_memory,
     on_plane,
     plane_of,
     states_at,
@@ -135,7 +134,7 @@ class _Surroundings:
     """Plane of a system's states, and the texts' states at each start."""
 
     def __init__(self, system: System, starts: Sequence[str]) -> None:
-        recording = in_memory(system.recording)
+        recording = system.recording.load_if_small()
         self.axes = plane_of(recording)
         self._states = {start: states_at(recording, start) for start in starts}
 

@@ -31,7 +31,7 @@ from transformer_dynamics.perturbation.driver import (
     texts_of,
 )
 from transformer_dynamics.perturbation.predictions import divergences, divergences_of_starts
-from transformer_dynamics.perturbation.states.displacement import in_memory, states_at
+from transformer_dynamics.perturbation.states.displacement import states_at
 from transformer_dynamics.perturbation.systems import System, model_and_one_twin
 from transformer_dynamics.registry import perturbation
 
@@ -150,7 +150,7 @@ class _Directions:
         self._system, self._starts, self._ranks = system, starts, ranks
         self._layers = layer_sites(system.sites)[1:]
         self._generator = np.random.default_rng(seed)
-        recording = in_memory(system.recording)
+        recording = system.recording.load_if_small()
         is_other = ~np.isin(recording.groups, recording.groups_of(texts))
         if not is_other.any():
             raise InputError(
