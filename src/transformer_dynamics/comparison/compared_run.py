@@ -57,9 +57,14 @@ class ComparedRun:
         return "null" in provenance or "untrained_seed" in dict(provenance.get("origin") or {})
 
     @cached_property
+    def loaded(self) -> Recording:
+        """The recording, in memory up to 4 GiB."""
+        return self.recording.load_if_small()
+
+    @cached_property
     def sublayers(self) -> Recording:
-        """Sites that claims are tested on, in memory up to 4 GiB."""
-        return self.recording.sublayers.load_if_small()
+        """Sites that claims are tested on."""
+        return self.loaded.sublayers
 
     @cached_property
     def tested(self) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _is_there(result: xr.Dataset | None) -> bool:
 
 
 def _measure(name: str, run: ComparedRun) -> xr.Dataset:
-    result: xr.Dataset = MEASURES.get(name).function(run.recording.load_if_small())
+    result: xr.Dataset = MEASURES.get(name).function(run.loaded)
     return result
 
 
