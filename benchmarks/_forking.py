@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any
@@ -31,7 +32,11 @@ def in_fork(function: Callable[[], Any]) -> Any:
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:
-        os.write(writing, json.dumps(function()).encode())
+        try:
+            os.write(writing, json.dumps(function()).encode())
+        except BaseException:  # or it would go on as a second process apart
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     os.close(writing)
     with open(reading, encoding="utf-8") as file:

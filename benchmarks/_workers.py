@@ -47,7 +47,7 @@ def workers_table(rounds: int, n_texts: int, apart: Executor, *, quick: bool) ->
         apart: runs in a process in which no thread of torch runs, so that it can be forked.
         quick: a tiny random model.
     """
-    found = apart.submit(_measured, rounds, n_texts, quick).result()
+    found = apart.submit(_in_one_thread, rounds, n_texts, quick).result()
     seconds = {name: np.array(each) for name, each in found["seconds"].items()}
     table = Table(title=f"Workers: {found['tokens']} tokens in {found['shards']} shards")
     table.add_column("what")
@@ -71,6 +71,16 @@ def workers_table(rounds: int, n_texts: int, apart: Executor, *, quick: bool) ->
         f"{coordination / per_shard:.2%} of a shard of {per_shard:.2f} s",
     )
     return table
+
+
+def _in_one_thread(rounds: int, n_texts: int, quick: bool) -> dict[str, Any]:
+    """Measure while no thread of torch runs, so that the workers can be forked."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _measured(rounds, n_texts, quick)
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _measured(rounds: int, n_texts: int, quick: bool) -> dict[str, Any]:

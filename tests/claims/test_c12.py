@@ -10,6 +10,7 @@ import transformer_dynamics as td
 from transformer_dynamics import synthetic
 from transformer_dynamics.claims import ClaimOptions
 from transformer_dynamics.claims import c12_low_dimensional as c12
+from transformer_dynamics.errors import InputError
 from transformer_dynamics.nulls import random_walk
 from transformer_dynamics.recording.recording import Recording
 from transformer_dynamics.registry import CLAIMS
@@ -60,6 +61,15 @@ def test_twins_of_fewer_texts_are_compared_on_the_components_that_these_allow():
     assert found.nulls["untrained"].value == pytest.approx(statistic[0])
     for drawing in CLAIMS.get("C12").draw(found.evidence):
         assert drawing.title
+
+
+@pytest.mark.parametrize("part", [{"site": slice(0, 17)}, {"unit": range(1, 60)}])
+def test_twins_of_other_sites_or_units_are_refused(part):
+    others = [twin.isel(**part) for twin in twins()["untrained"]]
+    with pytest.raises(InputError, match="both have the same ones"):
+        verdict(planted(), model_nulls={"untrained": others})
+    # Part of each is compared where it is the same part.
+    assert verdict(planted().isel(**part), model_nulls={"untrained": others}).nulls
 
 
 def test_isotropic_walks_and_states_are_not():

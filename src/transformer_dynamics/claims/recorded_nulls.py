@@ -47,8 +47,8 @@ def pair_nulls(
     """Pair nulls that are recordings with the recording; the final site is left out.
 
     Raises:
-        InputError: a null holds samples that the recording lacks, or recordings of one null hold
-            different samples.
+        InputError: a null holds samples that the recording lacks, or other sites or units, or
+            recordings of one null hold different samples.
     """
     paired = {}
     for name, given in nulls.items():
@@ -58,6 +58,8 @@ def pair_nulls(
                 f"got no recording of the null {name!r}; give one or more, or leave the name out: "
                 f"model_nulls={{{name!r}: td.nulls.{name}(recording, model=model)}}"
             )
+        for null in several:
+            _require_sites_and_units(name, recording, null)
         rows = [_rows(name, recording, null) for null in several]
         if any(not np.array_equal(rows[0], other) for other in rows[1:]):
             raise InputError(
@@ -66,6 +68,23 @@ def pair_nulls(
             )
         paired[name] = RecordedNull(tuple(null.sublayers for null in several), rows[0])
     return paired
+
+
+def _require_sites_and_units(name: str, recording: Recording, null: Recording) -> None:
+    """Refuse a null whose profile over depth or over units would be that of other ones."""
+    own, others = recording.sublayers, null.sublayers
+    if own.sites != others.sites or not np.array_equal(_units(own), _units(others)):
+        raise InputError(
+            f"the recording of the null {name!r} has {len(others.sites)} sites from "
+            f"{others.sites[0]} to {others.sites[-1]} and {others.shape[2]} units, the recording "
+            f"{len(own.sites)} from {own.sites[0]} to {own.sites[-1]} and {own.shape[2]} units; "
+            "both have the same ones: take the same part of each, "
+            "null.sel(site=list(recording.sites), unit=[0, 1])"
+        )
+
+
+def _units(recording: Recording) -> NDArray[Any]:
+    return np.asarray(recording.provenance.get("units", np.arange(recording.shape[2])))
 
 
 def _rows(name: str, recording: Recording, null: Recording) -> Rows:
